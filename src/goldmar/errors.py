@@ -1,0 +1,149 @@
+"""Every error that goldmar raises on purpose, and the exit code it stands for.
+
+GoldmarError                       what went wrong, where, and the command that fixes it
+├── UsageError                 2   the command or its arguments make no sense
+├── ConfigError                2   a TOML file is missing, unreadable or says something unknown
+├── GoldenError                2   a golden cannot be read, or was never approved
+├── ArchiveError               2   a handler directory or a .mar breaks a rule of the archive
+├── TokenError                 2   the server turned the token down: wrong, expired or absent
+├── ModelUnknownError          2   the server does not serve that model or version
+├── MissingExtraError          2   an optional package is not installed
+├── ServerError                3   the server could not be reached, started or kept alive
+│   ├── UnreachableError       3   nothing answers at that address, or the connection broke
+│   ├── NotReadyError          3   it runs, but never had its workers READY
+│   ├── WorkerDiedError        3   a worker died; carries the handler's own traceback where there is one
+│   └── OverloadedError        3   the queue stayed full through every retry
+├── StorageError               3   a file could not be written (disk full, no permission)
+└── Interrupted              130   Ctrl-C or SIGTERM; what was obtained so far is on disk
+
+Predictions that differ are no error: they are results, and exit code 1 is a verdict of `gate`.
+"""
+
+from enum import IntEnum
+
+__all__ = [
+    "ArchiveError",
+    "ConfigError",
+    "ExitCode",
+    "GoldenError",
+    "GoldmarError",
+    "Interrupted",
+    "MissingExtraError",
+    "ModelUnknownError",
+    "NotReadyError",
+    "OverloadedError",
+    "ServerError",
+    "StorageError",
+    "TokenError",
+    "UnreachableError",
+    "UsageError",
+    "WorkerDiedError",
+]
+
+
+class ExitCode(IntEnum):
+    """What a finished command says to the shell."""
+
+    OK = 0
+    DIFFERENT = 1
+    USAGE = 2
+    SERVER = 3
+    INTERRUPTED = 130
+
+
+class GoldmarError(Exception):
+    """Base of all errors.
+
+    Args:
+        what: one sentence, naming the file, model or URL concerned.
+        fix: the command or the change that mends it, printed on a line of its own.
+        model: the model concerned, if one is.
+        url: the address that was asked, if one was.
+        detail: longer text to show as it is (a traceback, the end of a log).
+    """
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        fix: str | None = None,
+        model: str | None = None,
+        url: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+        self.model = model
+        self.url = url
+        self.detail = detail
+
+
+class UsageError(GoldmarError):
+    """The command or its arguments make no sense."""
+
+
+class ConfigError(GoldmarError):
+    """A TOML file is missing, unreadable or says something unknown."""
+
+
+class GoldenError(GoldmarError):
+    """A golden cannot be read, or was never approved."""
+
+
+class ArchiveError(GoldmarError):
+    """A handler directory or a .mar breaks a rule of the archive."""
+
+
+class TokenError(GoldmarError):
+    """The server turned the token down: wrong, expired or absent."""
+
+
+class ModelUnknownError(GoldmarError):
+    """The server does not serve that model or version."""
+
+
+class MissingExtraError(GoldmarError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed.",
+            fix=f"pip install 'goldmar[{extra}]'",
+        )
+
+
+class ServerError(GoldmarError):
+    """The server could not be reached, started or kept alive."""
+
+    exit_code = ExitCode.SERVER
+
+
+class UnreachableError(ServerError):
+    """Nothing answers at that address, or the connection broke."""
+
+
+class NotReadyError(ServerError):
+    """The server runs, but never had its workers READY."""
+
+
+class WorkerDiedError(ServerError):
+    """A worker died; `detail` holds the handler's own traceback where there is one."""
+
+
+class OverloadedError(ServerError):
+    """The queue stayed full through every retry."""
+
+
+class StorageError(GoldmarError):
+    """A file could not be written: disk full, no permission, read-only file system."""
+
+    exit_code = ExitCode.SERVER
+
+
+class Interrupted(GoldmarError):  # noqa: N818 - it is no error of anybody
+    """Ctrl-C or SIGTERM; what was obtained so far is on disk and named in `what`."""
+
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,221 @@
+"""The frozen records that travel between the floors of the package. They hold data and decide nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "Cells",
+    "Comparison",
+    "Drawing",
+    "Endpoint",
+    "Kind",
+    "ModelResult",
+    "NameSummary",
+    "Prediction",
+    "Provenance",
+    "RunResult",
+    "Tolerance",
+    "Value",
+    "Verdict",
+]
+
+Value = float | int | str | bool | None
+"""One leaf of a JSON answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A file to send as it is. `id` is its path under `drawings/` without the suffix."""
+
+    id: str
+    path: Path
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where predictions are asked for: POST `<url>/predictions/<model>[/<version>]`.
+
+    `headers` may hold a token and is therefore never shown by `repr`.
+    `verify` is True, False or the path of a CA bundle, as in requests.
+    `management_url` is None where only the inference port can be reached.
+    """
+
+    url: str
+    management_url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    management_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one drawing, before anything is made of it."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+Ask = Callable[[str, Drawing], Answer]
+"""A way to ask the named model about one drawing that is not HTTP. Raises ServerError when nothing can answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One drawing's answer, flattened.
+
+    `values` maps the path of each leaf (`scores.flange`, `boxes[0].x0`) to its value and is empty where the model
+    refused the drawing or failed on it; `problem` then says why in one sentence.
+    """
+
+    drawing_id: str
+    values: Mapping[str, Value]
+    status: int
+    latency_s: float
+    attempts: int = 1
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Long-format values as three columns of equal length; one row a value. A million rows stay cheap."""
+
+    drawing_ids: list[str]
+    names: list[str]
+    values: list[Value]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """A float passes when |got - want| <= atol + rtol * |want|; `exact` asks for equality.
+
+    `exact` None means the default of the type: integers exact, floats within tolerance.
+    """
+
+    atol: float = 0.0
+    rtol: float = 0.0
+    exact: bool | None = None
+
+
+class Kind(StrEnum):
+    """Why a value does not pass; the report has words for each."""
+
+    DIFFERENT = "different"
+    MISSING_DRAWING = "missing drawing"  # in the golden, not asked or no file
+    EXTRA_DRAWING = "extra drawing"  # asked, not in the golden
+    MISSING_VALUE = "missing value"  # in the golden, not in the answer
+    EXTRA_VALUE = "extra value"  # in the answer, not in the golden
+    CHANGED_TYPE = "changed type"
+    NOT_FINITE = "not finite"  # NaN or infinity that the golden does not have
+    NO_ANSWER = "no answer"  # the model refused the drawing or failed on it
+    EMPTY_GOLDEN = "empty golden"
+    NOTHING_COMPARED = "nothing compared"
+    NOT_ASKED = "not asked"  # the model was never asked
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One value (or drawing, or model) that does not pass. `name` is empty where the whole drawing is meant.
+
+    `difference` is |got - want|; `allowed` is atol + rtol * |want|; both None where they make no sense.
+    """
+
+    kind: Kind
+    drawing_id: str
+    name: str = ""
+    want: Value = None
+    got: Value = None
+    difference: float | None = None
+    allowed: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NameSummary:
+    """All values that share a tolerance pattern (or the default), compared.
+
+    `atol_needed` is the smallest atol that passes them all with rtol as it is; `rtol_needed` likewise with atol kept
+    (infinite where no rtol would do).
+    """
+
+    pattern: str
+    tolerance: Tolerance
+    values: int
+    failed: int
+    worst_absolute: float
+    worst_relative: float
+    atol_needed: float
+    rtol_needed: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """One model held against its golden.
+
+    `drawings` and `values` count what was compared; `failures` lists everything that does not pass.
+    `closest` lists the passing floats nearest to their limit, so that a green report still shows its margin.
+    """
+
+    model: str
+    drawings: int
+    values: int
+    failures: tuple[Comparison, ...]
+    summaries: tuple[NameSummary, ...] = ()
+    closest: tuple[Comparison, ...] = ()
+    latencies_s: tuple[float, ...] = ()
+    retries: int = 0
+    version: str = ""
+    archive_digest: str = ""
+    seconds: float = 0.0
+    obtained: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A whole run, as the reports show it."""
+
+    models: tuple[ModelResult, ...]
+    backend: str
+    url: str
+    started: datetime
+    seconds: float
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a golden or an obtained file comes from.
+
+    `archive_digest` and `packages` are empty where a foreign server does not tell. `approved_*` and `reason` are
+    empty until `approve` fills them in.
+    """
+
+    model: str
+    version: str
+    archive_digest: str
+    backend: str
+    url: str
+    obtained_at: datetime
+    python: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    approved_by: str = ""
+    approved_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a gate says, and why. `reasons` is empty when it passes."""
+
+    passed: bool
+    reasons: tuple[str, ...] = ()
