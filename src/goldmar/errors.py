@@ -143,7 +143,7 @@ class StorageError(GoldmarError):
     exit_code = ExitCode.SERVER
 
 
-class Interrupted(GoldmarError):  # noqa: N818 - it is no error of anybody
+class Interrupted(GoldmarError):
     """Ctrl-C or SIGTERM; what was obtained so far is on disk and named in `what`."""
 
     exit_code = ExitCode.INTERRUPTED
