@@ -20,6 +20,7 @@ Predictions that differ are no error: they are results, and exit code 1 is a ver
 """
 
 from enum import IntEnum
+from pathlib import Path
 
 __all__ = [
     "ArchiveError",
@@ -60,6 +61,7 @@ class GoldmarError(Exception):
         model: the model concerned, if one is.
         url: the address that was asked, if one was.
         detail: longer text to show as it is (a traceback, the end of a log).
+        saved: the file that holds what was obtained before it went wrong.
     """
 
     exit_code = ExitCode.USAGE
@@ -72,6 +74,7 @@ class GoldmarError(Exception):
         model: str | None = None,
         url: str | None = None,
         detail: str | None = None,
+        saved: Path | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
@@ -79,6 +82,7 @@ class GoldmarError(Exception):
         self.model = model
         self.url = url
         self.detail = detail
+        self.saved = saved
 
 
 class UsageError(GoldmarError):
