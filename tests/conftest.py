@@ -1,0 +1,39 @@
+"""A run that skipped something is not a green run: every skip and expected failure has to be named here."""
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+# Node id (or the start of one) -> why it may be skipped or fail as expected. Kept empty as long as it can be.
+ALLOWED: dict[str, str] = {}
+
+
+def unlisted(reports: Iterator[pytest.TestReport | pytest.CollectReport]) -> list[str]:
+    """One line for each report whose node id no entry of ALLOWED begins."""
+    return [
+        f"{report.nodeid}: {report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr or 'xfail'}"
+        for report in reports
+        if not any(report.nodeid.startswith(named) for named in ALLOWED)
+    ]
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter else {}
+    return unlisted(report for outcome in ("skipped", "xfailed") for report in stats.get(outcome, ()))
+
+
+# With xdist the reports of all workers arrive at the controller, which is the process whose exit status counts.
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := _skipped(config):
+        terminalreporter.section("skipped, and not named in tests/conftest.py: the run fails", red=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line, red=True)

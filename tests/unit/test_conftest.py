@@ -1,0 +1,47 @@
+"""The hook that turns an unlisted skip into a failed run, seen in runs of pytest of its own."""
+
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+
+PASSES = "def test_passes(): pass\n"
+SKIPS = "import pytest\n@pytest.mark.skip(reason='no weather')\ndef test_skips(): pass\n"
+SKIPS_ALL = "import pytest\npytest.skip('not on Mondays', allow_module_level=True)\n"
+XFAILS = "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_xfails(): assert False\n"
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8").replace('pytest_plugins = ["pytester"]', ""))
+    return pytester
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("text", [SKIPS, SKIPS_ALL, XFAILS], ids=["test", "module", "xfail"])
+def test_an_unlisted_skip_fails_the_run(project, text, workers):
+    project.makepyfile(test_a=PASSES, test_b=text)
+    done = project.runpytest_subprocess("-n", workers)
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    done.stdout.fnmatch_lines(["*skipped, and not named in tests/conftest.py*", "test_b.py*"])
+
+
+def test_a_listed_skip_does_not(project):
+    conftest = Path(project.path) / "conftest.py"
+    text = conftest.read_text(encoding="utf-8")
+    assert "ALLOWED: dict[str, str] = {}" in text
+    conftest.write_text(text.replace("= {}", "= {'test_b.py::test_skips': 'weather'}"), encoding="utf-8")
+    project.makepyfile(test_a=PASSES, test_b=SKIPS)
+    assert project.runpytest_subprocess().ret == pytest.ExitCode.OK
+
+
+def test_a_run_without_skips_passes(project):
+    project.makepyfile(test_a=PASSES)
+    assert project.runpytest_subprocess().ret == pytest.ExitCode.OK
+
+
+def test_the_closing_line_of_pytest_stays_the_last(project):
+    project.makepyfile(test_a=PASSES, test_b=SKIPS)
+    last = project.runpytest_subprocess().stdout.lines[-1]
+    assert "1 passed, 1 skipped" in last
