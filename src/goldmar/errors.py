@@ -49,6 +49,7 @@ class ExitCode(IntEnum):
     DIFFERENT = 1
     USAGE = 2
     SERVER = 3
+    BUG = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130
 
 

@@ -1,0 +1,53 @@
+"""The jobs behind the commands: the floors joined, in ordered steps. The edges import from here.
+
+`jobs` holds check and record, `approval` the way from obtained to golden, `archives` and `servers` what they stand on,
+`reports` the ways to show a finished run.
+"""
+
+from goldmar.config import Project, load_project
+from goldmar.gate import judge
+from goldmar.init import scaffold
+from goldmar.pipeline.approval import Proposal, accept, propose
+from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
+from goldmar.pipeline.goldens import Golden, read_model, select_models
+from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
+from goldmar.pipeline.reports import show, show_proposal, to_json, write_reports
+from goldmar.pipeline.servers import local_opener, remote_opener, serve, token_file, wait_while_alive, worker_opener
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import predict
+
+__all__ = [
+    "CHECK",
+    "RECORD",
+    "Golden",
+    "Job",
+    "Opener",
+    "Project",
+    "Proposal",
+    "Watch",
+    "accept",
+    "archives_for",
+    "build_archives",
+    "check",
+    "hold",
+    "judge",
+    "load_project",
+    "local_opener",
+    "predict",
+    "propose",
+    "read_model",
+    "record",
+    "refuse_unused_patterns",
+    "remote_opener",
+    "scaffold",
+    "select_models",
+    "serve",
+    "show",
+    "show_proposal",
+    "to_json",
+    "token_file",
+    "verify_archive",
+    "wait_while_alive",
+    "worker_opener",
+    "write_reports",
+]

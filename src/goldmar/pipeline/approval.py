@@ -1,0 +1,74 @@
+"""From what was obtained to a golden: the only way that a golden is written."""
+
+import getpass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from goldmar.compare import compare
+from goldmar.config import Project, Tolerances, load_tolerances
+from goldmar.errors import GoldenError, UsageError
+from goldmar.golden import approve, find_drawings, read_cells, read_provenance
+from goldmar.records import Cells, ModelResult, Provenance
+
+__all__ = ["Proposal", "accept", "propose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What `approve` would make the golden. `difference` is None for a model's first golden."""
+
+    model: str
+    folder: Path
+    obtained: Cells
+    provenance: Provenance
+    difference: ModelResult | None
+
+
+def propose(project: Project, model: str) -> Proposal:
+    """Read what was obtained and set it against the golden, exactly.
+
+    Raises GoldenError when nothing was obtained, or when it does not cover the drawings that are there now.
+    """
+    folder = project.golden / model
+    if not (folder / "obtained.csv").exists():
+        msg = f"Nothing to approve: {folder / 'obtained.csv'} is missing."
+        raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
+    obtained = read_cells(folder / "obtained.csv")
+    provenance = read_provenance(folder / "obtained.toml")
+    there = {drawing.id for drawing in find_drawings(folder / "drawings")}
+    stale = there.symmetric_difference(obtained.drawing_ids)
+    if stale:
+        msg = (
+            f"{folder / 'obtained.csv'} does not fit the drawings that are there now: "
+            f"{len(stale)} differ, {sorted(stale)[0]} among them."
+        )
+        raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
+    difference = None
+    if (folder / "expected.csv").exists():
+        tolerances_path = folder / "tolerance.toml"
+        columns = load_tolerances(tolerances_path).columns if tolerances_path.exists() else {}
+        # Exactly: approving is about every digit that will change in git, within tolerance or not.
+        difference = compare(
+            read_cells(folder / "expected.csv", columns),
+            obtained,
+            Tolerances(),
+            model=model,
+            drawings=sorted(there),
+            problems={},
+        )
+    return Proposal(model, folder, obtained, provenance, difference)
+
+
+def accept(proposal: Proposal, *, reason: str, approver: str | None = None) -> Path:
+    """Make it the golden, with provenance. Returns the path of expected.csv."""
+    if not reason.strip():
+        msg = "An approval needs a reason: whoever reads the git log will want it."
+        raise UsageError(msg, fix=f"goldmar approve {proposal.model} --reason 'retrained on 2026 drawings'")
+    provenance = replace(
+        proposal.provenance,
+        reason=reason.strip(),
+        approved_by=approver or getpass.getuser(),
+        approved_at=datetime.now(UTC).replace(microsecond=0),
+    )
+    return approve(proposal.folder, provenance)

@@ -1,0 +1,78 @@
+"""Build archives, verify one, and find those that a job needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from goldmar import archive
+from goldmar.config import Project
+from goldmar.errors import ArchiveError
+from goldmar.golden import find_drawings
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import predict
+from goldmar.serve.worker import WorkerServer
+
+__all__ = ["archives_for", "build_archives", "verify_archive"]
+
+
+def build_archives(project: Project, models: Sequence[str], watch: Watch) -> list[archive.Built]:
+    """Build model_store/<model>.mar from handlers/<model>, each on its own: one refusal leaves the others built.
+
+    Raises the first ArchiveError, once all were tried; the others are notes.
+    """
+    built, refusals = [], []
+    for model in models:
+        watch.step(f"building {model}")
+        try:
+            built.append(archive.build(project.handlers / model, project.model_store))
+        except ArchiveError as error:
+            refusals.append(error)
+    for error in refusals[1:]:
+        watch.note(error.what)
+    if refusals:
+        raise refusals[0]
+    return built
+
+
+def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
+    """Manifest and digest, then the handler loaded by TorchServe's own worker and asked about a canary drawing.
+
+    The canary is the first drawing of golden/<model>; an archive without goldens is loaded and not asked, with a note.
+
+    Raises:
+        ArchiveError: the archive is malformed, or its handler turns the canary drawing down.
+        WorkerDiedError: the handler does not load; its traceback is in `detail`.
+    """
+    found = archive.verify(mar)
+    watch.step(f"loading {mar.name} in TorchServe's worker")
+    drawings = find_drawings(project.golden / found.model / "drawings")
+    with WorkerServer([mar], on_progress=watch.step, startup_timeout_s=project.startup_timeout_s) as server:
+        if not drawings:
+            watch.note(f"{found.model} loads; golden/{found.model}/drawings has no drawing to ask it about")
+            return found
+        (canary,) = predict(found.model, drawings[:1], server.target)
+        if canary.problem is not None:
+            msg = f"{mar}: the model fails on {canary.drawing_id}: {canary.problem}"
+            raise ArchiveError(
+                msg, fix="mend the handler, then goldmar archive", model=found.model, detail=server.trouble()
+            )
+    return found
+
+
+def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
+    """The built archives of these models, in order.
+
+    Raises ArchiveError where one is missing, or where the handler's files have changed since it was built: a green
+    check of yesterday's archive would say nothing of today's handler.
+    """
+    found = []
+    for model in models:
+        mar = project.model_store / f"{model}.mar"
+        if not mar.exists():
+            msg = f"There is no archive {mar}."
+            raise ArchiveError(msg, fix=f"goldmar archive {model}", model=model)
+        handler = project.handlers / model
+        if handler.is_dir() and archive.source_digest(handler) != archive.digest(mar):
+            msg = f"{mar} was not built from {handler} as it is now."
+            raise ArchiveError(msg, fix=f"goldmar archive {model}", model=model)
+        found.append(mar)
+    return found

@@ -1,0 +1,228 @@
+"""check and record: their ordered steps, as visible lists. Data crosses between the floors here."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from goldmar import archive
+from goldmar.compare import compare
+from goldmar.config import Project
+from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
+from goldmar.gate import judge
+from goldmar.golden import cells_of, write_obtained
+from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import predict
+from goldmar.records import Cells, ModelResult, Prediction, Provenance, RunResult, Verdict
+from goldmar.serve import Server
+
+__all__ = ["CHECK", "RECORD", "Job", "Opener", "check", "hold", "record", "refuse_unused_patterns"]
+
+Opener = Callable[[Sequence[Golden]], Server]
+"""Makes the server of a job, once it is known which models and drawings it will be asked about."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What the steps of one run read and fill in, in their order. The fields from `goldens` on are theirs."""
+
+    project: Project
+    models: Sequence[str]
+    opener: Opener
+    watch: Watch
+    clients: int
+    goldens: tuple[Golden, ...] = ()
+    server: Server | None = None
+    asked: dict[str, list[Prediction]] = field(default_factory=dict)
+    obtained: dict[str, Path] = field(default_factory=dict)
+    provenance: dict[str, Provenance] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    results: list[ModelResult] = field(default_factory=list)
+
+
+def find_drawings_of_models(job: Job, stack: ExitStack) -> None:
+    """Recording needs drawings, and no golden yet."""
+    job.goldens = tuple(read_model(job.project, model, with_cells=False) for model in job.models)
+    for golden in job.goldens:
+        if not golden.drawings:
+            msg = f"There is no drawing in {golden.folder / 'drawings'}."
+            raise GoldenError(msg, fix="put sample drawings there, then record again", model=golden.model)
+
+
+def read_goldens(job: Job, stack: ExitStack) -> None:
+    """Read every golden before any server is started: a typing error should cost a second, not a minute."""
+    job.goldens = tuple(read_model(job.project, model, with_cells=True) for model in job.models)
+
+
+def open_server(job: Job, stack: ExitStack) -> None:
+    """Start or reach the models. The executor's stack stops what was started, however the job ends."""
+    job.server = stack.enter_context(job.opener(job.goldens))
+
+
+def ask_models(job: Job, stack: ExitStack) -> None:
+    """Send the drawings; whatever ends this early, the answers that came are on disk first."""
+    server = _server(job)
+    for golden in job.goldens:
+        _ask_model(job, server, golden)
+
+
+def compare_models(job: Job, stack: ExitStack) -> None:
+    """Hold what was obtained against the goldens."""
+    for golden in job.goldens:
+        refuse_unused_patterns(golden, cells_of(job.asked[golden.model]))
+    job.results = [_described(job, golden, hold(golden, job.asked[golden.model])) for golden in job.goldens]
+
+
+def count_models(job: Job, stack: ExitStack) -> None:
+    """A recording held against itself: its failures are the drawings without an answer."""
+    job.results = [
+        _described(job, golden, hold(replace(golden, cells=cells_of(predictions)), predictions))
+        for golden, predictions in ((golden, job.asked[golden.model]) for golden in job.goldens)
+    ]
+
+
+Step = Callable[[Job, ExitStack], None]
+
+CHECK: tuple[Step, ...] = (read_goldens, open_server, ask_models, compare_models)
+RECORD: tuple[Step, ...] = (find_drawings_of_models, open_server, ask_models, count_models)
+
+
+def check(job: Job) -> tuple[RunResult, Verdict]:
+    """Ask every model about its drawings and hold the answers against the golden.
+
+    Raises:
+        GoldenError, ConfigError: a golden or a tolerance cannot be used.
+        ServerError: the models could not be reached, started or kept alive.
+        Interrupted: Ctrl-C; the error names what was written.
+    """
+    return _run(CHECK, job)
+
+
+def record(job: Job) -> tuple[RunResult, Verdict]:
+    """Ask the models and write what they say beside the golden; nothing of the golden is read or touched.
+
+    Raises as `check` does.
+    """
+    return _run(RECORD, job)
+
+
+def _run(steps: Sequence[Step], job: Job) -> tuple[RunResult, Verdict]:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    with ExitStack() as stack:
+        for step in steps:
+            step(job, stack)
+    server = _server(job)
+    run = RunResult(
+        models=tuple(job.results),
+        backend=server.backend,
+        url=server.url,
+        started=started,
+        seconds=time.perf_counter() - clock,
+        packages=next((provenance.packages for provenance in job.provenance.values()), {}),
+    )
+    return run, judge(run)
+
+
+def hold(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
+    """Predictions of one model (or of one of its drawings, with the golden cut to it), held against its golden."""
+    obtained = cells_of(predictions)
+    result = compare(
+        golden.cells,
+        obtained,
+        golden.tolerances,
+        model=golden.model,
+        drawings=[prediction.drawing_id for prediction in predictions],
+        problems=_problems(predictions),
+    )
+    return replace(
+        result,
+        latencies_s=tuple(prediction.latency_s for prediction in predictions),
+        retries=sum(prediction.attempts - 1 for prediction in predictions),
+    )
+
+
+def refuse_unused_patterns(golden: Golden, obtained: Cells) -> None:
+    """Raise ConfigError where a tolerance pattern matches no value: a misspelt one would loosen nothing, unseen."""
+    unused = golden.tolerances.unused({*golden.cells.names, *obtained.names})
+    # Where nothing was expected and nothing answered every pattern is unused; the report has better words for that.
+    if unused and (len(golden.cells) or len(obtained)):
+        path = golden.folder / "tolerance.toml"
+        msg = f"{path}: the pattern {unused[0]!r} matches no value of the golden or of the answers."
+        raise ConfigError(msg, fix=f'correct or remove [value."{unused[0]}"] in {path}', model=golden.model)
+
+
+def _described(job: Job, golden: Golden, result: ModelResult) -> ModelResult:
+    provenance = job.provenance[golden.model]
+    return replace(
+        result,
+        version=provenance.version,
+        archive_digest=provenance.archive_digest,
+        seconds=job.seconds[golden.model],
+        obtained=job.obtained[golden.model],
+    )
+
+
+def _ask_model(job: Job, server: Server, golden: Golden) -> None:
+    done: list[Prediction] = []
+
+    def on_prediction(prediction: Prediction) -> None:
+        done.append(prediction)
+        job.watch.answered(golden.model, prediction)
+
+    def save(predictions: Sequence[Prediction], *, complete: bool) -> Path:
+        return write_obtained(golden.folder, cells_of(predictions), provenance, complete=complete)
+
+    job.watch.asking(golden.model, len(golden.drawings))
+    provenance = _provenance(job, server, golden.model)
+    clock = time.perf_counter()
+    try:
+        predictions = predict(
+            golden.model, golden.drawings, server.target, clients=job.clients, on_prediction=on_prediction
+        )
+    except KeyboardInterrupt as stop:
+        msg = f"Interrupted after {len(done)} of {len(golden.drawings)} drawings of {golden.model}."
+        raise Interrupted(
+            msg, fix="run the same command again", model=golden.model, saved=save(done, complete=False)
+        ) from stop
+    except GoldmarError as error:
+        error.detail = error.detail or server.trouble()
+        error.saved = save(done, complete=False)
+        raise
+    job.seconds[golden.model] = time.perf_counter() - clock
+    job.asked[golden.model] = predictions
+    job.provenance[golden.model] = provenance
+    complete = not _problems(predictions)
+    job.obtained[golden.model] = save(predictions, complete=complete)
+    if not complete and (trouble := server.trouble()):
+        job.watch.note(f"{golden.model}: the server's log says\n{trouble}")
+
+
+def _provenance(job: Job, server: Server, model: str) -> Provenance:
+    packages = server.packages()
+    built = job.project.model_store / f"{model}.mar"
+    ours = server.backend != "remote"
+    return Provenance(
+        model=model,
+        version=server.versions().get(model, ""),
+        archive_digest=archive.digest(built) if ours and built.exists() else "",
+        backend=server.backend,
+        url="" if ours else server.url,
+        obtained_at=datetime.now(UTC).replace(microsecond=0),
+        python=platform.python_version() if ours else "",
+        packages=packages,
+    )
+
+
+def _problems(predictions: Sequence[Prediction]) -> dict[str, str]:
+    return {p.drawing_id: p.problem for p in predictions if p.problem is not None}
+
+
+def _server(job: Job) -> Server:
+    if job.server is None:
+        msg = "this step needs a server, and no step before it opened one"
+        raise RuntimeError(msg)
+    return job.server

@@ -1,0 +1,44 @@
+"""A finished run, shown: on a terminal, as JSON, or as files for a CI server."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from goldmar.errors import StorageError
+from goldmar.files import write_atomically
+from goldmar.pipeline.approval import Proposal
+from goldmar.records import RunResult, Verdict
+from goldmar.report import difference, junit, markdown, terminal
+from goldmar.report import json as json_report
+
+__all__ = ["show", "show_proposal", "to_json", "write_reports"]
+
+
+def show(run: RunResult, verdict: Verdict, console: Console) -> None:
+    """The report for people."""
+    terminal.render(run, verdict, console)
+
+
+def to_json(run: RunResult, verdict: Verdict) -> str:
+    """The report for machines; its schema is docs/report-schema.json."""
+    return json_report.render(run, verdict)
+
+
+def write_reports(run: RunResult, verdict: Verdict, folder: Path) -> list[Path]:
+    """junit.xml, report.json and report.md, each whole or not at all. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"The report folder {folder} cannot be made: {error.strerror}."
+        raise StorageError(msg, fix="--reports with a folder that can be written") from error
+    rendered = {"junit.xml": junit.render, "report.json": json_report.render, "report.md": markdown.render}
+    written = []
+    for name, render in rendered.items():
+        write_atomically(folder / name, render(run, verdict))
+        written.append(folder / name)
+    return written
+
+
+def show_proposal(proposal: Proposal, console: Console) -> None:
+    """What an approval would change."""
+    difference.render(proposal.model, proposal.obtained, proposal.difference, console)

@@ -1,0 +1,140 @@
+"""The ways to open a server for a job, and to keep one running for somebody at a terminal."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from goldmar.config import Project
+from goldmar.errors import MissingExtraError, ServerError, UsageError
+from goldmar.golden import find_drawings
+from goldmar.pipeline.archives import archives_for
+from goldmar.pipeline.goldens import Golden
+from goldmar.pipeline.jobs import Opener
+from goldmar.pipeline.watch import Watch
+from goldmar.records import Drawing, Endpoint
+from goldmar.serve import Server
+from goldmar.serve.local import LocalServer
+from goldmar.serve.remote import RemoteServer, endpoint_from
+from goldmar.serve.worker import WorkerServer
+
+__all__ = ["local_opener", "remote_opener", "serve", "token_file", "wait_while_alive", "worker_opener"]
+
+
+def local_opener(project: Project, watch: Watch, *, timeout_s: float | None = None) -> Opener:
+    """TorchServe with Java, started here on the built archives."""
+
+    def open_(goldens: Sequence[Golden]) -> Server:
+        models = [golden.model for golden in goldens]
+        canaries = {golden.model: golden.drawings[0] for golden in goldens if golden.drawings}
+        return _local(project, models, canaries, watch, timeout_s=timeout_s)
+
+    return open_
+
+
+def worker_opener(project: Project, watch: Watch) -> Opener:
+    """TorchServe's worker alone, started here on the built archives; no Java, no HTTP."""
+
+    def open_(goldens: Sequence[Golden]) -> Server:
+        _require_serve_extra("TorchServe's worker")
+        return WorkerServer(
+            archives_for(project, [golden.model for golden in goldens]),
+            on_progress=watch.step,
+            startup_timeout_s=project.startup_timeout_s,
+        )
+
+    return open_
+
+
+def remote_opener(
+    url: str,
+    *,
+    management_url: str | None = None,
+    token_env: str | None = None,
+    token_file: Path | None = None,
+    headers: Sequence[str] = (),
+    ca_bundle: Path | None = None,
+    timeout_s: float,
+) -> Opener:
+    """A server that somebody else keeps running. Raises UsageError at once where the options make no sense."""
+    endpoint: Endpoint = endpoint_from(
+        url,
+        management_url=management_url,
+        token_env=token_env,
+        token_file=token_file,
+        headers=headers,
+        ca_bundle=ca_bundle,
+        timeout_s=timeout_s,
+    )
+    return lambda goldens: RemoteServer(endpoint, [golden.model for golden in goldens])
+
+
+def serve(project: Project, models: Sequence[str], watch: Watch) -> Server:
+    """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
+    names = list(models) or sorted(path.stem for path in project.model_store.glob("*.mar"))
+    if not names:
+        msg = f"{project.model_store} holds no archive."
+        raise UsageError(msg, fix="goldmar archive")
+    folders = {name: find_drawings(project.golden / name / "drawings") for name in names}
+    return _local(project, names, {name: found[0] for name, found in folders.items() if found}, watch)
+
+
+@contextmanager
+def token_file(server: Server, path: Path | None) -> Iterator[Path]:
+    """The inference token in a file that only its owner can read, for as long as the server runs.
+
+    Raises UsageError where `path` exists already: a token is not worth overwriting somebody's file.
+    """
+    target = server.target
+    token = target.headers.get("Authorization", "").removeprefix("Bearer ") if isinstance(target, Endpoint) else ""
+    place = path or Path(tempfile.mkdtemp(prefix="goldmar-token-")) / "token"
+    try:
+        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        msg = f"The token could not be written to {place}: {error.strerror}."
+        raise UsageError(msg, fix="--token-file with a path that does not exist yet, in a folder that does") from error
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token)
+        yield place
+    finally:
+        place.unlink(missing_ok=True)
+        if path is None:
+            place.parent.rmdir()
+
+
+def wait_while_alive(server: Server) -> None:
+    """Return never; raise ServerError when the server ends by itself, KeyboardInterrupt when the user ends it."""
+    while True:
+        time.sleep(1)
+        if isinstance(server, LocalServer) and not server.alive():
+            msg = "TorchServe ended by itself."
+            raise ServerError(msg, url=server.url, detail=server.trouble(), fix="goldmar serve")
+
+
+def _local(
+    project: Project,
+    models: Sequence[str],
+    canaries: Mapping[str, Drawing],
+    watch: Watch,
+    *,
+    timeout_s: float | None = None,
+) -> LocalServer:
+    _require_serve_extra("Starting TorchServe here")
+    return LocalServer(
+        archives_for(project, models),
+        canaries=canaries,
+        on_progress=watch.step,
+        startup_timeout_s=project.startup_timeout_s,
+        timeout_s=timeout_s or project.timeout_s,
+    )
+
+
+def _require_serve_extra(purpose: str) -> None:
+    try:
+        metadata.version("torchserve")
+    except metadata.PackageNotFoundError as missing:
+        raise MissingExtraError("torchserve", "serve", purpose) from missing
