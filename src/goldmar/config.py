@@ -1,0 +1,254 @@
+"""What the TOML files say: the project table in pyproject.toml and tolerance.toml of a golden.
+
+Unknown keys are errors, since a misspelt tolerance that is ignored would hold nothing.
+"""
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from goldmar.errors import ConfigError
+from goldmar.records import Tolerance
+
+__all__ = ["DEFAULT_PATTERN", "Project", "Tolerances", "load_project", "load_tolerances", "matches", "read_toml"]
+
+DEFAULT_PATTERN = "default"
+"""What `Tolerances.for_name` calls the [default] table."""
+
+_COLUMNS = ("drawing_id", "name", "pred")
+_TOLERANCE_KEYS = ("atol", "rtol", "exact")
+
+
+# ---- the project ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where things are, and how to ask. The three folders are absolute; times are in seconds."""
+
+    root: Path
+    handlers: Path
+    golden: Path
+    model_store: Path
+    clients: int = 4
+    timeout_s: float = 60.0
+    startup_timeout_s: float = 120.0
+
+
+def load_project(start: Path, *, create: bool = False) -> Project:
+    """The project that `start` lies in.
+
+    Its root is the nearest folder, from `start` upwards, that holds golden/ or handlers/ or a pyproject.toml with a
+    [tool.goldmar] table. Where there is none, `create` takes `start` itself; otherwise ConfigError is raised, as it is
+    for a table that cannot be read or says something unknown.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        table = _project_table(folder / "pyproject.toml")
+        if table is not None or (folder / "golden").is_dir() or (folder / "handlers").is_dir():
+            return _project(folder, table or {})
+    if create:
+        return _project(start, {})
+    raise ConfigError(
+        f"No project here: neither {start} nor a folder above it holds golden/ or handlers/.",
+        fix="cd into your project, or start one here: goldmar init MODEL",
+    )
+
+
+def _project_table(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    tool = read_toml(path).get("tool", {})
+    table = tool.get("goldmar") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{path}: [tool.goldmar] must be a table.", fix="Write [tool.goldmar] and its keys below it")
+    return table
+
+
+def _project(root: Path, table: dict[str, Any]) -> Project:
+    path, where = root / "pyproject.toml", "tool.goldmar"
+    _only_known(path, where, table, ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s"))
+    folders = {}
+    for key in ("handlers", "golden", "model_store"):
+        value = table.get(key, key)
+        if not isinstance(value, str) or not value:
+            raise _wrong(path, where, key, value, 'the name of a folder, for example "golden"')
+        folders[key] = root / value
+    clients = table.get("clients", 4)
+    if not isinstance(clients, int) or isinstance(clients, bool) or clients < 1:
+        raise _wrong(path, where, "clients", clients, "a whole number of at least 1")
+    seconds = {}
+    for key, default in (("timeout_s", 60.0), ("startup_timeout_s", 120.0)):
+        seconds[key] = _number(path, where, key, table.get(key, default), "a number of seconds above 0")
+        if seconds[key] == 0:
+            raise _wrong(path, where, key, seconds[key], "a number of seconds above 0")
+    return Project(
+        root=root,
+        handlers=folders["handlers"],
+        golden=folders["golden"],
+        model_store=folders["model_store"],
+        clients=clients,
+        timeout_s=seconds["timeout_s"],
+        startup_timeout_s=seconds["startup_timeout_s"],
+    )
+
+
+# ---- tolerances -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """What tolerance.toml says.
+
+    `patterns` are in the order of the file. `columns` maps drawing_id, name and pred to the headers of a foreign CSV;
+    it is empty where the golden has the usual ones. `path` is the file, for messages.
+    """
+
+    default: Tolerance = field(default_factory=Tolerance)
+    patterns: tuple[tuple[str, Tolerance], ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = None
+
+    def for_name(self, name: str) -> tuple[str, Tolerance]:
+        """The pattern and the tolerance that hold for a value.
+
+        A pattern that is the name, letter by letter, wins; otherwise the last one in the file that matches; otherwise
+        the default, whose pattern is called `DEFAULT_PATTERN`.
+        """
+        found = (DEFAULT_PATTERN, self.default)
+        for pattern, tolerance in self.patterns:
+            if pattern == name:
+                return pattern, tolerance
+            if matches(pattern, name):
+                found = (pattern, tolerance)
+        return found
+
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """The patterns that match none of the names: most likely misspelt, so they must not pass in silence."""
+        known = set(names)
+        return [p for p, _ in self.patterns if p not in known and not any(matches(p, name) for name in known)]
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern matches the path of a value: `*` any characters, `?` one, all others themselves.
+
+    Brackets are themselves too, since they belong to the path: `boxes[*].x0` matches `boxes[12].x0`.
+    """
+    return _compiled(pattern).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(letter) or re.escape(letter) for letter in pattern), re.DOTALL)
+
+
+def load_tolerances(path: Path) -> Tolerances:
+    """Read a tolerance.toml; without the file every value must be equal, which is the strictest reading.
+
+    A key that a [value."..."] table leaves out is taken from [default]. Raises ConfigError for a file that is no TOML,
+    an unknown key, a wrong type, a tolerance that is negative, NaN or infinite, and one beside `exact = true`.
+    """
+    if not path.exists():
+        return Tolerances(path=path)
+    table = read_toml(path)
+    _only_known(path, "", table, ("default", "value", "columns"))
+    default = _tolerance(path, "default", _table(path, "default", table.get("default", {})), Tolerance())
+    patterns = []
+    for pattern, entry in _table(path, "value", table.get("value", {})).items():
+        where = f'value."{pattern}"'
+        patterns.append((pattern, _tolerance(path, where, _table(path, where, entry), default)))
+    columns = _columns(path, _table(path, "columns", table.get("columns", {})))
+    return Tolerances(default, tuple(patterns), columns, path)
+
+
+def _tolerance(path: Path, where: str, table: dict[str, Any], default: Tolerance) -> Tolerance:
+    _only_known(path, where, table, _TOLERANCE_KEYS)
+    wanted = "a number of at least 0"
+    atol = _number(path, where, "atol", table["atol"], wanted) if "atol" in table else None
+    rtol = _number(path, where, "rtol", table["rtol"], wanted) if "rtol" in table else None
+    exact = table.get("exact")
+    if exact is not None and not isinstance(exact, bool):
+        raise _wrong(path, where, "exact", exact, "true or false")
+    if exact and (atol or rtol):
+        raise ConfigError(
+            f"{path}: [{where}] has exact = true beside a tolerance, which would then never be used.",
+            fix="Remove one of them; integers and strings are exact without it",
+        )
+    if exact is None and not (default.exact and (atol or rtol)):  # a tolerance of its own lifts an exact default
+        exact = default.exact
+    return Tolerance(
+        atol=default.atol if atol is None else atol,
+        rtol=default.rtol if rtol is None else rtol,
+        exact=exact,
+    )
+
+
+def _columns(path: Path, table: dict[str, Any]) -> dict[str, str]:
+    _only_known(path, "columns", table, _COLUMNS)
+    for key, value in table.items():
+        if not isinstance(value, str) or not value:
+            raise _wrong(path, "columns", key, value, "the header of a column, in quotes")
+    headers = [table.get(key, key) for key in _COLUMNS]
+    if len(set(headers)) < len(headers):
+        raise ConfigError(
+            f"{path}: [columns] gives one header to two columns: {', '.join(headers)}.",
+            fix="Name a header of its own for each of drawing_id, name and pred",
+        )
+    return table
+
+
+# ---- TOML -----------------------------------------------------------------------------------------------------------
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises ConfigError where it is missing, unreadable, not UTF-8 or not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist.", fix=f"Look for it: ls '{path.parent}'") from None
+    except OSError as error:
+        raise ConfigError(f"{path} could not be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 (byte {error.start}).", fix="Save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}.", fix=f"Mend that line of {path}") from error
+
+
+def _table(path: Path, where: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: {where} must be a table, not {value!r}.", fix=f"Write [{where}] and its keys below")
+    return value
+
+
+def _number(path: Path, where: str, key: str, value: object, wanted: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(path, where, key, value, wanted)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < 0:
+        raise _wrong(path, where, key, value, wanted)
+    return number
+
+
+def _only_known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            place = f"[{where}]" if where else "the top level"
+            near = difflib.get_close_matches(key, known, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"{path}: unknown key {key!r} in {place}.{guess}", fix=f"Known keys there: {', '.join(known)}"
+            )
+
+
+def _wrong(path: Path, where: str, key: str, value: object, wanted: str) -> ConfigError:
+    return ConfigError(f"{path}: {key} in [{where}] is {value!r}.", fix=f"Write {key} as {wanted}")
