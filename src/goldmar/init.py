@@ -1,0 +1,86 @@
+"""A new model to start from: a handler that works as it is, two sample drawings and their tolerances."""
+
+import errno
+import keyword
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from goldmar.config import Project, load_project
+from goldmar.errors import StorageError, UsageError
+
+__all__ = ["scaffold"]
+
+_TEMPLATES = Path(__file__).with_name("scaffold")
+_RENAMED = {"gitignore": ".gitignore"}  # packaging tools and git would take the template itself at its word
+_RESERVED = {"common"}  # handlers/common holds what several handlers share
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+def scaffold(project_root: Path, model: str) -> list[Path]:
+    """Write handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are.
+
+    Both folders appear whole or not at all, and nothing that exists is touched. Returns the files written, sorted.
+
+    Raises:
+        UsageError: the name cannot be used, or one of the folders is already there.
+        StorageError: the folders cannot be written.
+    """
+    _check_name(model)
+    project = load_project(project_root, create=True)
+    targets = _targets(project, model)
+    for target in targets.values():
+        if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
+            raise _exists(target)
+    staged: dict[Path, Path] = {}
+    written: list[Path] = []
+    try:
+        for template, target in targets.items():
+            staged[target] = target.with_name(f".{model}.{secrets.token_hex(8)}.tmp")
+            _copy(_TEMPLATES / template, staged[target])
+        for target, stage in staged.items():
+            stage.rename(target)  # refused by the system where the folder has been filled in the meantime
+            written.append(target)
+    except OSError as error:
+        for target in written:
+            shutil.rmtree(target)
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+            raise _exists(next(target for target in targets.values() if target not in written)) from error
+        raise StorageError(
+            f"The scaffold of {model} could not be written below {project.root}: {error.strerror or error}.",
+            fix=f"ls -ld '{project.root}'; df -h '{project.root}'",
+            model=model,
+        ) from error
+    finally:
+        for stage in staged.values():
+            shutil.rmtree(stage, ignore_errors=True)  # gone where it was renamed
+    return sorted(path for target in targets.values() for path in target.rglob("*") if path.is_file())
+
+
+def _targets(project: Project, model: str) -> dict[str, Path]:
+    return {"golden": project.golden / model, "handler": project.handlers / model}
+
+
+def _check_name(model: str) -> None:
+    if _NAME.fullmatch(model) and not keyword.iskeyword(model) and model not in _RESERVED:
+        return
+    why = "is reserved" if keyword.iskeyword(model) or model in _RESERVED else "is no name for a model"
+    msg = f"{model!r} {why}."
+    raise UsageError(msg, fix="Begin with a letter; then letters, digits, - and _, at most 64 characters in all")
+
+
+def _copy(template: Path, stage: Path) -> None:
+    for source in sorted(template.rglob("*")):
+        if source.is_dir() or "__pycache__" in source.parts:
+            continue
+        target = stage / source.relative_to(template)
+        target = target.with_name(_RENAMED.get(target.name, target.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+
+
+def _exists(target: Path) -> UsageError:
+    return UsageError(
+        f"{target} is already there; nothing was written.", fix="Choose another name, or move that folder away first"
+    )

@@ -1,0 +1,219 @@
+"""What `goldmar init` writes, and what it refuses to touch. The e2e test takes it through to a green check."""
+
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from goldmar.config import load_tolerances
+from goldmar.errors import StorageError, UsageError
+from goldmar.init import scaffold
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "src/goldmar/scaffold"
+
+FILES = {
+    "golden/gear/.gitignore",
+    "golden/gear/drawings/plate.png",
+    "golden/gear/drawings/shaft.png",
+    "golden/gear/tolerance.toml",
+    "handlers/gear/archive.toml",
+    "handlers/gear/handler.py",
+    "handlers/gear/make_weights.py",
+    "handlers/gear/model-config.yaml",
+    "handlers/gear/model.py",
+    "handlers/gear/preprocess.py",
+    "handlers/gear/requirements.txt",
+    "handlers/gear/weights.pt",
+}
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def test_writes_a_handler_and_a_golden_folder(tmp_path):
+    written = scaffold(tmp_path, "gear")
+    assert {str(path.relative_to(tmp_path)) for path in written} == FILES == files(tmp_path)
+
+
+def test_needs_nothing_else_of_the_project(tmp_path):
+    scaffold(tmp_path, "gear")
+    assert "common = []" in (tmp_path / "handlers/gear/archive.toml").read_text()
+
+
+def test_follows_the_folders_that_the_project_names(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.goldmar]\nhandlers = "models"\ngolden = "expected"\n')
+    scaffold(tmp_path, "gear")
+    assert (tmp_path / "models/gear/handler.py").is_file()
+    assert (tmp_path / "expected/gear/tolerance.toml").is_file()
+
+
+def test_two_models_live_side_by_side(tmp_path):
+    scaffold(tmp_path, "gear")
+    scaffold(tmp_path, "gear-2")
+    assert len(files(tmp_path)) == 2 * len(FILES)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "../up",
+        "a b",
+        "größe",
+        "9lives",
+        "-x",
+        "_x",
+        "class",
+        "None",
+        "common",
+        "a.b",
+        "x" * 65,
+        "a\n",
+    ],
+)
+def test_refuses_a_name(tmp_path, name):
+    with pytest.raises(UsageError) as caught:
+        scaffold(tmp_path, name)
+    assert caught.value.fix
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "taken", ["handlers/gear/notes.txt", "golden/gear/expected.csv", "handlers/gear", "golden/gear"]
+)
+def test_touches_nothing_that_is_there(tmp_path, taken):
+    (tmp_path / taken).parent.mkdir(parents=True)
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(UsageError, match=r"already there; nothing was written"):
+        scaffold(tmp_path, "gear")
+    assert files(tmp_path) == {taken}
+    assert (tmp_path / taken).read_text() == "mine"
+
+
+def test_does_not_follow_a_link_out_of_the_project(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "root/handlers").mkdir(parents=True)
+    (tmp_path / "root/handlers/gear").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(UsageError, match="already there"):
+        scaffold(tmp_path / "root", "gear")
+    assert files(tmp_path / "elsewhere") == set()
+
+
+def test_leaves_nothing_behind_when_the_second_folder_cannot_be_written(tmp_path):
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "handlers").write_text("a file where a folder should be")
+    with pytest.raises((StorageError, UsageError)):
+        scaffold(tmp_path, "gear")
+    assert files(tmp_path) == {"handlers"}
+    assert list((tmp_path / "golden").iterdir()) == []
+
+
+def test_the_tolerances_can_be_read(tmp_path):
+    scaffold(tmp_path, "gear")
+    tolerances = load_tolerances(tmp_path / "golden/gear/tolerance.toml")
+    assert tolerances.default.atol == pytest.approx(1e-5)
+    assert tolerances.patterns == ()
+
+
+def test_the_weights_are_those_that_the_script_makes(tmp_path):
+    torch = pytest.importorskip("torch")
+    scaffold(tmp_path, "gear")
+    folder = tmp_path / "handlers/gear"
+    shipped = torch.load(folder / "weights.pt", weights_only=True)
+    (folder / "weights.pt").unlink()
+    subprocess.run([sys.executable, str(folder / "make_weights.py")], check=True, cwd=tmp_path, timeout=120)
+    made = torch.load(folder / "weights.pt", weights_only=True)
+    assert made.keys() == shipped.keys()
+    assert all(torch.equal(made[name], shipped[name]) for name in shipped)
+
+
+# --- the scaffold's own preprocessing, without TorchServe
+
+
+@pytest.fixture(scope="module")
+def preprocess():
+    spec = importlib.util.spec_from_file_location("scaffold_preprocess", TEMPLATES / "handler/preprocess.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"body": b"drawing"},
+        {"body": bytearray(b"drawing")},
+        {"data": b"drawing"},
+        {"data": b"drawing", "body": b"other"},
+        {"body": {"data": "ZHJhd2luZw=="}},
+        {"data": "ZHJhd2luZw=="},
+    ],
+)
+def test_finds_the_drawing_however_it_is_sent(preprocess, item):
+    assert preprocess.drawing_bytes(item) == b"drawing"
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({}, "holds no drawing"),
+        ({"body": b""}, "holds no drawing"),
+        ({"data": b"", "body": b"other"}, "holds no drawing"),
+        ({"body": {}}, "holds no drawing"),
+        ({"body": {"data": 7}}, "holds no drawing"),
+        ({"body": [1]}, "holds no drawing"),
+        ({"body": {"data": "***"}}, "not base64"),
+        ({"body": {"data": "é"}}, "not base64"),
+    ],
+)
+def test_says_what_is_wrong_with_a_request(preprocess, item, said):
+    with pytest.raises(preprocess.BadDrawing, match=said):
+        preprocess.drawing_bytes(item)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+def test_reads_every_kind_of_image(preprocess, mode):
+    image = Image.new(mode, (40, 30), 65535 if mode == "I;16" else None)
+    tensor = preprocess.to_tensor(encoded(image, "TIFF" if mode in {"CMYK", "I;16"} else "PNG"), 16)
+    assert tensor.shape == (1, 16, 16)
+    assert float(tensor.min()) >= 0
+    assert float(tensor.max()) <= 1
+
+
+def test_16_bits_are_scaled_not_clipped(preprocess):
+    half = preprocess.to_tensor(encoded(Image.new("I;16", (8, 8), 32768)), 8)
+    assert float(half[0, 0, 0]) == pytest.approx(0.5, abs=0.01)
+
+
+def test_transparent_is_paper(preprocess):
+    assert float(preprocess.to_tensor(encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0))), 8).max()) == 0
+
+
+def test_black_is_ink(preprocess):
+    assert float(preprocess.to_tensor(encoded(Image.new("1", (8, 8), 0)), 8).min()) == 1
+
+
+@pytest.mark.parametrize("data", [b"text", encoded(Image.new("L", (64, 64)))[:50], os.urandom(64), b"%PDF-1.7"])
+def test_a_damaged_drawing_is_a_sentence(preprocess, data):
+    with pytest.raises(preprocess.BadDrawing, match="cannot be read as an image"):
+        preprocess.to_tensor(data, 16)
+
+
+def test_a_bomb_is_not_decoded(preprocess):
+    with pytest.raises(preprocess.BadDrawing, match="more than is read here"):
+        preprocess.to_tensor(encoded(Image.new("1", (10000, 8001))), 16)
