@@ -23,6 +23,7 @@ FLOORS = {
     "files": 0,
     "config": 1,
     "golden": 1,
+    "mar": 1,
     "archive": 2,
     "init": 2,
     "serve": 3,

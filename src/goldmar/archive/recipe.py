@@ -1,0 +1,131 @@
+"""Which files go into an archive: the fixed names, every module beside them, and what archive.toml lists."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldmar.errors import ArchiveError
+
+__all__ = ["CONFIG", "HANDLER", "MODEL", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
+
+RECIPE = "archive.toml"
+HANDLER, MODEL, WEIGHTS = "handler.py", "model.py", "weights.pt"
+CONFIG, REQUIREMENTS = "model-config.yaml", "requirements.txt"
+NEEDED = (HANDLER, WEIGHTS, CONFIG)
+
+# torch-model-archiver's own rule for names. A version becomes a part of a URL: no slash, space, plus or percent sign.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to archive. `files` maps the name in the archive to the file it is copied from; both sides are checked."""
+
+    folder: Path
+    model: str
+    version: str
+    files: Mapping[str, Path]
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read `archive.toml` of a handler directory and collect its files.
+
+    Raises ArchiveError for a missing file, a key it does not know, names that collide, links that lead outside.
+    """
+    if not folder.is_dir():
+        raise ArchiveError(f"There is no handler directory {folder}.", fix=f"goldmar init {folder.name}")
+    table = _table(folder)
+    model = _string(folder, table, "model", folder.resolve().name)
+    if not MODEL_NAME.fullmatch(model):
+        raise ArchiveError(
+            f"{folder / RECIPE}: {model!r} is no name for a model.",
+            fix="Use letters, digits, '_', '-' and '.', beginning with a letter or digit",
+        )
+    version = _string(folder, table, "version", None)
+    if not VERSION.fullmatch(version):
+        raise ArchiveError(
+            f"{folder / RECIPE}: {version!r} is no version: it becomes a part of the URL.",
+            fix='Use numbers with dots, as in version = "1.0"; a suffix of letters and digits may follow',
+        )
+    return Recipe(folder=folder, model=model, version=version, files=_collect(folder, table))
+
+
+def _table(folder: Path) -> dict[str, Any]:
+    path = folder / RECIPE
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArchiveError(
+            f"{folder} has no {RECIPE}.", fix=f'Write one: version = "1.0" and common = [] go into {path}'
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ArchiveError(f"{path} is not TOML: {error}.", fix="Mend the line it names") from error
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
+    known = ("version", "model", "common", "extra")
+    if unknown := sorted(set(table) - set(known)):
+        raise ArchiveError(f"{path}: unknown key {unknown[0]!r}.", fix=f"Known keys: {', '.join(known)}")
+    return table
+
+
+def _string(folder: Path, table: Mapping[str, Any], key: str, default: str | None) -> str:
+    value = table.get(key, default)
+    if value is None:
+        raise ArchiveError(f"{folder / RECIPE} has no {key}.", fix=f'Add the line {key} = "1.0"')
+    if not isinstance(value, str):
+        raise ArchiveError(f"{folder / RECIPE}: {key} must be a string.", fix=f'Put it in quotes: {key} = "{value}"')
+    return value
+
+
+def _names(folder: Path, table: Mapping[str, Any], key: str) -> list[str]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ArchiveError(
+            f"{folder / RECIPE}: {key} must be a list of file names.", fix=f'As in {key} = ["drawing.py"]'
+        )
+    return value
+
+
+def _collect(folder: Path, table: Mapping[str, Any]) -> dict[str, Path]:
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise ArchiveError(f"{folder} has no {name}.", fix=_how_to_get(folder, name))
+    common = folder.resolve().parent / "common"
+    wanted = [folder / name for name in (*NEEDED, MODEL, REQUIREMENTS) if (folder / name).is_file()]
+    wanted += [path for path in folder.glob("*.py") if path not in wanted]
+    wanted += [folder / name for name in _names(folder, table, "extra")]
+    shared = [common / name for name in _names(folder, table, "common")]
+
+    files: dict[str, Path] = {}
+    for path, home in [*((path, folder) for path in wanted), *((path, common) for path in shared)]:
+        if not path.is_file():
+            raise ArchiveError(
+                f"{folder / RECIPE} lists {path.name}, but there is no file {path}.",
+                fix=f"Add the file, or take it out of {RECIPE}",
+            )
+        # A link inside the two folders is as good as its file; one that leaves them makes the archive depend on
+        # whatever happens to lie there.
+        if not any(path.resolve().is_relative_to(place.resolve()) for place in {home, folder, common}):
+            raise ArchiveError(
+                f"{path} leads to {path.resolve()}, outside {folder} and {common}.",
+                fix="Copy the file to where the link is",
+            )
+        if path.name in files:
+            raise ArchiveError(
+                f"{files[path.name]} and {path} would both become {path.name} in the archive, which has no folders.",
+                fix="Rename one of them"
+                if files[path.name].resolve() != path.resolve()
+                else f"It goes in by itself: take it out of {RECIPE}",
+            )
+        files[path.name] = path
+    return files
+
+
+def _how_to_get(folder: Path, name: str) -> str:
+    if name == WEIGHTS:
+        return f"Train it, or copy the state_dict to {folder / name} (a link may not lead outside)"
+    return f"goldmar init {folder.name} shows what belongs there"
