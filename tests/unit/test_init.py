@@ -23,7 +23,7 @@ FILES = {
     "golden/gear/tolerance.toml",
     "handlers/gear/archive.toml",
     "handlers/gear/handler.py",
-    "handlers/gear/make_weights.py",
+    "handlers/gear/training/make_weights.py",
     "handlers/gear/model-config.yaml",
     "handlers/gear/model.py",
     "handlers/gear/preprocess.py",
@@ -130,7 +130,7 @@ def test_the_weights_are_those_that_the_script_makes(tmp_path):
     folder = tmp_path / "handlers/gear"
     shipped = torch.load(folder / "weights.pt", weights_only=True)
     (folder / "weights.pt").unlink()
-    subprocess.run([sys.executable, str(folder / "make_weights.py")], check=True, cwd=tmp_path, timeout=120)
+    subprocess.run([sys.executable, str(folder / "training/make_weights.py")], check=True, cwd=tmp_path, timeout=120)
     made = torch.load(folder / "weights.pt", weights_only=True)
     assert made.keys() == shipped.keys()
     assert all(torch.equal(made[name], shipped[name]) for name in shipped)
