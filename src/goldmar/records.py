@@ -56,11 +56,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one drawing, before anything is made of it."""
+    """What came back for one drawing, before anything is made of it.
+
+    `headers` are looked up by lower-case name and empty where the way to the model has none.
+    """
 
     status: int
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Ask = Callable[[str, Drawing], Answer]

@@ -1,0 +1,11 @@
+"""Drawings -> Predictions: many at once, latencies kept.
+
+`predict` asks, `interpret` says what one answer means, `flatten` turns its JSON into rows of the golden CSV.
+"""
+
+from goldmar.predict.answers import interpret
+from goldmar.predict.flatten import flatten
+from goldmar.predict.pool import predict
+from goldmar.predict.retries import Retries
+
+__all__ = ["Retries", "flatten", "interpret", "predict"]

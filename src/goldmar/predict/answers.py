@@ -1,0 +1,219 @@
+"""What one answer means: values, a drawing the model could not read, or a server that is of no use.
+
+| answer                                              | meaning                               | exit |
+|-----------------------------------------------------|---------------------------------------|------|
+| 2xx with JSON                                       | values                                |      |
+| 2xx with anything else                              | problem of this drawing               | 1    |
+| 503 "Prediction failed" and its kin, 5xx raised     |                                       |      |
+| as PredictionException: the handler raised          | problem of this drawing               | 1    |
+| 413, any other 4xx                                  | problem of this drawing               | 1    |
+| 400 InvalidKeyException, 401, 403                   | TokenError                            | 2    |
+| 404, 405                                            | ModelUnknownError                     | 2    |
+| 429, 503 "has no worker", 503 with Retry-After      | OverloadedError, once retries are out | 3    |
+| 500 "Worker died."                                  | WorkerDiedError                       | 3    |
+| 3xx                                                 | UnreachableError: none is followed    | 3    |
+| 507 and every other 5xx, 407, 408, 1xx              | ServerError                           | 3    |
+
+TorchServe's own errors are JSON of the form {code, type, message} (its ErrorResponse). Whatever a handler raises comes
+with the type InternalServerException, whatever the front end turns down with another one: that is how a handler's 404
+is told from an unknown model, and a handler's 500 (the default of PredictionException) from a dead worker.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from goldmar.errors import (
+    GoldmarError,
+    ModelUnknownError,
+    OverloadedError,
+    ServerError,
+    TokenError,
+    UnreachableError,
+    WorkerDiedError,
+)
+from goldmar.predict.flatten import flatten, parse
+from goldmar.records import Answer, Drawing, Prediction
+
+__all__ = ["interpret", "overloaded", "retry_after_s"]
+
+_NO_WORKER = "has no worker to serve inference request"
+# What ts/service.py says, with status 503, when it is the handler that went wrong.
+_HANDLER_FAILED = {
+    "Prediction failed": "the handler raised an exception; its traceback is in the server's log",
+    "Invalid model predict output": "the handler returned something that is not a list",
+    "number of batch response mismatched": "the handler returned more or fewer results than it was given drawings",
+}
+_EXCERPT = 300
+
+
+def interpret(
+    drawing: Drawing,
+    answer: Answer,
+    latency_s: float,
+    attempts: int,
+    *,
+    model: str | None = None,
+    url: str | None = None,
+) -> Prediction:
+    """Make a Prediction of an answer.
+
+    Args:
+        drawing: what was asked about.
+        answer: status, content type, body and headers as they came.
+        latency_s: seconds from asking to the last byte of the answer.
+        attempts: how many times the drawing was sent.
+        model, url: put into the error, if one is raised.
+
+    Returns:
+        A Prediction with values, or with a `problem` where the model refused the drawing or failed on it.
+
+    Raises:
+        TokenError, ModelUnknownError: asking about other drawings would end the same way.
+        OverloadedError, WorkerDiedError, UnreachableError, ServerError: infrastructure.
+    """
+    if 200 <= answer.status < 300:
+        return _read(drawing, answer, latency_s, attempts)
+    said = _listen(answer)
+    error = _infrastructure(answer, said, attempts, _where(model, url))
+    if error is not None:
+        error.model, error.url = model, url
+        raise error
+    return Prediction(drawing.id, {}, answer.status, latency_s, attempts, _problem(drawing, answer, said))
+
+
+def overloaded(answer: Answer) -> bool:
+    """Whether the server turned the drawing away unseen, so that asking again later makes sense."""
+    if answer.status == 429:
+        return True
+    if answer.status != 503:
+        return False
+    return "retry-after" in answer.headers or _NO_WORKER in _listen(answer).message
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date; None without one that can be read."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+
+
+def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> Prediction:
+    try:
+        values = flatten(parse(answer.body))
+    except ValueError as error:
+        problem = f"The answer cannot be read: {error}. It begins {_excerpt(answer.body, 80)!r}."
+        return Prediction(drawing.id, {}, answer.status, latency_s, attempts, problem)
+    return Prediction(drawing.id, values, answer.status, latency_s, attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The words of an error answer. `type` is TorchServe's name for it, empty where another server speaks."""
+
+    type: str
+    message: str
+
+    @property
+    def by_handler(self) -> bool:
+        if self.type:
+            return self.type == "InternalServerException" and not self.message.startswith("Worker ")
+        # Without the server in between (its worker alone) the same words come bare.
+        return self.message in _HANDLER_FAILED
+
+
+def _listen(answer: Answer) -> _Said:
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return _Said("", _excerpt(answer.body))
+    if not isinstance(body, dict):
+        return _Said("", _excerpt(answer.body))
+    if isinstance(body.get("type"), str) and isinstance(body.get("message"), str) and "code" in body:
+        return _Said(body["type"], " ".join(body["message"].split()))
+    # FastAPI says detail, many others error or message.
+    for key in ("detail", "error", "message"):
+        if isinstance(body.get(key), str):
+            return _Said("", " ".join(body[key].split())[:_EXCERPT])
+    return _Said("", _excerpt(answer.body))
+
+
+def _excerpt(body: bytes, length: int = _EXCERPT) -> str:
+    text = " ".join(body[: 4 * length].decode("utf-8", "replace").split())
+    text = "".join(character if character.isprintable() else "�" for character in text)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _where(model: str | None, url: str | None) -> str:
+    return (f" for model {model!r}" if model else "") + (f" at {url}" if url else "")
+
+
+def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> GoldmarError | None:
+    """The error that ends the run, or None where the answer is about this one drawing."""
+    status, words = answer.status, f": {said.message}" if said.message else ""
+    if status in (401, 403) or (status == 400 and said.type == "InvalidKeyException"):
+        if said.by_handler:
+            return None
+        return TokenError(
+            f"The server turned the token down{where} (status {status}){words}",
+            fix="Get a fresh inference token and hand it over in the environment variable or file that is read for it.",
+        )
+    if status in (404, 405):
+        if said.by_handler:
+            return None
+        return ModelUnknownError(
+            f"The server does not serve predictions{where} (status {status}){words}",
+            fix="Compare the model's name, its version and the URL with what the server lists under /models.",
+        )
+    if overloaded(answer):
+        times = "once" if attempts == 1 else f"{attempts} times"
+        return OverloadedError(
+            f"The server had no worker or no room in its queue{where}, asked {times} (status {status}){words}",
+            fix="Lower `clients`, give the model more workers or a longer queue, and check that its workers are READY.",
+        )
+    if 300 <= status < 400:
+        target = answer.headers.get("location", "an address it does not name")
+        return UnreachableError(
+            f"The server redirects to {target}{where} (status {status}); "
+            "redirects are not followed, since the token would travel along.",
+            fix="If that address is right, use it as the URL.",
+        )
+    if status in (407, 408) or status < 200 or status >= 500:
+        return None if said.by_handler and status != 507 else _server_error(status, said, words, where)
+    return None
+
+
+def _server_error(status: int, said: _Said, words: str, where: str) -> ServerError:
+    if status == 500 and said.message.startswith("Worker "):
+        return WorkerDiedError(
+            f"The worker died or ran into its response timeout{where} (status {status}){words}",
+            fix="Read the server's log for the handler's traceback; if it was only slow, raise responseTimeout.",
+        )
+    if status == 507:
+        return ServerError(
+            f"The worker ran out of memory{where} (status {status}){words}",
+            fix="Lower batchSize or the number of workers, or give the server more memory.",
+        )
+    return ServerError(
+        f"The server failed{where} (status {status}){words}",
+        fix="Read the server's log, and that of any proxy in front of it.",
+    )
+
+
+def _problem(drawing: Drawing, answer: Answer, said: _Said) -> str:
+    if answer.status == 413:
+        return (
+            "The drawing is larger than the server takes (status 413); "
+            "raise max_request_size in its config.properties, 6553500 bytes unless set."
+        )
+    if answer.status == 503 and said.message in _HANDLER_FAILED:
+        return f"{said.message} (status 503): {_HANDLER_FAILED[said.message]}."
+    verb = "refused the drawing" if answer.status < 500 else "failed on the drawing"
+    return f"The model {verb} (status {answer.status}): {said.message or 'it does not say why'}"

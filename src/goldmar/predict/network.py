@@ -1,0 +1,78 @@
+"""Trust, proxies and names: the same rules that requests has for the control calls."""
+
+import ipaddress
+import os
+import ssl
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from goldmar.errors import ConfigError
+from goldmar.records import Endpoint
+
+__all__ = ["is_loopback", "proxy_for", "shown", "ssl_for", "user_agent"]
+
+
+def ssl_for(endpoint: Endpoint) -> ssl.SSLContext | bool:
+    """What aiohttp's `ssl` argument takes: a context that trusts the right CAs, or False to trust anybody.
+
+    As in requests: `verify` True means $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE or the bundle that requests brings.
+
+    Raises:
+        ConfigError: the CA bundle is missing or is none.
+    """
+    if not endpoint.url.lower().startswith("https:"):
+        return True
+    if endpoint.verify is False:
+        return False
+    bundle = endpoint.verify if isinstance(endpoint.verify, str) else _default_bundle()
+    try:
+        if Path(bundle).is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:  # ssl.SSLError is one
+        msg = f"The CA bundle {bundle} cannot be used: {error.strerror or error}."
+        raise ConfigError(msg, fix="Name a PEM file with the server's CA certificate.", url=endpoint.url) from error
+
+
+def _default_bundle() -> str:
+    from certifi import where
+
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this URL ($HTTPS_PROXY, $HTTP_PROXY, $ALL_PROXY, $NO_PROXY).
+
+    Never one for this machine itself, which no proxy could reach. ~/.netrc is not read: the token comes from one place.
+    """
+    parts = urlsplit(url)
+    if parts.hostname is None or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine by name or address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def shown(url: str) -> str:
+    """The URL as it may be printed: without a user name and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def user_agent() -> str:
+    """`goldmar/<version>`, for the server's access log."""
+    try:
+        return f"goldmar/{version('goldmar')}"
+    except PackageNotFoundError:
+        return "goldmar"
