@@ -125,6 +125,8 @@ class Kind(StrEnum):
     EMPTY_GOLDEN = "empty golden"
     NOTHING_COMPARED = "nothing compared"
     NOT_ASKED = "not asked"  # the model was never asked
+    DUPLICATE_KEY = "duplicate key"  # one drawing and name twice, in the golden or in the answers
+    WITHIN = "within tolerance"  # passes; only in ModelResult.closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,10 @@ class Comparison:
 class NameSummary:
     """All values that share a tolerance pattern (or the default), compared.
 
-    `atol_needed` is the smallest atol that passes them all with rtol as it is; `rtol_needed` likewise with atol kept
-    (infinite where no rtol would do).
+    The worst errors are over the finite numbers on both sides: |got - want| and |got - want| / |want|. `atol_needed` is
+    the smallest atol that passes every number held within tolerance, with rtol as it is; `rtol_needed` likewise with
+    atol kept (infinite where no rtol would do). `beyond` counts the failures that no tolerance would pass: strings,
+    exact integers, changed types, NaN; values that have no partner are in none of the counts.
     """
 
     pattern: str
@@ -160,6 +164,7 @@ class NameSummary:
     worst_relative: float
     atol_needed: float
     rtol_needed: float
+    beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ class ModelResult:
 
     `drawings` and `values` count what was compared; `failures` lists everything that does not pass.
     `closest` lists the passing floats nearest to their limit, so that a green report still shows its margin.
+    `drawing_ids` are all that were asked or expected, sorted.
     """
 
     model: str
@@ -182,6 +188,7 @@ class ModelResult:
     archive_digest: str = ""
     seconds: float = 0.0
     obtained: Path | None = None
+    drawing_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +208,7 @@ class Provenance:
     """Where a golden or an obtained file comes from.
 
     `archive_digest` and `packages` are empty where a foreign server does not tell. `approved_*` and `reason` are
-    empty until `approve` fills them in.
+    empty until `approve` fills them in. `csv_sha256` is of the CSV that it belongs to, in hexadecimal.
     """
 
     model: str
@@ -215,6 +222,7 @@ class Provenance:
     approved_by: str = ""
     approved_at: datetime | None = None
     reason: str = ""
+    csv_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
