@@ -1,0 +1,101 @@
+# The commands of this repository. All of them work in .venv, which they make; nothing else on the machine is touched.
+#
+#   make demo    build the three archives, serve them with a real TorchServe, hold them against their goldens
+#   make test    lint, types and every test, those with a real TorchServe included
+#   make bench   measure side by side with the peers; prints ratios
+#   make lint    ruff and mypy alone
+#   make lock    resolve ci/locks/*.txt anew from pyproject.toml
+#   make clean   remove what these commands made
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := ci/locks/dev.txt
+# Any Python from 3.11 on; name another with `make PYTHON=/path/to/python demo`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+WORKERS ?= 2
+TESTS ?= tests
+REPORTS := reports
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Bytecode of two checkouts or two users must not meet in one place; nor must a user's own packages get in.
+export PYTHONNOUSERSITE := 1
+
+.PHONY: help demo test bench lint format lock picture install clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --- the environment --------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is no Python 3.11 or newer." >&2; \
+	  echo "fix: install Python 3.11, or name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "error: $(PYTHON) comes without its venv module." >&2; \
+	  echo "fix: apt-get install python3-venv (Debian, Ubuntu), or use a Python that has it" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# The stamps hold what was installed: a lock that is merely newer on disk (a checkout, a clone) installs nothing.
+$(VENV)/.locked: $(LOCK) | $(BIN)/python
+	@cmp -s $(LOCK) $@ || { echo "installing $(LOCK) into $(VENV)"; $(BIN)/python -m pip install --quiet -r $(LOCK); }
+	@cp $(LOCK) $@
+
+$(VENV)/.editable: pyproject.toml $(VENV)/.locked
+	@cmp -s pyproject.toml $@ || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@cp pyproject.toml $@
+
+install: $(VENV)/.editable
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+demo: install
+	$(BIN)/goldmar archive
+	$(BIN)/goldmar check --reports $(REPORTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+picture: install
+	$(BIN)/python docs/picture.py
+
+# --- lock files -------------------------------------------------------------------------------------------------------
+
+# Without hashes, and torch without the suffix of its build: which build of torch 2.13.0 a machine gets (CPU, CUDA)
+# depends on where it installs from. --no-config and the --no-emit options keep this machine's indexes out of the files.
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --no-config --strip-extras \
+  --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
+  --resolver backtracking
+
+lock: install
+	mkdir -p ci/locks
+	$(COMPILE) --extra serve --extra handlers --extra pytest --extra training --extra bench --extra dev \
+	  --constraint ci/locks/constraints.in --output-file ci/locks/dev.txt $(LOCKFLAGS) pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/dev.txt
+	$(COMPILE) --extra serve --extra handlers --constraint ci/locks/dev.txt \
+	  --output-file ci/locks/serve.txt pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/serve.txt
+	$(COMPILE) --constraint ci/locks/dev.txt --output-file ci/locks/base.txt pyproject.toml
+	@rm -f $(VENV)/.locked
+
+clean:
+	rm -rf $(VENV) $(REPORTS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache src/*.egg-info
+	rm -f model_store/*.mar
