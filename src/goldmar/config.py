@@ -16,7 +16,16 @@ from typing import Any
 from goldmar.errors import ConfigError
 from goldmar.records import Tolerance
 
-__all__ = ["DEFAULT_PATTERN", "Project", "Tolerances", "load_project", "load_tolerances", "matches", "read_toml"]
+__all__ = [
+    "DEFAULT_PATTERN",
+    "Project",
+    "Tolerances",
+    "load_project",
+    "load_tolerances",
+    "matches",
+    "only_known",
+    "read_toml",
+]
 
 DEFAULT_PATTERN = "default"
 """What `Tolerances.for_name` calls the [default] table."""
@@ -73,7 +82,7 @@ def _project_table(path: Path) -> dict[str, Any] | None:
 
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
-    _only_known(path, where, table, ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s"))
+    only_known(path, where, table, ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s"))
     folders = {}
     for key in ("handlers", "golden", "model_store"):
         value = table.get(key, key)
@@ -158,7 +167,7 @@ def load_tolerances(path: Path) -> Tolerances:
     if not path.exists():
         return Tolerances(path=path)
     table = read_toml(path)
-    _only_known(path, "", table, ("default", "value", "columns"))
+    only_known(path, "", table, ("default", "value", "columns"))
     default = _tolerance(path, "default", _table(path, "default", table.get("default", {})), Tolerance())
     patterns = []
     for pattern, entry in _table(path, "value", table.get("value", {})).items():
@@ -169,7 +178,7 @@ def load_tolerances(path: Path) -> Tolerances:
 
 
 def _tolerance(path: Path, where: str, table: dict[str, Any], default: Tolerance) -> Tolerance:
-    _only_known(path, where, table, _TOLERANCE_KEYS)
+    only_known(path, where, table, _TOLERANCE_KEYS)
     wanted = "a number of at least 0"
     atol = _number(path, where, "atol", table["atol"], wanted) if "atol" in table else None
     rtol = _number(path, where, "rtol", table["rtol"], wanted) if "rtol" in table else None
@@ -191,14 +200,14 @@ def _tolerance(path: Path, where: str, table: dict[str, Any], default: Tolerance
 
 
 def _columns(path: Path, table: dict[str, Any]) -> dict[str, str]:
-    _only_known(path, "columns", table, _COLUMNS)
+    only_known(path, "columns", table, _COLUMNS)
     for key, value in table.items():
         if not isinstance(value, str) or not value:
             raise _wrong(path, "columns", key, value, "the header of a column, in quotes")
     headers = [table.get(key, key) for key in _COLUMNS]
-    if len(set(headers)) < len(headers):
+    if len(set(headers)) < len(headers) or (headers != list(_COLUMNS) and sorted(headers) == sorted(_COLUMNS)):
         raise ConfigError(
-            f"{path}: [columns] gives one header to two columns: {', '.join(headers)}.",
+            f"{path}: [columns] gives a header to two columns: {', '.join(headers)}.",
             fix="Name a header of its own for each of drawing_id, name and pred",
         )
     return table
@@ -239,7 +248,8 @@ def _number(path: Path, where: str, key: str, value: object, wanted: str) -> flo
     return number
 
 
-def _only_known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def only_known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise ConfigError for a key that is not known, with the nearest one that is. `where` is the table's name."""
     for key in table:
         if key not in known:
             place = f"[{where}]" if where else "the top level"

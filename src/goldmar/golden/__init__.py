@@ -1,0 +1,22 @@
+"""The files of golden/<model>/: drawings in, golden and obtained values in and out, and the way from one to the other.
+
+`cells` is the CSV, `provenance` the TOML beside it, `drawings` the files to send, `store` which of them there are and
+how obtained becomes golden.
+"""
+
+from goldmar.golden.cells import cells_of, read_cells, write_cells
+from goldmar.golden.drawings import find_drawings
+from goldmar.golden.provenance import read_provenance, write_provenance
+from goldmar.golden.store import approve, read_golden, write_obtained
+
+__all__ = [
+    "approve",
+    "cells_of",
+    "find_drawings",
+    "read_cells",
+    "read_golden",
+    "read_provenance",
+    "write_cells",
+    "write_obtained",
+    "write_provenance",
+]
