@@ -9,7 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -294,6 +293,10 @@ def main() -> NoReturn:
     sys.exit(_run())
 
 
+# Typer imports click or brings a copy of its own, by version; this is ClickException of the one that it uses.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
 def _run() -> int:
     try:
         code = app(standalone_mode=False)
@@ -304,8 +307,8 @@ def _run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         err.print("interrupted; nothing was changed")
         return int(ExitCode.INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
+    except _ClickError as error:
+        error.show()  # type: ignore[attr-defined]
         return int(ExitCode.USAGE)
     except OSError as error:
         # Standard output on a full disk, or its reader gone: a verdict that nobody got must not end in a 0.
