@@ -1,0 +1,95 @@
+"""The first page of a PDF as a sheet, rendered by pdfium straight at the resolution of the sheet.
+
+pdfium is not thread-safe: call this from one thread of a process, as a TorchServe worker does.
+"""
+
+import re
+
+import pypdfium2 as pdfium
+from pypdfium2 import raw
+from sheet import (
+    ASSUMED_DPI,
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    MAX_PIXELS,
+    MAX_SHEET_MM,
+    MM_PER_INCH,
+    NOMINAL_DPI,
+    BadDrawing,
+    Sheet,
+    check_shape,
+    whole_blocks,
+)
+
+POINTS_PER_INCH = 72.0
+
+_WIDTH = re.compile(rb"/Width\s*(\d{1,9})")
+_HEIGHT = re.compile(rb"/Height\s*(\d{1,9})")
+
+
+def read_pdf(data: bytes) -> Sheet:
+    """Raises BadDrawing when the PDF is damaged, locked, empty or larger than A0."""
+    _check_embedded_images(data)
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        raise BadDrawing(_why_not_opened(error)) from error
+    with document:
+        try:
+            page = document[0]
+        except pdfium.PdfiumError as error:
+            msg = "the first page of the PDF is damaged: export it again."
+            raise BadDrawing(msg) from error
+        width, height = page.get_size()
+        _check_page(width, height)
+        scale = min(NOMINAL_DPI / POINTS_PER_INCH, CANVAS_WIDTH / width, CANVAS_HEIGHT / height)
+        bitmap = page.render(scale=scale, grayscale=True)
+        # The bitmap is rounded up to whole pixels, and its memory goes with the document.
+        columns, rows = whole_blocks(width, height, 1 / scale)
+        pixels = bitmap.to_numpy()[:rows, :columns].copy()
+    dots_per_inch = POINTS_PER_INCH * scale
+    return Sheet(pixels, MM_PER_INCH / dots_per_inch, ASSUMED_DPI / dots_per_inch)
+
+
+def _check_embedded_images(data: bytes) -> None:
+    """Refuse an image inside the PDF that would decode to more than MAX_PIXELS, before pdfium is given any of it.
+
+    Dictionaries of streams are never compressed, so the size of an image stands in the file as plain text.
+    """
+    for width in _WIDTH.finditer(data):
+        nearby = data[max(0, width.start() - 500) : width.end() + 500]
+        height = max((int(value) for value in _HEIGHT.findall(nearby)), default=0)
+        if int(width[1]) * height > MAX_PIXELS:
+            msg = (
+                f"the PDF holds an image of more than {MAX_PIXELS // 1_000_000} million pixels: "
+                "scan the sheet again at 300 dpi or less."
+            )
+            raise BadDrawing(msg)
+
+
+def _why_not_opened(error: pdfium.PdfiumError) -> str:
+    match error.err_code:
+        case raw.FPDF_ERR_PASSWORD:
+            return "the PDF is protected by a password: save it without one and send it again."
+        case raw.FPDF_ERR_SECURITY:
+            return "the PDF is encrypted in a way that cannot be read: save it without protection and send it again."
+        case raw.FPDF_ERR_SUCCESS:
+            return "the PDF has no pages: export the drawing again."
+        case _:
+            return "the PDF is damaged or incomplete: export it again and send the whole file."
+
+
+def _check_page(width: float, height: float) -> None:
+    """width, height: points, the page's rotation applied."""
+    if not (width > 0 and height > 0):
+        msg = "the first page of the PDF has no size: export the drawing again."
+        raise BadDrawing(msg)
+    mm = MM_PER_INCH / POINTS_PER_INCH
+    if max(width, height) * mm > MAX_SHEET_MM:
+        msg = (
+            f"the PDF page measures {width * mm:.0f} x {height * mm:.0f} mm, more than A0: "
+            "plot the drawing to a paper size up to A0."
+        )
+        raise BadDrawing(msg)
+    dots = ASSUMED_DPI / POINTS_PER_INCH
+    check_shape(width * dots, height * dots)
