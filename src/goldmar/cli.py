@@ -70,9 +70,9 @@ def _root(
 @app.command(epilog="Example: `goldmar init gear_teeth`")
 def init(model: Annotated[str, typer.Argument(help="Name of the new model.")]) -> None:
     """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are."""
-    project = pipeline.load_project(Path.cwd())
+    project = pipeline.load_project(Path.cwd(), create=True)
     for path in pipeline.scaffold(project.root, model):
-        out.print(f"  {escape(str(path))}")
+        out.print(f"  {escape(str(_short(path)))}")
     out.print(f"Next: goldmar archive {model} && goldmar record {model}")
 
 
