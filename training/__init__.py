@@ -1,0 +1,1 @@
+"""Generated engineering drawings and the reference models that are trained on them."""
