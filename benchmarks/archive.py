@@ -10,12 +10,12 @@ import argparse
 import logging
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
+from benchmarks.common import Bar, Outcome, Table, interleaved, main, median_ratio, timed
 from goldmar.archive import build
 
 HANDLER = "class Handler:\n    def handle(self, data, context):\n        return data\n"
@@ -28,29 +28,39 @@ responseTimeout: 60
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=500, help="size of the weights")
-    parser.add_argument("--rounds", type=int, default=3, help="best of so many")
-    asked = parser.parse_args()
+def measure(asked: argparse.Namespace) -> Outcome:
+    megabytes = 20 if asked.quick else asked.megabytes
     logging.disable(logging.WARNING)  # torch-model-archiver says at each round that it overwrites
 
     with tempfile.TemporaryDirectory(prefix="goldmar-bench-") as name:
         root = Path(name)
         handler, store, theirs = root / "handlers/large", root / "store", root / "theirs"
         theirs.mkdir()
-        write_handler(handler, asked.megabytes)
+        write_handler(handler, megabytes)
         os.environ["TMPDIR"] = str(root)
         tempfile.tempdir = None
-
-        ours = best(asked.rounds, lambda: build(handler, store))
-        other = best(asked.rounds, lambda: torch_model_archiver(handler, theirs))
+        seconds = interleaved(
+            1 if asked.quick else asked.rounds,
+            {
+                "goldmar archive": lambda: timed(lambda: build(handler, store)),
+                "torch-model-archiver": lambda: timed(lambda: torch_model_archiver(handler, theirs)),
+            },
+        )
         sizes = [(path / "large.mar").stat().st_size / 1e6 for path in (store, theirs)]
 
-    print(f"archiving {asked.megabytes} MB of weights, best of {asked.rounds}")
-    print(f"  goldmar archive       {ours:7.2f} s   {sizes[0]:7.0f} MB")
-    print(f"  torch-model-archiver  {other:7.2f} s   {sizes[1]:7.0f} MB")
-    print(f"  ratio {other / ours:.1f} (bar: at least 8)")
+    ours, other = seconds.values()
+    rows = [(name, median(of), min(of), size) for (name, of), size in zip(seconds.items(), sizes, strict=True)]
+    return Outcome(
+        [
+            Bar(
+                f"archiving {megabytes} MB, times faster than torch-model-archiver",
+                median_ratio(other, ours),
+                "at least",
+                8,
+            )
+        ],
+        [Table(f"Archiving {megabytes} MB of weights, {len(ours)} rounds", ("", "median s", "best s", "MB"), rows)],
+    )
 
 
 def write_handler(folder: Path, megabytes: int) -> None:
@@ -84,14 +94,10 @@ def torch_model_archiver(folder: Path, out: Path) -> None:
     )
 
 
-def best(rounds: int, work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__,
+        measure,
+        megabytes={"type": int, "default": 500, "help": "size of the weights"},
+        rounds={"type": int, "default": 3, "help": "each side so often"},
+    )
