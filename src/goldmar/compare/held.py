@@ -1,0 +1,166 @@
+"""Put the rule to the pairs: is each value what the golden says, within tolerance?"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goldmar.compare.join import Joined, Rows
+from goldmar.config import Tolerances
+from goldmar.records import Cells, Tolerance, Value
+
+__all__ = ["TYPES", "Floats", "Held", "hold", "type_name"]
+
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+TYPES = ("a boolean", "an integer", "a float", "a string", "null")
+"""The types of a value, by their code."""
+_INTEGER, _FLOAT = 1, 2
+_EXACT_IN_FLOAT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What became of each pair, as columns in the order of the pairs.
+
+    `numeric`: finite numbers on both sides; only there `difference` (|got - want|) and `size` (|want|) mean something.
+    `by_tolerance`: such numbers that are held within a tolerance; only there `allowed` is more than nothing.
+    `other_type`: the type is not that of the golden. `pattern` is the row of `patterns` that holds for the pair.
+    """
+
+    failed: Flags
+    numeric: Flags
+    by_tolerance: Flags
+    other_type: Flags
+    difference: Floats
+    size: Floats
+    allowed: Floats
+    pattern: Rows
+    patterns: tuple[tuple[str, Tolerance], ...]
+
+    @staticmethod
+    def relative(difference: Floats, size: Floats) -> Floats:
+        """|got - want| / |want|; nothing over nothing is nothing."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.where(difference == 0, 0.0, difference / size)
+
+    def nearest(self, count: int) -> list[int]:
+        """The pairs that pass with a difference, nearest to their limit first."""
+        rows = np.flatnonzero(self.by_tolerance & ~self.failed & (self.difference > 0))
+        with np.errstate(under="ignore"):
+            share = self.difference[rows] / self.allowed[rows]
+        if rows.size > count:
+            best = np.argpartition(share, -count)[-count:]
+            rows, share = rows[best], share[best]
+        return [int(row) for row in rows[np.argsort(-share, kind="stable")]]
+
+
+def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances) -> Held:
+    """The rule for every pair: see `goldmar.compare.compare`."""
+    patterns, pattern_of_name = _patterns(joined.names, tolerances)
+    pattern = pattern_of_name[joined.pair_names]
+    always = np.array([tolerance.exact is True for _, tolerance in patterns], np.bool_)[pattern]
+    never = np.array([tolerance.exact is False for _, tolerance in patterns], np.bool_)[pattern]
+
+    want = _Side(golden.values, joined.golden_rows)
+    got = _Side(obtained.values, joined.obtained_rows)
+    both_numbers = want.is_number & got.is_number
+    same_type = want.types == got.types
+    integers = same_type & (want.types == _INTEGER)
+    tolerant = both_numbers & (never | (same_type & ~integers & ~always))
+    finite = both_numbers & np.isfinite(want.numbers) & np.isfinite(got.numbers)
+
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        size = np.abs(want.numbers)
+        difference = np.abs(got.numbers - want.numbers)
+        allowed = _per_pair([t.rtol for _, t in patterns], pattern) * size
+        allowed += _per_pair([t.atol for _, t in patterns], pattern)
+        # Nothing is allowed around an infinity: atol + rtol * inf would let every finite number pass.
+        equal = (want.numbers == got.numbers) | (np.isnan(want.numbers) & np.isnan(got.numbers))
+        passed = np.where(tolerant & finite, (difference <= allowed) & np.isfinite(difference), equal & both_numbers)
+    passed &= same_type | tolerant
+
+    # What float64 cannot hold: texts, booleans, null by equality; large integers by exact arithmetic.
+    for pair in np.flatnonzero(same_type & ~both_numbers).tolist():
+        passed[pair] = want.value(pair) == got.value(pair)
+    for pair in np.flatnonzero((want.is_large | got.is_large) & (integers | (tolerant & finite))).tolist():
+        apart = abs(Fraction(got.value(pair)) - Fraction(want.value(pair)))
+        tolerance = patterns[pattern[pair]][1]
+        limit = Fraction(tolerance.atol) + Fraction(tolerance.rtol) * abs(Fraction(want.value(pair)))
+        passed[pair] = apart <= limit if tolerant[pair] else apart == 0
+        difference[pair] = _float(apart)
+
+    allowed[~(tolerant & finite)] = 0.0
+    return Held(
+        failed=~passed,
+        numeric=finite & (same_type | tolerant),
+        by_tolerance=tolerant & finite,
+        other_type=~(same_type | tolerant),
+        difference=difference,
+        size=size,
+        allowed=allowed,
+        pattern=pattern,
+        patterns=patterns,
+    )
+
+
+class _Side:
+    """The values of one side, in the order of the pairs."""
+
+    def __init__(self, values: list[Value], rows: Rows) -> None:
+        self._values, self._rows = values, rows
+        kinds = set(map(type, values))
+        if kinds <= {float}:
+            self.types = np.full(len(rows), _FLOAT, np.int8)
+            self.numbers = np.fromiter(values, np.float64, len(values))[rows]
+            self.is_number = np.full(len(rows), True)
+            self.is_large = np.full(len(rows), False)
+            return
+        codes = {kind: _code(kind) for kind in kinds}
+        self.types = np.fromiter(map(codes.__getitem__, map(type, values)), np.int8, len(values))[rows]
+        self.is_number = (self.types == _INTEGER) | (self.types == _FLOAT)
+        self.is_large = np.full(len(rows), False)
+        self.numbers = np.full(len(rows), np.nan)
+        numbers = np.flatnonzero(self.is_number)
+        self.numbers[numbers] = [_float(values[row]) for row in rows[numbers]]
+        self.is_large[numbers] = (self.types[numbers] == _INTEGER) & (np.abs(self.numbers[numbers]) >= _EXACT_IN_FLOAT)
+
+    def value(self, pair: int) -> Any:
+        return self._values[self._rows[pair]]
+
+
+_KINDS: tuple[type, ...] = (bool, int, float, str, type(None))  # a boolean is an int too, and not meant as one
+
+
+def type_name(value: Value) -> str:
+    """What a value is, in words."""
+    return TYPES[_code(type(value))]
+
+
+def _code(kind: type) -> int:
+    for code, known in enumerate(_KINDS):
+        if issubclass(kind, known):
+            return code
+    msg = f"{kind.__name__} is no value of a JSON answer"
+    raise TypeError(msg)
+
+
+def _float(number: float | Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _per_pair(numbers: list[float], pattern: Rows) -> Floats:
+    return np.array(numbers, np.float64)[pattern]
+
+
+def _patterns(names: list[str], tolerances: Tolerances) -> tuple[tuple[tuple[str, Tolerance], ...], Rows]:
+    found: dict[tuple[str, Tolerance], int] = {}
+    codes = [found.setdefault(tolerances.for_name(name), len(found)) for name in names]
+    return tuple(found), np.array(codes, np.int64)
