@@ -21,7 +21,7 @@ from goldmar.errors import ArchiveError, StorageError
 __all__ = ["BUILT_IN_HANDLERS", "CHUNK", "MANIFEST", "Manifest", "content_digest", "digest", "read", "unpack"]
 
 MANIFEST = "MAR-INF/MANIFEST.json"
-CHUNK = 4 * 1024 * 1024
+CHUNK = 1024 * 1024
 """Bytes copied at a time: large enough that the calls cost nothing, small enough to stay in the cache."""
 
 RUNTIMES = ("python", "python3")

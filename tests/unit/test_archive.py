@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.archive import build, digest, read
+from goldmar.archive import build, digest, read, source_digest
 from goldmar.errors import ArchiveError, StorageError
 
 HANDLER = """
@@ -141,6 +141,18 @@ def test_a_changed_byte_changes_the_digest_and_a_changed_zip_does_not(handler, t
     assert digest(repacked) == built.digest
     (handler / "weights.pt").write_text("other weights")
     assert build(handler, tmp_path).digest != built.digest
+
+
+def test_the_digest_of_the_sources_is_that_of_the_archive(handler, tmp_path):
+    built = build(handler, tmp_path / "store")
+    assert source_digest(handler) == built.digest
+    for changed in (handler / "labels/index_to_name.json", handler.parent / "common/drawing.py"):
+        before = source_digest(handler)
+        changed.write_text(changed.read_text() + " ")
+        assert source_digest(handler) != before
+    (handler / "weights.pt").unlink()
+    with pytest.raises(ArchiveError, match=r"has no weights\.pt"):
+        source_digest(handler)
 
 
 def test_the_digest_can_be_had_with_sha256sum(handler, tmp_path):

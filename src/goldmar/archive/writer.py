@@ -9,6 +9,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from goldmar.archive.recipe import CONFIG, HANDLER, MODEL, REQUIREMENTS, WEIGHTS, Recipe, read_recipe
@@ -17,7 +18,7 @@ from goldmar.errors import ArchiveError
 from goldmar.files import atomic_path
 from goldmar.mar import CHUNK, MANIFEST, content_digest
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "build", "source_digest"]
 
 # The manifest is that of torch-model-archiver 0.12.0 but for the date, which cannot be the clock's.
 ARCHIVER_VERSION = "0.12.0"
@@ -63,6 +64,16 @@ def build(handler_dir: Path, out_dir: Path) -> Built:
     )
 
 
+def source_digest(handler_dir: Path) -> str:
+    """The digest that `build` would give now, without building or checking. Raises ArchiveError."""
+    recipe = read_recipe(handler_dir)
+    hashes = [(MANIFEST, hashlib.sha256(_manifest(recipe)).hexdigest())]
+    for name, path in recipe.files.items():
+        with _reading(path) as stream:
+            hashes.append((name, hashlib.file_digest(stream, "sha256").hexdigest()))
+    return content_digest(hashes)
+
+
 def _check(recipe: Recipe) -> None:
     folder = recipe.folder
     for name, path in sorted(recipe.files.items()):
@@ -102,11 +113,7 @@ def _write(path: Path, files: Mapping[str, Path], manifest: bytes) -> dict[str, 
 def _copy(source: Path, name: str, archive: zipfile.ZipFile) -> str:
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
-    try:
-        stream = source.open("rb", buffering=0)
-    except OSError as error:
-        raise ArchiveError(f"{source} cannot be read: {error.strerror}.", fix=f"ls -l '{source}'") from error
-    with stream:
+    with _reading(source) as stream:
         size = source.stat().st_size
         copied = 0
         # The size decides on the format of the entry before the first byte is written.
@@ -121,6 +128,13 @@ def _copy(source: Path, name: str, archive: zipfile.ZipFile) -> str:
     if copied != size:
         raise ArchiveError(f"{source} changed while it was being copied.", fix="Build again when nothing writes to it")
     return hasher.hexdigest()
+
+
+def _reading(path: Path) -> FileIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
 
 
 def _entry(name: str, size: int) -> zipfile.ZipInfo:

@@ -1,0 +1,279 @@
+"""One archive, unpacked to a folder of its own and served by one subprocess: start, talk, bury."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+from goldmar.errors import ArchiveError, MissingExtraError, NotReadyError, StorageError, WorkerDiedError
+from goldmar.mar import Manifest, unpack
+from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
+from goldmar.serve.log import last_traceback
+
+__all__ = ["Child"]
+
+SCRIPT = Path(__file__).with_name("_worker_process.py")
+LOG_LINES = 2000  # kept in memory; a traceback is far shorter
+MOST_BYTES = 2**28  # in one answer; a length beyond it is no length
+GRACE_S = 2.0  # for a worker to leave by itself; the child's own grace is longer, so that the parent is first
+CHATTER = ("[METRICS]", "Backend received inference at")  # several lines for each request
+
+
+class Child:
+    """A worker process and its socket. Made, it is already starting; `take_ready` waits until its model is loaded.
+
+    Attributes:
+        manifest: of the archive.
+        socket: readable when the worker has said something, or is gone.
+        lock: held by whoever talks to the worker: it answers one request at a time.
+
+    Raises ArchiveError, StorageError, MissingExtraError, and NotReadyError where the interpreter cannot be run.
+    """
+
+    def __init__(self, mar: Path, python: Path | str) -> None:
+        self.mar = mar
+        self.lock = Lock()
+        self.socket: socket.socket
+        self._python = str(python)
+        self._lines: deque[str] = deque(maxlen=LOG_LINES)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: Thread | None = None
+        self._ready = False
+        self._stopped = False
+        try:
+            self._private = Path(tempfile.mkdtemp(prefix="goldmar-worker-"))
+        except OSError as error:
+            raise StorageError(
+                f"No temporary folder could be made: {error.strerror or error}.", fix="Name another one in TMPDIR"
+            ) from error
+        try:
+            # As TorchServe unpacks, so that its paths in tracebacks are recognised and cut down.
+            self._model_dir = self._private / "models" / uuid.uuid4().hex
+            self._model_dir.mkdir(parents=True)
+            self.manifest: Manifest = unpack(mar, self._model_dir)
+            self.settings = _settings(mar, self.manifest, self._model_dir)
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def said(self) -> str | None:
+        """The handler's last traceback in the log, or None."""
+        return last_traceback(list(self._lines))
+
+    def ask(self, request: bytes, timeout_s: float) -> list[Frame]:
+        """Send a command and read its answer: one frame, or several where the handler streams.
+
+        Raises WorkerDiedError, and TimeoutError: the worker is then out of step and has to be stopped.
+        """
+        deadline = time.monotonic() + timeout_s
+        try:
+            self._within(deadline)
+            self.socket.sendall(request)
+            return self._listen(deadline)
+        except TimeoutError:
+            raise
+        except (OSError, EOFError) as error:
+            raise self._died() from error
+
+    def take_ready(self, deadline: float) -> None:
+        """Read what the worker says to the load command; `deadline` is on the monotonic clock.
+
+        Raises WorkerDiedError with the handler's traceback, and TimeoutError.
+        """
+        try:
+            (said,) = self._listen(deadline)
+        except TimeoutError:
+            raise
+        except (OSError, EOFError) as error:
+            raise self._died() from error
+        if said.code != 200:
+            raise self._died()
+        self._ready = True
+
+    def garbled(self, error: BadFrame) -> WorkerDiedError:
+        """What to raise when the worker's words make no sense: nothing it says later would."""
+        self.stop()
+        return WorkerDiedError(
+            f"The worker of {self.manifest.model} cannot be understood: it wrote {error}.",
+            fix="A content type or a reason phrase that is not ASCII does this, behind TorchServe as well",
+            model=self.manifest.model,
+        )
+
+    def _listen(self, deadline: float) -> list[Frame]:
+        frames: list[Frame] = []
+        try:
+            while not frames or frames[-1].more_follows:
+                frames.append(read_frame(lambda count: self._read(count, deadline)))
+        except BadFrame as error:
+            raise self.garbled(error) from error
+        return frames
+
+    def _died(self) -> WorkerDiedError:
+        """What to raise when the worker is gone; waits for its last words."""
+        asked_to = self._stopped
+        self.stop()
+        model = self.manifest.model
+        if asked_to:
+            return WorkerDiedError(f"The worker of {model} was stopped.", fix="Start it again", model=model)
+        when = "answered" if self._ready else "loaded its handler"
+        trace = self.said()
+        reason = _last_line(trace) if trace else self._how_it_ended()
+        fix = f"Mend the handler, then: goldmar archive {model}"
+        if trace is None and self._returncode == -signal.SIGKILL:
+            fix = "If nobody killed it, the machine ran out of memory: dmesg | grep -i 'out of memory'"
+        elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
+            fix = f"{self._python} -m pip install torch torchserve==0.12.0 pyyaml"
+        detail = trace or "\n".join(list(self._lines)[-20:]) or None
+        return WorkerDiedError(
+            f"The worker of {model} died while it {when}: {reason}", fix=fix, model=model, detail=detail
+        )
+
+    def hang_up(self) -> None:
+        """Ask the worker to leave, without waiting for it."""
+        self._stopped = True
+        if self._process is not None:
+            # Closing alone would not wake a thread that waits for an answer.
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """End the process group and remove the folder; may be called twice, and while another thread is talking."""
+        self.hang_up()
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
+            # Also what the handler itself may have started.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            if self._reader is not None:
+                self._reader.join(GRACE_S)
+            self.socket.close()
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def _start(self) -> None:
+        self.socket, theirs = socket.socketpair()
+        # A model of TorchServe's finds its own modules by PYTHONPATH, behind those of the environment.
+        paths = [os.environ.get("PYTHONPATH", ""), str(self._model_dir)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        command = [self._python, "-u", SCRIPT, str(theirs.fileno()), self._model_dir, self._private]
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    encoding="utf-8",
+                    errors="replace",
+                    cwd=self._model_dir,
+                    env=environment,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C at the terminal is for the parent, which ends the child
+                )
+        except OSError as error:
+            self.socket.close()
+            raise NotReadyError(
+                f"{self._python} could not be run: {error.strerror}.", fix="Name a Python interpreter"
+            ) from error
+        self._reader = Thread(target=self._keep_log, name=f"goldmar-log-{self.manifest.model}", daemon=True)
+        self._reader.start()
+        with suppress(OSError):  # gone already: whoever waits for the answer will see
+            self.socket.sendall(
+                load_request(
+                    model=self.manifest.model,
+                    model_dir=str(self._model_dir),
+                    handler=self.manifest.handler,
+                    batch_size=_positive(self.settings.get("batchSize"), 1),
+                )
+            )
+
+    @property
+    def response_timeout_s(self) -> int:
+        """What the archive's model-config.yaml says, or TorchServe's default."""
+        return _positive(self.settings.get("responseTimeout"), 120)
+
+    def _keep_log(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            with self._process.stdout as stream:
+                for line in stream:
+                    if not line.startswith(CHATTER):
+                        self._lines.append(line.rstrip("\n"))
+
+    def _within(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.socket.settimeout(left)
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        if count > MOST_BYTES:
+            raise BadFrame(f"a length of {count}")
+        buffer = bytearray(count)
+        view, done = memoryview(buffer), 0
+        while done < count:
+            self._within(deadline)
+            got = self.socket.recv_into(view[done:])
+            if not got:
+                raise EOFError
+            done += got
+        return bytes(buffer)
+
+    @property
+    def _returncode(self) -> int:
+        return self._process.returncode if self._process is not None else 0
+
+    def _how_it_ended(self) -> str:
+        code = self._returncode
+        if code < 0:
+            return f"ended by {signal.Signals(-code).name}."
+        return f"exit code {code}."
+
+
+def _settings(mar: Path, manifest: Manifest, model_dir: Path) -> dict[str, Any]:
+    """The archive's model-config.yaml, empty where it has none. Raises ArchiveError, MissingExtraError."""
+    if manifest.config_file is None:
+        return {}
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("pyyaml", "serve", "Serving an archive") from error
+    try:
+        settings = yaml.safe_load((model_dir / manifest.config_file).read_bytes())
+    except yaml.YAMLError as error:
+        raise ArchiveError(
+            f"{manifest.config_file} in {mar} is not YAML: {' '.join(str(error).split())}.",
+            fix=f"Mend it, then: goldmar archive {manifest.model}",
+        ) from error
+    settings = settings if isinstance(settings, dict) else {}
+    for key in ("asyncCommunication", "parallelType"):
+        if settings.get(key):
+            raise NotReadyError(
+                f"{mar} sets {key} in its {manifest.config_file}, which takes TorchServe's frontend.",
+                fix="goldmar check --backend local",
+                model=manifest.model,
+            )
+    return settings
+
+
+def _positive(value: object, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+def _last_line(trace: str) -> str:
+    lines = [line for line in trace.splitlines() if line and not line[0].isspace()]
+    return lines[-1] if lines else trace

@@ -1,0 +1,195 @@
+"""TorchServe's own worker without its server: no Java, no ports, the same handler code and the same status codes.
+
+Each archive gets a subprocess, since the modules of two archives may bear the same names. It runs
+`ts.model_service_worker` and is spoken to in TorchServe's protocol; what the frontend would have made of a frame, an
+HTTP status and a body, is made here by the same rules (goldmar.serve.frames).
+
+What is missing beside a whole TorchServe: batches (each request is a batch of its own), tokens, several workers for a
+model, the limit on the size of a request, retries after a worker died.
+"""
+
+import json
+import selectors
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from goldmar.errors import (
+    GoldenError,
+    MissingExtraError,
+    ModelUnknownError,
+    NotReadyError,
+    UsageError,
+    WorkerDiedError,
+)
+from goldmar.records import Answer, Ask, Drawing
+from goldmar.serve.child import Child
+from goldmar.serve.frames import BadFrame, answer, predict_request
+
+__all__ = ["WorkerServer"]
+
+LIST_PACKAGES = """
+import json
+from importlib import metadata
+print(json.dumps({d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}))
+"""
+
+
+class WorkerServer:
+    """Serve these archives while the context is entered; a goldmar.serve.Server.
+
+    Args:
+        archives: .mar files, by whomever built.
+        on_progress: called with a line of text at each step.
+        startup_timeout_s: seconds within which every handler must have loaded.
+        python: the interpreter that runs the handlers; it needs torch, TorchServe and their packages, not goldmar.
+
+    Entering raises ArchiveError, UsageError for two archives of the same model, MissingExtraError, StorageError,
+    WorkerDiedError with the handler's own traceback, NotReadyError.
+    """
+
+    backend = "worker"
+    url = "worker:"
+
+    def __init__(
+        self,
+        archives: Sequence[Path],
+        *,
+        on_progress: Callable[[str], None] | None = None,
+        startup_timeout_s: float = 120.0,
+        python: Path | str = sys.executable,
+    ) -> None:
+        self._archives = list(archives)
+        self._say = on_progress or (lambda _: None)
+        self._startup_timeout_s = startup_timeout_s
+        self._python = python
+        self._children: dict[str, Child] = {}
+        self._packages: Mapping[str, str] | None = None
+
+    @property
+    def target(self) -> Ask:
+        """Ask one model about one drawing; from as many threads as you like, a model answers one at a time.
+
+        Raises ModelUnknownError, GoldenError for a drawing that cannot be read, and WorkerDiedError.
+        """
+        return self._ask
+
+    def versions(self) -> Mapping[str, str]:
+        """Model name -> version, from the manifests."""
+        return {model: child.manifest.version for model, child in self._children.items()}
+
+    def packages(self) -> Mapping[str, str]:
+        """Distributions that the interpreter of the handlers finds, name -> version. Raises NotReadyError."""
+        if self._packages is None:
+            command = [str(self._python), "-c", LIST_PACKAGES]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+                self._packages = json.loads(done.stdout)
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                raise NotReadyError(
+                    f"{self._python} does not tell its packages: {error}.", fix="Name a Python interpreter"
+                ) from error
+        return self._packages or {}
+
+    def trouble(self) -> str | None:
+        """The last traceback in the log of a worker that died, or else of any."""
+        for child in sorted(self._children.values(), key=lambda child: child.alive):
+            if said := child.said():
+                return said
+        return None
+
+    def __enter__(self) -> Self:
+        if str(self._python) == sys.executable:
+            _need_torchserve()
+        deadline = time.monotonic() + self._startup_timeout_s
+        try:
+            for mar in self._archives:
+                child = Child(mar, self._python)
+                model = child.manifest.model
+                if model in self._children:
+                    child.stop()
+                    raise UsageError(
+                        f"{self._children[model].mar} and {mar} both hold the model {model}.", fix="Name one of them"
+                    )
+                self._children[model] = child
+                self._say(f"{model}: TorchServe's worker is starting")
+            self._wait_until_ready(deadline)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _wait_until_ready(self, deadline: float) -> None:
+        waiting = dict(self._children)
+        with selectors.DefaultSelector() as selector:
+            for model, child in waiting.items():
+                selector.register(child.socket, selectors.EVENT_READ, model)
+            while waiting:
+                events = selector.select(max(0.0, deadline - time.monotonic()))
+                try:
+                    if not events:
+                        raise TimeoutError
+                    for key, _ in events:
+                        waiting[key.data].take_ready(deadline)
+                        del waiting[key.data]
+                        selector.unregister(key.fileobj)
+                        self._say(f"{key.data}: READY ({len(self._children) - len(waiting)}/{len(self._children)})")
+                except TimeoutError as error:
+                    late = ", ".join(sorted(waiting))
+                    raise NotReadyError(
+                        f"Not READY within {self._startup_timeout_s:g} s: {late}.",
+                        fix="Give it longer with startup_timeout_s in [tool.goldmar], or look at what initialize does",
+                        model=min(waiting),
+                        detail="\n".join(filter(None, (child.said() for child in waiting.values()))) or None,
+                    ) from error
+
+    def _ask(self, model: str, drawing: Drawing) -> Answer:
+        child = self._children.get(model)
+        if child is None:
+            known = ", ".join(sorted(self._children)) or "none"
+            raise ModelUnknownError(f"No archive holds the model {model}; there are: {known}.", fix="goldmar archive")
+        try:
+            body = drawing.path.read_bytes()
+        except OSError as error:
+            raise GoldenError(
+                f"The drawing {drawing.path} cannot be read: {error.strerror}.", fix=f"ls -l '{drawing.path}'"
+            ) from error
+        request = predict_request(uuid.uuid4().hex, drawing.content_type, body)
+        with child.lock:
+            try:
+                return answer(child.ask(request, child.response_timeout_s))
+            except BadFrame as error:
+                raise child.garbled(error) from error
+            except TimeoutError as error:
+                child.stop()
+                raise WorkerDiedError(
+                    f"{model} had not answered {drawing.id} within its responseTimeout of "
+                    f"{child.response_timeout_s} s, and its worker was stopped.",
+                    fix="Raise responseTimeout in model-config.yaml, or look at what the handler does",
+                    model=model,
+                    detail=child.said(),
+                ) from error
+
+    def _stop(self) -> None:
+        for child in self._children.values():
+            child.hang_up()
+        for child in self._children.values():
+            child.stop()
+
+
+def _need_torchserve() -> None:
+    from importlib.util import find_spec
+
+    for module, package in (("ts", "torchserve"), ("torch", "torch"), ("yaml", "pyyaml")):
+        if find_spec(module) is None:
+            raise MissingExtraError(package, "serve", "TorchServe's worker")
