@@ -1,0 +1,284 @@
+"""A TorchServe process in a private folder: what it is started with, and how nothing is left of it afterwards.
+
+Nothing is left even when this process is killed outright: a small shell, the keeper, holds the other end of a pipe and
+clears up when that breaks. (PR_SET_PDEATHSIG would not do: it fires when the thread that started the child ends, and
+leaves the files.)
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from goldmar.errors import MissingExtraError, ServerError, StorageError
+from goldmar.serve.log import LOG4J
+
+__all__ = ["Keys", "Launch"]
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of a request or an answer. TorchServe's own 6.5 MB refuse a scanned A3 drawing."""
+
+TOKEN_MINUTES = 365 * 24 * 60
+"""The tokens live as long as the server, which forgets them when it stops; nothing has to be renewed."""
+
+GRACE_S = 2.0
+"""What a worker gets to end by itself after SIGTERM."""
+
+FOLDER_LIMIT = 87
+"""Bytes: 107 that Linux allows in the path of a socket, less `/tmp/.ts.sock.90000` that comes behind our folder."""
+
+KEEPER = """
+trap "" HUP INT QUIT TERM
+read -r word && exit 0
+for round in 1 2 3; do
+  for process in /proc/[0-9]*; do
+    case "$(readlink "$process/cwd")" in "$1"|"$1"/*) kill -KILL "${process#/proc/}";; esac
+  done
+  rm -rf -- "$1"
+  [ -e "$1" ] || exit 0
+  sleep 0.2
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """TorchServe's tokens; `repr` hides them."""
+
+    inference: str
+    management: str
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+
+class Launch:
+    """One start of TorchServe: a private folder, a process group, five ports on loopback.
+
+    Args:
+        archives: model name -> archive, served from wherever it lies.
+        java: from `find_java`.
+        properties: more lines for config.properties; they win over the ones here.
+    """
+
+    def __init__(self, archives: Mapping[str, Path], java: Path, properties: Mapping[str, str]) -> None:
+        self.folder = _private_folder()
+        self.log = self.folder / "logs" / "server.log"
+        self.console = self.folder / "console.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        try:
+            self._keeper = _start_keeper(self.folder)
+            inference, management, *others = _free_ports(5)
+            self.url = f"http://127.0.0.1:{inference}"
+            self.management_url = f"http://127.0.0.1:{management}"
+            settings = _settings(self.folder, archives, (inference, management, *others)) | dict(properties)
+            self._process = self._start(archives, java, settings)
+        except OSError as error:
+            self.stop()
+            msg = f"TorchServe's folder {self.folder} could not be filled: {error.strerror or error}."
+            raise StorageError(msg, fix="Free some space there, or name another folder in TMPDIR") from error
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Java's process id, which is its process group's as well; 0 once stopped."""
+        return self._process.pid if self._process else 0
+
+    def exit_code(self) -> int | None:
+        """None while the server runs; negative for the signal that ended it."""
+        return self._process.poll() if self._process else None
+
+    def keys(self) -> Keys | None:
+        """The tokens, or None as long as TorchServe has not finished writing them."""
+        try:
+            written = json.loads((self.folder / "key_file.json").read_bytes())
+            return Keys(written["inference"]["key"], written["management"]["key"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
+    def stop(self) -> None:
+        """End every process of the server and remove its folder. A second call does nothing."""
+        if (process := self._process) is not None:
+            _signal(process.pid, signal.SIGTERM)
+            deadline = time.monotonic() + GRACE_S
+            # Java takes two seconds to close netty in good order; with the workers gone nobody is left to profit.
+            while self._alive(process) - {process.pid} and time.monotonic() < deadline:
+                time.sleep(0.01)
+            for _ in range(500):
+                _signal(process.pid, signal.SIGKILL)
+                left = self._alive(process)
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                if not left:
+                    break
+                time.sleep(0.01)
+            process.wait()
+            self._process = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._keeper is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._keeper.communicate(b"stopped\n", timeout=5)
+            self._keeper = None
+
+    def _start(self, archives: Mapping[str, Path], java: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        home = torchserve_home()
+        for part in ("store", "logs", "tmp"):
+            (self.folder / part).mkdir()
+        for name, path in archives.items():
+            (self.folder / "store" / f"{name}.mar").symlink_to(path.resolve())
+        (self.folder / "log4j2.xml").write_text(LOG4J, encoding="utf-8")
+        lines = (f"{key}={_escaped(value)}\n" for key, value in settings.items())
+        (self.folder / "config.properties").write_text("".join(lines), encoding="ascii")
+        command = [
+            str(java),
+            "-XX:TieredStopAtLevel=1",  # the server lives for minutes: compiling its code twice would slow the workers
+            f"-Dmodel_server_home={home}",
+            f"-Djava.io.tmpdir={self.folder / 'tmp'}",
+            f"-Dlog4j.configurationFile={(self.folder / 'log4j2.xml').as_uri()}",
+            *("-cp", str(home / "ts" / "frontend" / "*"), "org.pytorch.serve.ModelServer"),
+            *("--python", sys.executable),
+            *("--ts-config-file", str(self.folder / "config.properties")),
+            *("--model-store", str(self.folder / "store")),
+            "--no-config-snapshot",
+        ]
+        with self.console.open("wb") as console:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=_environment(self.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=0o077,
+            )
+
+    def _alive(self, process: subprocess.Popen[bytes]) -> set[int]:
+        """Processes of the server that still run: its group, and whoever works in its folder."""
+        process.poll()
+        return {pid for pid, group, cwd in _processes() if group == process.pid or cwd.is_relative_to(self.folder)}
+
+
+def torchserve_home() -> Path:
+    """The folder that holds the package `ts`. Raises MissingExtraError for it and for what it needs to run."""
+    for module, package in (("ts", "torchserve"), ("torch", "torch"), ("yaml", "pyyaml"), ("psutil", "psutil")):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(package, "serve", "Starting TorchServe here")
+    spec = importlib.util.find_spec("ts")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("torchserve", "serve", "Starting TorchServe here")
+    return Path(spec.origin).resolve().parent.parent
+
+
+def _settings(folder: Path, archives: Mapping[str, Path], ports: tuple[int, ...]) -> dict[str, str]:
+    inference, management, metrics, grpc_inference, grpc_management = ports
+    return {
+        "inference_address": f"http://127.0.0.1:{inference}",
+        "management_address": f"http://127.0.0.1:{management}",
+        "metrics_address": f"http://127.0.0.1:{metrics}",
+        "grpc_inference_address": "127.0.0.1",
+        "grpc_management_address": "127.0.0.1",
+        "grpc_inference_port": str(grpc_inference),
+        "grpc_management_port": str(grpc_management),
+        "load_models": ",".join(f"{name}={name}.mar" for name in archives),
+        # A regular expression; commas separate several.
+        "allowed_urls": "file://" + re.sub(r"[^\w/-]", ".", str(folder / "store"), flags=re.ASCII) + "/.*",
+        "disable_token_authorization": "false",
+        "token_expiration_min": str(TOKEN_MINUTES),
+        "enable_model_api": "false",
+        "install_py_dep_per_model": "false",
+        "enable_envvars_config": "false",
+        "max_request_size": str(MAX_BODY),
+        "max_response_size": str(MAX_BODY),
+        "metrics_mode": "prometheus",
+        "disable_system_metrics": "true",  # a Python of its own every minute, on cores that the workers need
+    }
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Ours, without what would change TorchServe behind our back: TS_CONFIG_FILE, say, wins over the command line."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+    places = {"TMPDIR": folder / "tmp", "LOG_LOCATION": folder / "logs", "METRICS_LOCATION": folder / "logs"}
+    return inherited | {name: str(place) for name, place in places.items()} | {"PYTHONFAULTHANDLER": "1"}
+
+
+def _private_folder() -> Path:
+    for parent in (None, "/tmp"):  # noqa: S108 -- mkdtemp makes a folder that only its owner can enter
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="goldmar-", dir=parent)).resolve()
+        except OSError as error:
+            msg = f"There is no place for temporary files: {error.strerror or error}."
+            raise StorageError(msg, fix="Name a folder with free space in TMPDIR") from error
+        if len(os.fsencode(folder)) <= FOLDER_LIMIT:
+            return folder
+        folder.rmdir()
+    msg = "The path of the temporary folder is too long for the sockets of TorchServe's workers."
+    raise ServerError(msg, fix="TMPDIR=/tmp")
+
+
+def _start_keeper(folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["sh", "-c", KEEPER, "goldmar-keeper", str(folder)],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody had a moment ago; all held at once so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for held in sockets:
+            held.bind(("127.0.0.1", 0))
+        return [int(held.getsockname()[1]) for held in sockets]
+
+
+def _processes() -> Iterator[tuple[int, int, Path]]:
+    """Process id, process group and working directory of every process that runs and is ours to see; no zombies."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal():
+            continue
+        try:
+            state, _, group, *_ = Path(entry, "stat").read_text(errors="replace").rpartition(")")[2].split()
+            cwd = Path(entry, "cwd").readlink()
+        except OSError:
+            continue
+        if state not in "ZX":
+            yield int(entry.name), int(group), cwd
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _escaped(value: str) -> str:
+    """A value of a Java properties file, which is Latin-1 and takes backslashes as escapes."""
+    escaped = value.replace("\\", "\\\\")
+    return "".join(
+        character if character.isascii() else "".join(f"\\u{unit:04x}" for unit in _utf16(character))
+        for character in escaped
+    )
+
+
+def _utf16(character: str) -> tuple[int, ...]:
+    raw = character.encode("utf-16-be")
+    return tuple(int.from_bytes(raw[at : at + 2]) for at in range(0, len(raw), 2))

@@ -1,0 +1,345 @@
+"""TorchServe, started here for the length of a `with` block."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from goldmar.errors import (
+    ModelUnknownError,
+    NotReadyError,
+    ServerError,
+    UnreachableError,
+    UsageError,
+    WorkerDiedError,
+)
+from goldmar.mar import read
+from goldmar.records import Drawing, Endpoint
+from goldmar.serve.java import find_java
+from goldmar.serve.launch import Keys, Launch
+from goldmar.serve.log import CHATTER, LogReader, Passing, last_traceback, passings, tail
+from goldmar.serve.management import Described, Management, mapped
+
+__all__ = ["LocalServer"]
+
+POLL_S = 0.04
+"""Between two looks at the log and the workers: two hundredths of a start that takes two seconds at least."""
+
+PORT_RACES = 5
+"""Starts before giving up because somebody took a port between our looking and Java's binding."""
+
+_PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind", re.IGNORECASE)
+_LAST_WORDS_S = 1.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MISSING = re.compile(r"No module named '([^'.]+)")
+
+
+class LocalServer:
+    """TorchServe with Java, tokens on, on free ports of loopback. Leaving the block ends it and removes its files.
+
+    Entering returns once every model has its `minWorkers` READY and has answered its canary.
+
+    Args:
+        archives: the .mar files, wherever they lie; a model is named as its file without the suffix.
+        canaries: model name -> a drawing to ask about before the server counts as ready.
+        on_progress: is told in one line how far the start is.
+        startup_timeout_s: seconds until NotReadyError; a worker that dies is noticed long before.
+        timeout_s: seconds a client should wait for one prediction.
+        java: Java's executable or home; None looks for one.
+        properties: more lines for TorchServe's config.properties; they win over goldmar's.
+
+    Raises:
+        UsageError, ArchiveError: on construction or entering, for archives that cannot be served.
+        WorkerDiedError: with the handler's own traceback.
+        NotReadyError, ServerError, StorageError, MissingExtraError: what else keeps a server from starting.
+    """
+
+    backend = "local"
+
+    def __init__(
+        self,
+        archives: Sequence[Path],
+        *,
+        canaries: Mapping[str, Drawing] | None = None,
+        on_progress: Callable[[str], None] | None = None,
+        startup_timeout_s: float = 120.0,
+        timeout_s: float = 120.0,
+        java: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = ""
+        self._archives = _named(archives)
+        self._canaries = dict(canaries or {})
+        self._on_progress = on_progress or (lambda line: None)
+        self._startup_timeout_s = startup_timeout_s
+        self._timeout_s = timeout_s
+        self._java = java
+        self._properties = dict(properties or {})
+        self._launch: Launch | None = None
+        self._endpoint: Endpoint | None = None
+        self._log: LogReader | None = None
+        self._versions: dict[str, str] = {}
+
+    @property
+    def target(self) -> Endpoint:
+        """Where to ask for predictions, tokens included. Raises ServerError outside the block."""
+        if self._endpoint is None:
+            msg = "The server is not running."
+            raise ServerError(msg, fix="Ask inside its `with` block")
+        return self._endpoint
+
+    def versions(self) -> Mapping[str, str]:
+        """Model name -> version served."""
+        return dict(self._versions)
+
+    def packages(self) -> Mapping[str, str]:
+        """What is installed here, where the handlers run as well."""
+        return {found.name: found.version for found in metadata.distributions() if found.name}
+
+    def alive(self) -> bool:
+        """Whether the server process still runs."""
+        return self._launch is not None and self._launch.exit_code() is None
+
+    def pids(self) -> Mapping[str, tuple[int, ...]]:
+        """Model name -> process ids of its READY workers. Raises ServerError."""
+        management = Management(self.target, trust_environment=False)
+        try:
+            return {model: management.describe(model).pids for model in self._archives}
+        finally:
+            management.close()
+
+    def trouble(self) -> str | None:
+        """What has gone wrong since READY: how the server ended, how a worker ended, or a handler's last traceback."""
+        if self._launch is None or self._log is None:
+            return None
+        self._log.read_new()
+        code = self._launch.exit_code()
+        if code is not None:
+            return _last_words(self._launch, code)
+        if gone := passings(self._log.entries):
+            return _epitaph(gone[-1])
+        return last_traceback([entry.message for entry in self._log.entries if entry.logger == "MODEL_LOG"])
+
+    def __enter__(self) -> Self:
+        java = find_java(self._java)
+        for path in self._archives.values():
+            read(path)
+        try:
+            self._start(java)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._endpoint = None
+        if self._launch is not None:
+            self._launch.stop()
+            self._launch = None
+
+    def _start(self, java: Path) -> None:
+        started = time.monotonic()
+        for race in range(1, PORT_RACES + 1):
+            self._on_progress("starting TorchServe")
+            launch = self._launch = Launch(self._archives, java, self._properties)
+            self._log = LogReader(launch.log)
+            try:
+                self._await_ready(launch, self._log, started)
+            except _PortTakenError:
+                self._stop()
+                if race == PORT_RACES:
+                    msg = f"TorchServe lost the race for a free port {PORT_RACES} times."
+                    raise ServerError(msg, fix="Run it again while fewer servers are being started") from None
+            else:
+                self._log.forget()
+                return
+
+    def _await_ready(self, launch: Launch, log: LogReader, started: float) -> None:
+        keys = self._await_keys(launch, started)
+        self.url = launch.url
+        self._endpoint = Endpoint(
+            url=launch.url,
+            management_url=launch.management_url,
+            headers={"Authorization": f"Bearer {keys.inference}"},
+            management_headers={"Authorization": f"Bearer {keys.management}"},
+            timeout_s=self._timeout_s,
+        )
+        management = Management(self._endpoint, trust_environment=False)
+        try:
+            self._await_workers(management, launch, log, started)
+            self._ask_canaries(launch, log, started)
+        finally:
+            management.close()
+
+    def _await_keys(self, launch: Launch, started: float) -> Keys:
+        while (keys := launch.keys()) is None:
+            self._look_for_death(launch, None)
+            self._look_at_the_clock(started, "TorchServe did not write its tokens")
+            time.sleep(POLL_S / 2)
+        return keys
+
+    def _await_workers(self, management: Management, launch: Launch, log: LogReader, started: float) -> None:
+        pending: dict[str, Described | None] = dict.fromkeys(self._archives)
+        told: dict[str, tuple[int, int]] = {}
+        while pending:
+            self._look_for_death(launch, log)
+            with suppress(UnreachableError):  # not bound yet; a server that has died is seen at the next look
+                for model in list(pending):
+                    described = pending[model] = self._described(management, model, log)
+                    seconds = int(time.monotonic() - started)
+                    if told.get(model) != (now := (len(described.pids), seconds)):
+                        told[model] = now
+                        self._on_progress(_line(described, seconds))
+                    if described.ready:
+                        self._versions[model] = described.version
+                        del pending[model]
+            waiting = ", ".join(_state(model, described) for model, described in pending.items())
+            self._look_at_the_clock(started, f"Not ready: {waiting}", log=log)
+            if pending:
+                time.sleep(POLL_S)
+
+    def _described(self, management: Management, model: str, log: LogReader) -> Described:
+        try:
+            return management.describe(model)
+        except ModelUnknownError as error:
+            # TorchServe loads the archives before it binds its ports: one that is not there now was refused.
+            log.read_new()
+            said = [
+                entry.message for entry in log.entries if entry.level in {"WARN", "ERROR"} and entry.thread == "main"
+            ]
+            msg = f"TorchServe refused the archive of {model}."
+            fix = f"goldmar archive --verify {self._archives[model]}"
+            raise ServerError(msg, model=model, fix=fix, detail="\n".join(said) or tail(log.path)) from error
+
+    def _ask_canaries(self, launch: Launch, log: LogReader, started: float) -> None:
+        for model, drawing in self._canaries.items():
+            if model not in self._archives:
+                continue
+            self._on_progress(f"{model}: asking about {drawing.id}")
+            url = f"{launch.url}/predictions/{model}"
+            left = self._startup_timeout_s - (time.monotonic() - started)
+            try:
+                with mapped(url), requests.Session() as session:
+                    session.trust_env = False
+                    answer = session.post(
+                        url,
+                        data=drawing.path.read_bytes(),
+                        headers={**self.target.headers, "Content-Type": drawing.content_type},
+                        timeout=max(1.0, min(left, self._timeout_s)),
+                    )
+            except UnreachableError as error:
+                self._look_for_death(launch, log)
+                self._not_answered(model, drawing, str(error), log)
+            else:
+                # A drawing that the model refuses (4xx) or fails on ("Prediction failed") is a result of the check.
+                if answer.status_code in {500, 507} or (answer.status_code == 503 and b"No worker" in answer.content):
+                    self._look_for_death(launch, log)
+                    self._not_answered(model, drawing, f"{answer.status_code} {answer.text.strip()[:200]}", log)
+
+    def _not_answered(self, model: str, drawing: Drawing, said: str, log: LogReader) -> None:
+        msg = f"{model} is READY, but gave no answer to {drawing.id}: {said}"
+        log.read_new()
+        detail = last_traceback([entry.message for entry in log.entries if entry.logger == "MODEL_LOG"])
+        raise NotReadyError(
+            msg, model=model, url=self.url, detail=detail, fix=f"goldmar archive --verify {self._archives[model]}"
+        )
+
+    def _look_at_the_clock(self, started: float, waiting: str, log: LogReader | None = None) -> None:
+        if time.monotonic() - started < self._startup_timeout_s:
+            return
+        msg = f"TorchServe was not ready within {self._startup_timeout_s:g} s. {waiting}."
+        raise NotReadyError(
+            msg,
+            url=self.url or None,
+            detail=tail(log.path) if log else None,
+            fix="Raise startup_timeout_s in [tool.goldmar] of pyproject.toml if the models are large; "
+            "else look at what initialize() of the handler waits for",
+        )
+
+    def _look_for_death(self, launch: Launch, log: LogReader | None) -> None:
+        """Raise where the server has ended or a worker died, as soon as the log has all of it."""
+        code = launch.exit_code()
+        if code is not None:
+            words = _last_words(launch, code)
+            if _PORT_TAKEN.search(words) or _PORT_TAKEN.search(tail(launch.log, 200)):
+                raise _PortTakenError
+            msg = "TorchServe ended before it was ready."
+            raise ServerError(msg, detail=words, fix="The end of its log tells why")
+        if log is None or not log.read_new() or not (gone := passings(log.entries)):
+            return
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while not gone[0].complete and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            log.read_new()
+            gone = passings(log.entries)
+        raise self._worker_died(gone[0])
+
+    def _worker_died(self, gone: Passing) -> WorkerDiedError:
+        model = next((name for name in sorted(self._archives, key=len, reverse=True) if gone.of(name)), None)
+        detail = _epitaph(gone)
+        missing = _MISSING.findall(detail)
+        return WorkerDiedError(
+            f"A worker of {model} died while it was loading the model." if model else "A worker died while loading.",
+            model=model,
+            url=self.url or None,
+            detail=detail,
+            fix=f"Install the package that provides {missing[-1]!r} where the handlers run (requirements.txt), "
+            "or do without it"
+            if missing
+            else f"Mend the handler, then: goldmar archive {model}",
+        )
+
+
+class _PortTakenError(Exception):
+    """Somebody else has bound a port of ours."""
+
+
+def _named(archives: Sequence[Path]) -> dict[str, Path]:
+    if not archives:
+        msg = "There is no archive to serve."
+        raise UsageError(msg, fix="goldmar archive")
+    named: dict[str, Path] = {}
+    for path in archives:
+        if path.stem in named:
+            msg = f"{named[path.stem]} and {path} would both be served as {path.stem}."
+            raise UsageError(msg, fix="Rename one of the files", model=path.stem)
+        if not _NAME.fullmatch(path.stem):
+            msg = f"{path.name} cannot be served: a model's name has letters, digits, dots, dashes and underscores."
+            raise UsageError(msg, fix="Rename the file", model=path.stem)
+        named[path.stem] = path
+    return named
+
+
+def _line(described: Described, seconds: int) -> str:
+    return f"{_state(described.model, described)}, {seconds} s"
+
+
+def _state(model: str, described: Described | None) -> str:
+    if described is None:
+        return f"{model} is not loaded"
+    return f"{model}: {len(described.pids)} of {max(1, described.wanted)} workers ready"
+
+
+def _epitaph(gone: Passing) -> str:
+    """A worker's traceback, else the last it said."""
+    if traceback := last_traceback(gone.said):
+        return traceback
+    said = "\n".join([line for line in gone.said if not CHATTER.match(line)][-20:])
+    how = f"{gone.worker} ended without a traceback: killed from outside, out of memory, or by os._exit."
+    return f"{how}\n{said}" if said else how
+
+
+def _last_words(launch: Launch, code: int) -> str:
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return "\n".join(text for text in (f"TorchServe ended with {how}.", tail(launch.console), tail(launch.log)) if text)
