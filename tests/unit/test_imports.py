@@ -37,7 +37,7 @@ FLOORS = {
     "pytest_plugin": 9,
 }
 EDGE = 9
-EDGES_MAY_IMPORT = {"", "errors", "pipeline", "progress", "records", "serve"}  # of serve the Protocol, not its servers
+EDGES_MAY_IMPORT = {"", "errors", "pipeline", "progress", "records"}
 NOT_THE_PACKAGE = ("scaffold",)  # templates of what `goldmar init` writes; they run inside a worker
 
 # A process of its own may end itself: what starts it is a child's __main__, not the library.
@@ -135,7 +135,7 @@ def broken_floors(package: Path) -> list[str]:
             continue  # unknown_modules says so
         elif theirs > mine:
             broken.append(f"{found.module}:{found.line} (floor {mine}) imports {target} from floor {theirs} above it")
-        elif mine == EDGE and (target if top(target) == "serve" else top(target)) not in EDGES_MAY_IMPORT:
+        elif mine == EDGE and top(target) not in EDGES_MAY_IMPORT:
             broken.append(f"{found.module}:{found.line} is an edge and imports {target}; it goes through pipeline")
         elif 2 <= mine <= 7 and 2 <= theirs <= 7:
             broken.append(f"{found.module}:{found.line} (floor {mine}) imports {target} (floor {theirs}) beside it")
@@ -195,7 +195,8 @@ def words_said_inside(package: Path) -> list[str]:
 
 def base_packages() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return {re.split(r"[<>=!~;\[ ]", line)[0].lower() for line in project["dependencies"]}
+    names = (re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"])
+    return {name.lower().replace("-", "_") for name in names}
 
 
 def eager_imports(package: Path) -> list[str]:
