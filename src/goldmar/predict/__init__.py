@@ -4,8 +4,9 @@
 """
 
 from goldmar.predict.answers import interpret
+from goldmar.predict.connection import Request
+from goldmar.predict.drawings import exchange, predict
 from goldmar.predict.flatten import flatten
-from goldmar.predict.pool import predict
 from goldmar.predict.retries import Retries
 
-__all__ = ["Retries", "flatten", "interpret", "predict"]
+__all__ = ["Request", "Retries", "exchange", "flatten", "interpret", "predict"]

@@ -1,101 +1,108 @@
-"""What the network can do to a request, as errors of goldmar: each kind of aiohttp has its words, its model and URL."""
+"""What the network can do to a request, as errors of goldmar: each kind of libcurl has its words, its model and URL."""
 
 import errno
+from dataclasses import dataclass
 
-import aiohttp
+import pycurl
 
-from goldmar.errors import GoldmarError, UnreachableError, UsageError
-from goldmar.predict.network import shown
-from goldmar.records import Endpoint
+from goldmar.errors import ConfigError, GoldmarError, UnreachableError, UsageError
 
-__all__ = ["AnswerTooLargeError", "mapped", "refused"]
+__all__ = ["Fault", "RefusedError", "fault"]
 
-
-class AnswerTooLargeError(Exception):
-    """The body passed the bound; `limit` is in bytes."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"longer than {limit // 2**20} MiB")
-        self.limit = limit
-
-
-def refused(error: BaseException) -> bool:
-    """Whether nothing listens there (yet), so that no byte of the request was sent."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.errno == errno.ECONNREFUSED
-    return isinstance(error, ConnectionRefusedError)
+_ALIVE = "See whether the server still runs and what its log says; then run the command again."
+_REACH = "See that host and port are right and that this machine can reach them."
+_TRUST = "Name the CA that signed the server's certificate, and ask for the host name that the certificate has."
+_TLS = "See that the server speaks TLS on this port (https:// or http://?)."
+_PORT = "See that the URL is that of the server's inference port."
+_URL = "Write the URL as http://host:port or https://host:port."
+_HANDLER = "See that the URL is that of a model and that its handler returns what it should."
 
 
-def mapped(error: BaseException, endpoint: Endpoint, url: str, model: str | None, attempts: int = 1) -> GoldmarError:
-    """The error of goldmar for whatever aiohttp, the operating system or TLS raised while asking `url`.
+class RefusedError(UnreachableError):
+    """Nothing listens there (yet): not one byte was sent, and asking again is worth while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A request that came to nothing: libcurl's code and text, and what is needed to put it in words.
+
+    `connected` tells whether the connection stood, with TLS if any, so that the request itself was under way.
+    `proxy` and `url` may be printed: no password is in them.
+    """
+
+    code: int
+    text: str
+    os_errno: int
+    connected: bool
+    timeout_s: float
+    proxy: str | None
+    url: str
+    model: str | None
+    attempt: int = 1
+
+
+_UNREACHABLE = {
+    pycurl.E_COULDNT_RESOLVE_HOST: (
+        "The host name is not known",
+        "See that the URL is spelled right and that this machine can look the name up.",
+    ),
+    pycurl.E_COULDNT_RESOLVE_PROXY: (
+        "The name of the proxy is not known",
+        "See HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY in the environment.",
+    ),
+    pycurl.E_COULDNT_CONNECT: ("No connection", _REACH),
+    pycurl.E_PEER_FAILED_VERIFICATION: ("The server's certificate is not trusted", _TRUST),
+    pycurl.E_SSL_ISSUER_ERROR: ("The server's certificate is not trusted", _TRUST),
+    pycurl.E_SSL_CONNECT_ERROR: ("TLS could not be agreed on", _TLS),
+    pycurl.E_SSL_CIPHER: ("TLS could not be agreed on", _TLS),
+    pycurl.E_USE_SSL_FAILED: ("TLS could not be agreed on", _TLS),
+    pycurl.E_PARTIAL_FILE: ("The answer was cut short", _ALIVE),
+    pycurl.E_GOT_NOTHING: ("The server closed the connection without an answer", _ALIVE),
+    pycurl.E_RECV_ERROR: ("The connection broke before the whole answer had come", _ALIVE),
+    pycurl.E_SEND_ERROR: ("The connection broke while the drawing was sent", _ALIVE),
+    pycurl.E_SEND_FAIL_REWIND: ("The connection broke while the drawing was sent", _ALIVE),
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: (  # of any protocol; the name is from older days
+        "The answer is not HTTP",
+        _PORT,
+    ),
+    pycurl.E_UNSUPPORTED_PROTOCOL: ("The answer is not HTTP", _PORT),
+    pycurl.E_BAD_CONTENT_ENCODING: ("The answer is not encoded as it says", _ALIVE),
+    pycurl.E_FILESIZE_EXCEEDED: ("The answer is longer than 64 MiB", _HANDLER),
+}
+
+
+def fault(fault: Fault) -> GoldmarError:
+    """The error of goldmar for whatever libcurl met.
 
     Returns:
-        UsageError where the URL or a header is malformed, UnreachableError for everything else.
+        UsageError: the URL is malformed or of another scheme than http and https.
+        ConfigError: the CA bundle is no such thing.
+        RefusedError: the connection was refused.
+        UnreachableError: everything else, codes that no libcurl has yet among them.
     """
-    what, fix = _words(error, endpoint)
-    kind = (
-        UsageError if isinstance(error, (aiohttp.InvalidURL, ValueError)) and not _network(error) else UnreachableError
-    )
-    url = shown(url)
-    named = f"model {model!r} at {url}" if model else url
-    tried = f" (asked {attempts} times)" if attempts > 1 else ""
-    return kind(f"{what}: {named}{tried}.", fix=fix, model=model, url=url, detail=_detail(error))
+    kind, what, fix = _words(fault)
+    named = f"model {fault.model!r} at {fault.url}" if fault.model else fault.url
+    named += f" through the proxy {fault.proxy}" if fault.proxy else ""
+    tried = f" (asked {fault.attempt} times)" if fault.attempt > 1 else ""
+    detail = f"libcurl {fault.code}: {fault.text or 'no more words'}"
+    return kind(f"{what}: {named}{tried}.", fix=fix, model=fault.model, url=fault.url, detail=detail)
 
 
-def _network(error: BaseException) -> bool:
-    # ssl.CertificateError is an OSError and a ValueError both.
-    return isinstance(error, OSError)
-
-
-def _words(error: BaseException, endpoint: Endpoint) -> tuple[str, str]:
-    """What happened, as the beginning of a sentence, and what mends it; from the special to the general."""
-    alive = "See whether the server still runs and what its log says; then run the command again."
-    certificates = (
-        "Name the CA that signed the server's certificate, and ask for the host name that the certificate has."
-    )
-    if isinstance(error, AnswerTooLargeError):
-        return (
-            f"The answer is {error}",
-            "See that the URL is that of a model and that its handler returns what it should.",
-        )
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)):
-        return "The server's certificate is not trusted", certificates
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "TLS could not be agreed on", "See that the server speaks TLS on this port (https:// or http://?)."
-    if isinstance(error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)):
-        return "The proxy cannot be used", "See HTTP_PROXY, HTTPS_PROXY and NO_PROXY in the environment."
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "The host name is not known", "See that the URL is spelled right and that this machine can look it up."
-    if isinstance(error, (aiohttp.ConnectionTimeoutError,)):
-        return (
-            "No connection within the time-out",
-            "See that host and port are right and that no firewall is in between.",
-        )
-    if isinstance(error, TimeoutError):
-        return (
-            f"No whole answer within {endpoint.timeout_s:g} s",
-            "See that the model has READY workers; if it is only slow, raise `timeout_s`.",
-        )
-    if refused(error):
-        return (
-            "Nothing listens there, the connection was refused",
-            "Start the server, or see that host and port are right.",
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "No connection", "See that host and port are right and that this machine can reach them."
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "The answer was cut short or garbled", alive
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "The answer is not HTTP", "See that the URL is that of the server's inference port."
-    if isinstance(error, aiohttp.InvalidURL):
-        return "The URL is malformed", "Write it as http://host:port or https://host:port."
-    if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
-        return "The connection broke before the whole answer had come", alive
-    if isinstance(error, ValueError):
-        return "The request cannot be built", "See that URL and headers have no line break or control character."
-    return "The request failed", alive
-
-
-def _detail(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
+    code = fault.code
+    before = not fault.connected
+    if code == pycurl.E_URL_MALFORMAT or (code == pycurl.E_UNSUPPORTED_PROTOCOL and not fault.url.startswith("http")):
+        return UsageError, "The URL is malformed", _URL
+    if code == pycurl.E_SSL_CACERT_BADFILE:
+        return ConfigError, "The CA bundle cannot be read", "Name a PEM file with the server's CA certificate."
+    if code == pycurl.E_COULDNT_CONNECT and fault.os_errno == errno.ECONNREFUSED:
+        what = "Nothing listens there, the connection was refused"
+        return RefusedError, what, "Start the server, or see that host and port are right."
+    if code == pycurl.E_OPERATION_TIMEDOUT and before:
+        fix = "See that host and port are right and that no firewall is in between."
+        return UnreachableError, "No connection within the time-out", fix
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        what = f"No whole answer within {fault.timeout_s:g} s"
+        return UnreachableError, what, "See that the model has READY workers; if it is only slow, raise `timeout_s`."
+    what, fix = _UNREACHABLE.get(code, ("The request failed", _ALIVE))
+    return UnreachableError, what, fix

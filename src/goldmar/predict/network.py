@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-import ssl
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,29 +10,22 @@ from urllib.request import getproxies, proxy_bypass
 from goldmar.errors import ConfigError
 from goldmar.records import Endpoint
 
-__all__ = ["is_loopback", "proxy_for", "shown", "ssl_for", "user_agent"]
+__all__ = ["authorities", "is_loopback", "proxy_for", "shown", "user_agent"]
 
 
-def ssl_for(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    """What aiohttp's `ssl` argument takes: a context that trusts the right CAs, or False to trust anybody.
+def authorities(endpoint: Endpoint) -> Path:
+    """The CA bundle, a PEM file or a folder of them, that the server's certificate is held against.
 
     As in requests: `verify` True means $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE or the bundle that requests brings.
 
     Raises:
-        ConfigError: the CA bundle is missing or is none.
+        ConfigError: there is no such file.
     """
-    if not endpoint.url.lower().startswith("https:"):
-        return True
-    if endpoint.verify is False:
-        return False
-    bundle = endpoint.verify if isinstance(endpoint.verify, str) else _default_bundle()
-    try:
-        if Path(bundle).is_dir():
-            return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:  # ssl.SSLError is one
-        msg = f"The CA bundle {bundle} cannot be used: {error.strerror or error}."
-        raise ConfigError(msg, fix="Name a PEM file with the server's CA certificate.", url=endpoint.url) from error
+    bundle = Path(endpoint.verify if isinstance(endpoint.verify, str) else _default_bundle())
+    if not bundle.exists():
+        msg = f"The CA bundle {bundle} does not exist."
+        raise ConfigError(msg, fix="Name a PEM file with the server's CA certificate.", url=shown(endpoint.url))
+    return bundle
 
 
 def _default_bundle() -> str:

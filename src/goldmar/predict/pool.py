@@ -1,133 +1,129 @@
-"""Ask one model about many drawings, over HTTP or through a function, with the same rules for both."""
+"""Many questions at once, each asked again where that makes sense; the answers come to the calling thread as they come.
+
+Threads ask, the calling thread takes. So a slow consumer (a terminal, a disk) does not stretch the latency of requests
+in flight, and a signal handler may raise whatever it likes in the calling thread: it waits in nothing but a queue.
+"""
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from queue import SimpleQueue
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from urllib.parse import quote
+from typing import Protocol
 
-from goldmar.errors import GoldmarError, UsageError
-from goldmar.predict.answers import interpret, overloaded
-from goldmar.predict.exchange import BACKLOG, BREATH_S, Reply, Request, exchange
-from goldmar.predict.network import shown
+from goldmar.predict.answers import overloaded, retry_after_s
+from goldmar.predict.connection import Stopped
+from goldmar.predict.faults import RefusedError
 from goldmar.predict.retries import Retries
-from goldmar.records import Ask, Drawing, Endpoint, Prediction
+from goldmar.records import Answer
 
-__all__ = ["predict"]
+__all__ = ["Asker", "Reply", "asked"]
+
+_BACKLOG = 64  # answers waiting for the calling thread before the askers pause
+_BREATH_S = 0.001
 
 
-def predict(
-    model: str,
-    drawings: Sequence[Drawing],
-    target: Endpoint | Ask,
-    *,
-    clients: int = 4,
-    version: str | None = None,
-    on_prediction: Callable[[Prediction], None] | None = None,
-    retries: Retries | None = None,
-) -> list[Prediction]:
-    """Ask the model about every drawing, `clients` at a time.
+class Asker(Protocol):
+    """One client. Only the thread that made it calls it."""
 
-    Files are read one by one as their turn comes, so that memory holds `clients` of them, however many there are.
-    Latency is that of the request alone (the last one, where there were retries), from the first byte sent to the last
-    byte received, with opening the connection where one had to be opened.
+    def ask(self, index: int, attempt: int) -> tuple[Answer, float]:
+        """Answer to question number `index` and its latency in seconds; RefusedError where asking again may help."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to question number `index`; `latency_s` is that of the last attempt alone."""
+
+    index: int
+    answer: Answer
+    latency_s: float
+    attempts: int
+
+
+def asked(
+    questions: int, make: Callable[[Callable[[], bool]], Asker], *, clients: int, retries: Retries
+) -> Generator[Reply, None, None]:
+    """Ask questions 0, 1, ... with `clients` askers and yield each reply as it comes.
+
+    Whatever an asker raises is raised here at once. That, and closing the generator, stops all askers; those in the
+    middle of a question notice within a second and are not waited for.
 
     Args:
-        drawings: sent as they are, in this order.
-        target: where to ask: a URL or a function.
-        version: asks that version instead of the default one; an Endpoint only.
-        on_prediction: called with each Prediction as it arrives, in the calling thread. Whatever it raises stops it.
-        retries: how a refused connection, a full queue and 429 are asked again.
-
-    Returns:
-        One Prediction a drawing, in the order of `drawings`.
-
-    Raises:
-        UsageError: no clients, a malformed URL or header, a version for a function.
-        TokenError, ModelUnknownError: the server turns every drawing down.
-        ServerError: nothing answers, or what answers is of no use. At once: the drawings left are not asked.
-        GoldenError: a drawing cannot be read.
+        make: makes an asker, in the thread that uses it, from a function that tells whether the run is over.
     """
-    if clients < 1:
-        msg = f"clients is {clients}, and at least one has to ask."
-        raise UsageError(msg, model=model)
-    if not drawings:
-        return []
-    retries = Retries() if retries is None else retries
-    predictions: list[Prediction | None] = [None] * len(drawings)
-    if isinstance(target, Endpoint):
-        url = _url(target, model, version)
-        shown_url: str | None = shown(url)
-        requests = [Request("POST", url, drawing.path, drawing.content_type) for drawing in drawings]
-        replies = exchange(requests, target, clients=min(clients, len(drawings)), retries=retries, model=model)
-    else:
-        if version is not None:
-            msg = f"Version {version} was asked for, but without a server there is only the one in the archive."
-            raise UsageError(msg, model=model)
-        shown_url = None
-        replies = _ask_all(model, drawings, target, min(clients, len(drawings)), retries)
-    with closing(replies):
-        for reply in replies:
-            drawing = drawings[reply.index]
-            prediction = interpret(drawing, reply.answer, reply.latency_s, reply.attempts, model=model, url=shown_url)
-            predictions[reply.index] = prediction
-            if on_prediction is not None:
-                on_prediction(prediction)
-    return [prediction for prediction in predictions if prediction is not None]
-
-
-def _url(endpoint: Endpoint, model: str, version: str | None) -> str:
-    base = endpoint.url.rstrip("/")
-    tail = "" if version is None else f"/{quote(version, safe='')}"
-    return f"{base}/predictions/{quote(model, safe='')}{tail}"
-
-
-def _ask_all(
-    model: str, drawings: Sequence[Drawing], ask: Ask, clients: int, retries: Retries
-) -> Generator[Reply, None, None]:
-    """What `exchange` does, for a function: threads in place of connections, the same retries."""
-    replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
-    numbered = iter(enumerate(drawings))
-    lock, stopped = Lock(), Event()
-
-    def persist(index: int, drawing: Drawing) -> Reply | None:
-        attempts = 0
-        while True:
-            attempts += 1
-            started = time.perf_counter()
-            answer = ask(model, drawing)
-            latency_s = time.perf_counter() - started
-            if not overloaded(answer) or attempts > retries.limit:
-                return Reply(index, answer, latency_s, attempts)
-            if stopped.wait(retries.pause_s(attempts)):
-                return None
-
-    def client() -> None:
-        try:
-            while not stopped.is_set():
-                with lock:
-                    index, drawing = next(numbered, (-1, None))
-                if drawing is None:
-                    return
-                while replies.qsize() > BACKLOG and not stopped.is_set():
-                    stopped.wait(BREATH_S)
-                reply = persist(index, drawing)
-                if reply is not None:
-                    replies.put(reply)
-        except BaseException as error:
-            if isinstance(error, GoldmarError) and error.model is None:
-                error.model = model
-            replies.put(error)
-
-    # Daemons: a function that hangs must not hold a Ctrl-C up.
-    for number in range(clients):
-        Thread(target=client, name=f"goldmar-ask-{number}", daemon=True).start()
+    run = _Run(questions, make, retries)
+    # Daemons: one that hangs must not hold a Ctrl-C up.
+    for number in range(min(clients, questions)):
+        Thread(target=run.client, name=f"goldmar-client-{number}", daemon=True).start()
     try:
-        for _ in drawings:
-            item = replies.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        left = questions
+        while left:
+            item = run.replies.get()
+            while True:
+                if isinstance(item, BaseException):
+                    raise item
+                left -= 1
+                yield item
+                try:
+                    item = run.replies.get_nowait()
+                except Empty:
+                    break
+            # Each wake-up takes the interpreter lock from the askers: take replies in handfuls, not one by one.
+            if left:
+                time.sleep(_BREATH_S)
     finally:
-        stopped.set()
+        run.stopped.set()
+
+
+class _Run:
+    """What the threads of one run share."""
+
+    def __init__(self, questions: int, make: Callable[[Callable[[], bool]], Asker], retries: Retries) -> None:
+        self.replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
+        self.stopped = Event()
+        self._questions: Iterator[int] = iter(range(questions))
+        self._lock = Lock()
+        self._make = make
+        self._retries = retries
+
+    def client(self) -> None:
+        try:
+            asker = self._make(self.stopped.is_set)
+            try:
+                while (index := self._next()) is not None:
+                    self.replies.put(self._persist(asker, index))
+            finally:
+                asker.close()
+        except Stopped:
+            pass
+        except BaseException as error:
+            self.replies.put(error)
+
+    def _next(self) -> int | None:
+        while self.replies.qsize() >= _BACKLOG and not self.stopped.is_set():
+            self.stopped.wait(_BREATH_S)
+        if self.stopped.is_set():
+            return None
+        with self._lock:
+            return next(self._questions, None)
+
+    def _persist(self, asker: Asker, index: int) -> Reply:
+        """Ask until there is an answer worth keeping, or an error that asking again will not mend."""
+        attempt = 0
+        while True:
+            attempt += 1
+            last = attempt > self._retries.limit
+            try:
+                answer, latency_s = asker.ask(index, attempt)
+            except RefusedError:
+                if last:
+                    raise
+                after_s = None
+            else:
+                if last or not overloaded(answer):
+                    return Reply(index, answer, latency_s, attempt)
+                after_s = retry_after_s(answer.headers)
+            if self.stopped.wait(self._retries.pause_s(attempt, after_s)):
+                raise Stopped

@@ -1,0 +1,140 @@
+"""Ask one model about many drawings, over HTTP or through a function, with the same rules for both."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from urllib.parse import quote
+
+from goldmar.errors import GoldmarError, UsageError
+from goldmar.predict.answers import interpret
+from goldmar.predict.connection import Connection, Request
+from goldmar.predict.network import shown
+from goldmar.predict.pool import Asker, Reply, asked
+from goldmar.predict.retries import Retries
+from goldmar.records import Answer, Ask, Drawing, Endpoint, Prediction
+
+__all__ = ["exchange", "predict"]
+
+
+def predict(
+    model: str,
+    drawings: Sequence[Drawing],
+    target: Endpoint | Ask,
+    *,
+    clients: int = 4,
+    version: str | None = None,
+    on_prediction: Callable[[Prediction], None] | None = None,
+    retries: Retries | None = None,
+) -> list[Prediction]:
+    """Ask the model about every drawing, `clients` at a time.
+
+    Files are read one by one as their turn comes, so that memory holds `clients` of them, however many there are.
+    Latency is that of the request alone (of the last one, where there were retries), from asking to the last byte of
+    the answer, with opening the connection where one had to be opened.
+
+    Args:
+        drawings: sent as they are, in this order.
+        target: where to ask: a URL or a function.
+        version: asks that version instead of the default one; an Endpoint only.
+        on_prediction: called with each Prediction as it arrives, in the calling thread; what it raises ends the run.
+        retries: how a refused connection, a full queue and 429 are asked again.
+
+    Returns:
+        One Prediction a drawing, in the order of `drawings`.
+
+    Raises:
+        UsageError: no clients, a malformed URL or header, a version for a function.
+        ConfigError: the CA bundle cannot be used.
+        TokenError, ModelUnknownError: the server turns every drawing down.
+        ServerError: nothing answers, or what answers is of no use. At once: the drawings left are not asked.
+        GoldenError: a drawing cannot be read.
+    """
+    if clients < 1:
+        msg = f"clients is {clients}, and at least one has to ask."
+        raise UsageError(msg, model=model)
+    retries = Retries() if retries is None else retries
+    url: str | None = None
+    if isinstance(target, Endpoint):
+        url = _url(target, model, version)
+        requests = [Request(url, drawing.path, drawing.content_type) for drawing in drawings]
+        replies = exchange(requests, target, clients=clients, retries=retries, model=model)
+        url = shown(url)
+    elif version is None:
+        asker = _Function(model, drawings, target)
+        replies = asked(len(drawings), lambda _: asker, clients=clients, retries=retries)
+    else:
+        msg = f"Version {version} was asked for, but without a server there is only the one in the archive."
+        raise UsageError(msg, model=model)
+
+    predictions: dict[int, Prediction] = {}
+    with closing(replies):
+        for reply in replies:
+            prediction = interpret(
+                drawings[reply.index], reply.answer, reply.latency_s, reply.attempts, model=model, url=url
+            )
+            predictions[reply.index] = prediction
+            if on_prediction is not None:
+                on_prediction(prediction)
+    return [predictions[index] for index in range(len(drawings))]
+
+
+def exchange(
+    requests: Sequence[Request],
+    endpoint: Endpoint,
+    *,
+    clients: int,
+    retries: Retries,
+    model: str | None = None,
+) -> Generator[Reply, None, None]:
+    """Send every request over `clients` kept-alive connections and yield the replies as they come.
+
+    Args:
+        endpoint: headers, TLS and time-out; the URLs are those of the requests.
+        model: named in errors.
+
+    Raises:
+        what `predict` does for a target that is an Endpoint, whatever the statuses of the answers.
+    """
+    return asked(
+        len(requests),
+        lambda stopped: _Http(requests, Connection(endpoint, stopped, model)),
+        clients=clients,
+        retries=retries,
+    )
+
+
+def _url(endpoint: Endpoint, model: str, version: str | None) -> str:
+    base = endpoint.url.rstrip("/")
+    tail = "" if version is None else f"/{quote(version, safe='')}"
+    return f"{base}/predictions/{quote(model, safe='')}{tail}"
+
+
+class _Http(Asker):
+    def __init__(self, requests: Sequence[Request], connection: Connection) -> None:
+        self._requests = requests
+        self._connection = connection
+
+    def ask(self, index: int, attempt: int) -> tuple[Answer, float]:
+        return self._connection.ask(self._requests[index], attempt)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Function(Asker):
+    def __init__(self, model: str, drawings: Sequence[Drawing], ask: Ask) -> None:
+        self._model = model
+        self._drawings = drawings
+        self._ask = ask
+
+    def ask(self, index: int, attempt: int) -> tuple[Answer, float]:
+        started = time.perf_counter()
+        try:
+            answer = self._ask(self._model, self._drawings[index])
+        except GoldmarError as error:
+            error.model = error.model or self._model
+            raise
+        return answer, time.perf_counter() - started
+
+    def close(self) -> None:
+        pass
