@@ -1,0 +1,130 @@
+"""How numbers, names and failures are spelt, the same in every report."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value
+
+__all__ = [
+    "clean",
+    "counted",
+    "failed_drawings",
+    "headline",
+    "milliseconds",
+    "number",
+    "per_second",
+    "quantile",
+    "shown_path",
+    "spelt",
+    "summary_words",
+    "want_and_got",
+    "worst",
+]
+
+# Control characters, halves of surrogate pairs and the like: they break lines, XML or the encoding of a terminal.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def clean(text: str) -> str:
+    """Text that any terminal, file or XML parser takes: what cannot be shown is spelt as an escape, \\n or \\x1b."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def number(value: float | None) -> str:
+    """A measured number in at most 9 characters: 0.0123, 1.23e-08, inf; a dash for none."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.3g}"
+
+
+def spelt(value: Value, *, digits: int = 9) -> str:
+    """A value as it is compared: text in quotes, so that `"1"` is seen not to be `1`."""
+    if isinstance(value, str):
+        return clean(json.dumps(value, ensure_ascii=False))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**40 else f"{str(value)[:20]}… ({len(str(abs(value)))} digits)"
+    if not math.isfinite(value):
+        return repr(float(value))
+    short = f"{value:.{digits}g}"
+    return short if any(mark in short for mark in ".e") else f"{short}.0"
+
+
+def want_and_got(failure: Comparison) -> tuple[str, str]:
+    """Both values, with all their digits where fewer would make them look alike."""
+    if failure.kind is Kind.MISSING_VALUE:
+        return spelt(failure.want), "–"
+    if failure.kind is Kind.EXTRA_VALUE:
+        return "–", spelt(failure.got)
+    if not failure.name:
+        return "–", "–"
+    want, got = spelt(failure.want), spelt(failure.got)
+    return (want, got) if want != got else (spelt(failure.want, digits=17), spelt(failure.got, digits=17))
+
+
+def counted(count: int, thing: str) -> str:
+    """1 drawing, 2 drawings, 12,000 values."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def quantile(numbers: Sequence[float], share: float) -> float | None:
+    """The smallest number that at least this share of the numbers do not exceed; None of none."""
+    return sorted(numbers)[max(0, math.ceil(share * len(numbers)) - 1)] if numbers else None
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1000:.3g}" if seconds < 1 else f"{seconds * 1000:,.0f}"
+
+
+def per_second(result: ModelResult) -> float | None:
+    """Predictions a second over the whole asking, all clients together."""
+    return len(result.latencies_s) / result.seconds if result.latencies_s and result.seconds > 0 else None
+
+
+def worst(result: ModelResult) -> tuple[float | None, float | None]:
+    """The worst absolute and relative error of a model; None where no number was compared."""
+    if not result.summaries:
+        return None, None
+    return max(s.worst_absolute for s in result.summaries), max(s.worst_relative for s in result.summaries)
+
+
+def summary_words(summary: NameSummary) -> str:
+    """The tolerance that would pass one pattern."""
+    reached = summary.failed - summary.beyond
+    parts = []
+    if reached:
+        choices = [f"{key} = {needed!r}" for key, needed in _needed(summary) if math.isfinite(needed)]
+        parts.append(" or ".join(choices) or "no finite tolerance")
+    if summary.beyond:
+        parts.append(f"none passes {counted(summary.beyond, 'value')}")
+    return "; ".join(parts) or "as it is"
+
+
+def _needed(summary: NameSummary) -> tuple[tuple[str, float], tuple[str, float]]:
+    return ("atol", summary.atol_needed), ("rtol", summary.rtol_needed)
+
+
+def failed_drawings(result: ModelResult) -> int:
+    return len({failure.drawing_id for failure in result.failures if failure.drawing_id})
+
+
+def shown_path(path: Path) -> str:
+    """Relative where it lies below the working directory: shorter, and what one would type."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def headline(run: RunResult) -> str:
+    """What was asked, where, when, with what."""
+    versions = [f"{name} {run.packages[name]}" for name in ("torch", "torchserve") if name in run.packages]
+    return " · ".join(
+        part
+        for part in (f"backend {run.backend}", run.url, f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip(), *versions)
+        if part
+    )
