@@ -14,7 +14,7 @@ from goldmar.errors import ConfigError
 from goldmar.files import write_atomically
 from goldmar.records import Provenance
 
-__all__ = ["read_provenance", "write_provenance"]
+__all__ = ["read_provenance", "without_secrets", "write_provenance"]
 
 _KEYS = tuple(field.name for field in dataclasses.fields(Provenance))
 _TIMES = ("obtained_at", "approved_at")
@@ -31,7 +31,7 @@ def write_provenance(path: Path, provenance: Provenance) -> None:
         value = getattr(provenance, key)
         if isinstance(value, str):
             # Command-line text may hold bytes that are no UTF-8; the file must not.
-            table[key] = (_without_secrets(value) if key == "url" else value).encode("utf-8", "replace").decode()
+            table[key] = (without_secrets(value) if key == "url" else value).encode("utf-8", "replace").decode()
         elif isinstance(value, datetime):
             table[key] = value.astimezone(UTC)
     table["packages"] = dict(sorted(provenance.packages.items()))
@@ -60,7 +60,8 @@ def read_provenance(path: Path) -> Provenance:
     return Provenance(**table)
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
+    """A URL without the user name and password that it may hold: reports and files are for everybody's eyes."""
     if "@" not in url:
         return url
     parts = urlsplit(url)

@@ -34,7 +34,7 @@ def _models(models: Sequence[ModelResult]) -> Table:
     table.add_column("model", overflow="fold", min_width=5)
     for title in ("drawings", "values", "failed", "worst\nabsolute", "worst\nrelative", "p50/p95\nms", "per\nsecond"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("tolerance\nthat passes", justify="right", no_wrap=True)
+    table.add_column("passing\natol", justify="right", no_wrap=True)
     for result in models:
         absolute, relative = words.worst(result)
         p50, p95 = (words.quantile(result.latencies_s, share) for share in (0.5, 0.95))
@@ -58,7 +58,7 @@ def _that_passes(result: ModelResult) -> Text:
     if any(summary.beyond for summary in result.summaries):
         return Text("none", "red")
     needed = max(summary.atol_needed for summary in result.summaries)
-    return Text(f"atol {words.number(needed)}", "red" if any(s.failed for s in result.summaries) else "green")
+    return Text(f"{words.rounded_up(needed)}", "red" if any(s.failed for s in result.summaries) else "green")
 
 
 def _render_model(result: ModelResult, console: Console) -> None:
@@ -154,4 +154,4 @@ def _render_verdict(run: RunResult, verdict: Verdict, console: Console) -> None:
 
 
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim")
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0), show_edge=False, header_style="dim")

@@ -4,8 +4,10 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
+from goldmar.golden.provenance import without_secrets
 from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "number",
     "per_second",
     "quantile",
+    "rounded_up",
     "shown_path",
     "spelt",
     "summary_words",
@@ -38,6 +41,14 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     return "0" if value == 0 else f"{value:.3g}"
+
+
+def rounded_up(value: float) -> str:
+    """At least the number, in three digits: a tolerance that one may copy and that still passes."""
+    if value == 0 or not math.isfinite(value):
+        return number(value)
+    with localcontext(Context(prec=3, rounding=ROUND_CEILING)):
+        return f"{float(+Decimal(value)):.3g}"
 
 
 def spelt(value: Value, *, digits: int = 9) -> str:
@@ -97,7 +108,7 @@ def summary_words(summary: NameSummary) -> str:
     reached = summary.failed - summary.beyond
     parts = []
     if reached:
-        choices = [f"{key} = {needed!r}" for key, needed in _needed(summary) if math.isfinite(needed)]
+        choices = [f"{key} = {rounded_up(needed)}" for key, needed in _needed(summary) if math.isfinite(needed)]
         parts.append(" or ".join(choices) or "no finite tolerance")
     if summary.beyond:
         parts.append(f"none passes {counted(summary.beyond, 'value')}")
@@ -125,6 +136,11 @@ def headline(run: RunResult) -> str:
     versions = [f"{name} {run.packages[name]}" for name in ("torch", "torchserve") if name in run.packages]
     return " · ".join(
         part
-        for part in (f"backend {run.backend}", run.url, f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip(), *versions)
+        for part in (
+            f"backend {run.backend}",
+            without_secrets(run.url),
+            f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip(),
+            *versions,
+        )
         if part
     )
