@@ -54,7 +54,7 @@ class Handler(BaseHandler):
             if isinstance(item, str):
                 # Raising would answer 503 to the whole batch; this gives only this request its own status.
                 self.context.set_response_status(code=400, phrase="Bad Request", idx=index)
-                answers.append(json.dumps({"error": item}))
+                answers.append(json.dumps({"code": 400, "type": "BadDrawing", "message": item}))
             else:
                 scores = dict(zip(LABELS, item, strict=True))
                 answers.append(json.dumps({"label": max(scores, key=scores.__getitem__), "scores": scores}))

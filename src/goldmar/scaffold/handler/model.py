@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-LABELS = ("plate", "shaft")
+LABELS = ("first", "second")
 
 
 class SmallNet(nn.Module):

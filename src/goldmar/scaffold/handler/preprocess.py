@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 80_000_000  # A1 at 300 dpi; more is refused before it is decoded
 
@@ -46,7 +46,9 @@ def to_tensor(data: bytes, side: int) -> torch.Tensor:
             gray = upright.convert("L").resize((side, side), Image.Resampling.BOX)
     except BadDrawing:
         raise
+    except UnidentifiedImageError:
+        raise BadDrawing("This is no image, or one in a format that is not read here.") from None
     except Exception as error:  # decoders raise nearly anything on damaged files
-        raise BadDrawing(f"The drawing cannot be read as an image: {error}") from error
+        raise BadDrawing(f"The drawing is damaged: {error}") from error
     ink = 1 - np.asarray(gray, dtype=np.float32) / 255  # [side, side]
     return torch.from_numpy(ink)[None]
