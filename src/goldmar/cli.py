@@ -39,7 +39,7 @@ class Backend(StrEnum):
     worker = "worker"
 
 
-Models = Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; all of them by default.")]
+Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models; all of them by default.")]
 Model = Annotated[str, typer.Argument(help="The model's name: its folder under golden/.")]
 Url = Annotated[str | None, typer.Option(help="Ask this running server instead of starting one.")]
 ManagementUrl = Annotated[str | None, typer.Option(help="Its management address, to know when it is READY.")]
@@ -231,6 +231,9 @@ def _opener(
 ) -> pipeline.Opener:
     """How to reach the models, from the options; nothing is started yet."""
     if url is not None:
+        if backend is Backend.worker:
+            msg = "--backend worker starts a worker here, and --url asks a server that runs already."
+            raise UsageError(msg, fix="leave one of the two out")
         return pipeline.remote_opener(
             url,
             management_url=management_url,
@@ -310,6 +313,10 @@ def _run() -> int:
     except _ClickError as error:
         error.show()  # type: ignore[attr-defined]
         return int(ExitCode.USAGE)
+    except SystemExit:
+        # Typer's way to end when the reader of standard output has gone, with a 1 that would say "different".
+        _drop_stdout()
+        return int(ExitCode.SERVER)
     except OSError as error:
         # Standard output on a full disk, or its reader gone: a verdict that nobody got must not end in a 0.
         _drop_stdout()

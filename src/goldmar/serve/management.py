@@ -17,7 +17,7 @@ from goldmar.records import Endpoint
 
 __all__ = ["KINDS", "Described", "Management", "mapped"]
 
-START = "Start the server, or look at the address; `curl -v {url}/ping` shows what answers there"
+START = "Start the server, or look at the address; `curl -v {url}` shows what answers there"
 
 KINDS: tuple[tuple[type[exceptions.RequestException], type[GoldmarError], str, str], ...] = (
     (exceptions.SSLError, UnreachableError, "has a certificate that is not trusted", "--ca-bundle FILE"),

