@@ -26,8 +26,8 @@ def build_archives(project: Project, models: Sequence[str], watch: Watch) -> lis
             built.append(archive.build(project.handlers / model, project.model_store))
         except ArchiveError as error:
             refusals.append(error)
-    for error in refusals[1:]:
-        watch.note(error.what)
+    for later in refusals[1:]:
+        watch.note(later.what)
     if refusals:
         raise refusals[0]
     return built
