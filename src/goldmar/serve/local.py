@@ -239,17 +239,20 @@ class LocalServer:
                         timeout=max(1.0, min(left, self._timeout_s)),
                     )
             except UnreachableError as error:
-                self._look_for_death(launch, log)
-                self._not_answered(model, drawing, str(error), log)
+                said = str(error)
             else:
                 # A drawing that the model refuses (4xx) or fails on ("Prediction failed") is a result of the check.
-                if answer.status_code in {500, 507} or (answer.status_code == 503 and b"No worker" in answer.content):
-                    self._look_for_death(launch, log)
-                    self._not_answered(model, drawing, f"{answer.status_code} {answer.text.strip()[:200]}", log)
+                if answer.status_code not in {500, 507}:
+                    continue
+                said = f"{answer.status_code} {answer.text.strip()[:200]}"
+            until = time.monotonic() + _LAST_WORDS_S
+            while time.monotonic() < until:  # TorchServe answers first and logs the death after
+                self._look_for_death(launch, log, f"it was asked about {drawing.id}")
+                time.sleep(POLL_S)
+            self._not_answered(model, drawing, said, log)
 
     def _not_answered(self, model: str, drawing: Drawing, said: str, log: LogReader) -> None:
         msg = f"{model} is READY, but gave no answer to {drawing.id}: {said}"
-        log.read_new()
         detail = last_traceback([entry.message for entry in log.entries if entry.logger == "MODEL_LOG"])
         raise NotReadyError(
             msg, model=model, url=self.url, detail=detail, fix=f"goldmar archive --verify {self._archives[model]}"
@@ -267,7 +270,7 @@ class LocalServer:
             "else look at what initialize() of the handler waits for",
         )
 
-    def _look_for_death(self, launch: Launch, log: LogReader | None) -> None:
+    def _look_for_death(self, launch: Launch, log: LogReader | None, during: str = "it was loading the model") -> None:
         """Raise where the server has ended or a worker died, as soon as the log has all of it."""
         code = launch.exit_code()
         if code is not None:
@@ -283,14 +286,14 @@ class LocalServer:
             time.sleep(POLL_S)
             log.read_new()
             gone = passings(log.entries)
-        raise self._worker_died(gone[0])
+        raise self._worker_died(gone[0], during)
 
-    def _worker_died(self, gone: Passing) -> WorkerDiedError:
+    def _worker_died(self, gone: Passing, during: str) -> WorkerDiedError:
         model = next((name for name in sorted(self._archives, key=len, reverse=True) if gone.of(name)), None)
         detail = _epitaph(gone)
         missing = _MISSING.findall(detail)
         return WorkerDiedError(
-            f"A worker of {model} died while it was loading the model." if model else "A worker died while loading.",
+            f"A worker{f' of {model}' if model else ''} died while {during}.",
             model=model,
             url=self.url or None,
             detail=detail,

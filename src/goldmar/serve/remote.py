@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -175,14 +176,14 @@ def _headers(wanted: Sequence[str]) -> dict[str, str]:
         if not equals or not variable or not name or not all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name):
             msg = f"{name!r} is no header: it takes a name and the environment variable that holds its value."
             raise UsageError(msg, fix="--header X-Api-Key=MY_API_KEY, with the value in the variable MY_API_KEY")
-        found[name] = _secret(_from_environment(variable), f"the environment variable {variable}", spaces=True)
+        found[name] = _secret(_from_environment(variable), f"the variable for {name}", spaces=True)
     return found
 
 
 def _tokens(token_env: str | None, token_file: Path | None) -> tuple[str, str]:
     """Token for predictions and token for management; empty where there is none."""
     if token_env is not None:
-        token = _secret(_from_environment(token_env), f"the environment variable {token_env}")
+        token = _secret(_from_environment(token_env), "the variable for the token")
         return token, token
     if token_file is None:
         return "", ""
@@ -212,10 +213,10 @@ def _from_key_file(text: str, path: Path) -> tuple[str, str]:
 def _from_environment(variable: str) -> str:
     value = os.environ.get(variable)
     if value is None:
-        msg = f"The environment variable {variable} is not set."
-        raise UsageError(
-            msg, fix=f"export {variable}=... before this command; name the variable, not the secret itself"
-        )
+        # Whoever wrote the secret itself instead of a variable's name should not find it in the log of a CI run.
+        shown = f" {variable}" if re.fullmatch(r"[A-Z][A-Z0-9_]*", variable) else ""
+        msg = f"The environment variable{shown} is not set."
+        raise UsageError(msg, fix="Export it before this command; give the variable's name here, not the secret itself")
     return value
 
 

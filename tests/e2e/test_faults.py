@@ -1,0 +1,90 @@
+"""What a LocalServer says and leaves when something is killed while it is being asked."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import requests
+
+from goldmar.serve.local import LocalServer
+from tests.e2e.conftest import Archiver, Remains
+
+pytestmark = pytest.mark.e2e
+
+
+class Asking(threading.Thread):
+    """One slow prediction, in the background."""
+
+    def __init__(self, server: LocalServer, seconds: float) -> None:
+        super().__init__()
+        self.url, self.headers = f"{server.target.url}/predictions/obedient", dict(server.target.headers)
+        self.seconds = seconds
+        self.answer: requests.Response | None = None
+        self.error: requests.RequestException | None = None
+
+    def run(self) -> None:
+        try:
+            self.answer = requests.post(self.url, data=f"slow {self.seconds}", headers=self.headers, timeout=60)
+        except requests.RequestException as error:
+            self.error = error
+
+
+def test_a_worker_killed_in_mid_run(archive_of: Archiver, remains: Remains) -> None:
+    with LocalServer([archive_of("obedient")]) as server:
+        (worker,) = server.pids()["obedient"]
+        asking = Asking(server, 30)
+        asking.start()
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGKILL)
+        asking.join(timeout=30)
+        assert asking.answer is not None
+        assert asking.answer.status_code in {500, 507}  # 507 where the worker was killed by SIGKILL
+        assert asking.answer.json()["message"] == "Worker died."
+        assert "without a traceback" in (_soon(server) or "")
+        assert "W-9000-obedient_1.0" in (server.trouble() or "")
+        assert server.alive()
+        again = Asking(server, 0)  # TorchServe starts another, and the queue waits for it
+        again.run()
+        assert again.answer is not None
+        assert again.answer.status_code == 200
+        assert server.pids()["obedient"] != (worker,)
+    assert remains.nothing()
+
+
+def test_a_handler_that_raises_is_quoted(archive_of: Archiver, remains: Remains) -> None:
+    with LocalServer([archive_of("obedient")]) as server:
+        assert server.trouble() is None
+        answer = requests.post(
+            f"{server.url}/predictions/obedient", data="raise no scale found", headers=server.target.headers, timeout=60
+        )
+        assert answer.status_code == 503
+        trouble = (_soon(server) or "").splitlines()
+        assert trouble[0] == "Traceback (most recent call last):"
+        assert trouble[-1] == "ValueError: no scale found"
+        assert any('File "obedient.py"' in line for line in trouble)
+    assert remains.nothing()
+
+
+def test_a_server_killed_in_mid_run(archive_of: Archiver, remains: Remains) -> None:
+    with LocalServer([archive_of("obedient")]) as server:
+        assert server._launch is not None
+        asking = Asking(server, 30)
+        asking.start()
+        time.sleep(0.5)
+        os.kill(server._launch.pid, signal.SIGKILL)
+        asking.join(timeout=30)
+        assert isinstance(asking.error, requests.ConnectionError)
+        assert "TorchServe ended with signal 9." in (_soon(server) or "")
+        assert not server.alive()
+        assert remains.processes(), "the worker is still busy, and is ours to end"
+    assert remains.nothing()
+
+
+def _soon(server: LocalServer) -> str | None:
+    """What it says once the log has it: TorchServe answers first and writes after."""
+    until = time.monotonic() + 5
+    while (trouble := server.trouble()) is None and time.monotonic() < until:
+        time.sleep(0.05)
+    return trouble
