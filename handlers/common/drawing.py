@@ -16,8 +16,9 @@ __all__ = ["CANVAS_HEIGHT", "CANVAS_WIDTH", "NOMINAL_MM_PER_PX", "BadDrawing", "
 def read_sheet(data: bytes) -> Sheet:
     """Decode the first page of a drawing and reduce it to 37.5 dpi, or further until it fits 640 x 448.
 
-    The resolution comes from the file when it is between 50 and 1200 dpi and makes a sheet no longer than A0; else
-    300 dpi is assumed. Incomplete blocks at the right and bottom edge, under 0.7 mm of paper, are left out.
+    The resolution comes from the file when it is between 50 and 1200 dpi and makes a sheet no longer than A0, or A3
+    below 100 dpi; else 300 dpi is assumed. Incomplete blocks at the right and bottom edge, under 0.7 mm of paper, are
+    left out.
 
     Raises BadDrawing when the bytes are not a drawing, are damaged, or exceed a limit.
     """

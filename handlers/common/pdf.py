@@ -30,11 +30,7 @@ _HEIGHT = re.compile(rb"/Height\s*(\d{1,9})")
 def read_pdf(data: bytes) -> Sheet:
     """Raises BadDrawing when the PDF is damaged, locked, empty or larger than A0."""
     _check_embedded_images(data)
-    try:
-        document = pdfium.PdfDocument(data)
-    except pdfium.PdfiumError as error:
-        raise BadDrawing(_why_not_opened(error)) from error
-    with document:
+    with _open(data) as document:
         try:
             page = document[0]
         except pdfium.PdfiumError as error:
@@ -49,6 +45,20 @@ def read_pdf(data: bytes) -> Sheet:
         pixels = bitmap.to_numpy()[:rows, :columns].copy()
     dots_per_inch = POINTS_PER_INCH * scale
     return Sheet(pixels, MM_PER_INCH / dots_per_inch, ASSUMED_DPI / dots_per_inch)
+
+
+def _open(data: bytes) -> pdfium.PdfDocument:
+    """`data` must outlive the document."""
+    # PdfDocument(data) does the same, but reports a file without pages by whatever error came before it.
+    handle = raw.FPDF_LoadMemDocument64(data, len(data), None)
+    if not handle:
+        raise BadDrawing(_why_not_opened(raw.FPDF_GetLastError()))
+    document = pdfium.PdfDocument(handle)
+    if len(document) == 0:
+        document.close()
+        msg = "the PDF has no pages: export the drawing again."
+        raise BadDrawing(msg)
+    return document
 
 
 def _check_embedded_images(data: bytes) -> None:
@@ -67,14 +77,12 @@ def _check_embedded_images(data: bytes) -> None:
             raise BadDrawing(msg)
 
 
-def _why_not_opened(error: pdfium.PdfiumError) -> str:
-    match error.err_code:
+def _why_not_opened(code: int) -> str:
+    match code:
         case raw.FPDF_ERR_PASSWORD:
             return "the PDF is protected by a password: save it without one and send it again."
         case raw.FPDF_ERR_SECURITY:
             return "the PDF is encrypted in a way that cannot be read: save it without protection and send it again."
-        case raw.FPDF_ERR_SUCCESS:
-            return "the PDF has no pages: export the drawing again."
         case _:
             return "the PDF is damaged or incomplete: export it again and send the whole file."
 

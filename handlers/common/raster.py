@@ -37,6 +37,10 @@ from sheet import (
 )
 
 SANE_DPI = (50.0, 1200.0)
+# Software that knows no resolution writes that of a screen, 72 or 96. Below 100 dpi it is believed up to A3, so that
+# a scan of A4 at 300 dpi does not pass for a sheet of 1.2 m.
+SCREEN_DPI = 100.0
+MAX_SCREEN_MM = 450.0
 MAX_PAGES = 20
 
 FORMATS = tuple(
@@ -152,7 +156,8 @@ def _dpi(image: Image.Image) -> float:
     low, high = SANE_DPI
     if not (low <= across <= high and low <= down <= high):
         return ASSUMED_DPI
-    if max(image.size) / across * MM_PER_INCH > MAX_SHEET_MM:
+    longest = MAX_SHEET_MM if across >= SCREEN_DPI else MAX_SCREEN_MM
+    if max(image.size) / across * MM_PER_INCH > longest:
         return ASSUMED_DPI
     if not 0.95 < across / down < 1.05:
         msg = (
