@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ HELD_OUT = 1_000_000  # the first seed of the held-out drawings
 HELD_OUT_COUNT = 200
 
 _SOURCES = [HERE / f"{name}.py" for name in ("specs", "strokes", "dxf", "families", "render", "formats", "drawings")]
-_SOURCES += [HANDLERS / "common" / "drawing.py", Path(__file__)]
+_SOURCES += [*sorted((HANDLERS / "common").glob("*.py")), Path(__file__)]
 
 
 @dataclass(frozen=True)
@@ -98,25 +99,29 @@ def drawing_set(seeds: Iterable[int], processes: int = 2) -> DrawingSet:
     """The drawings of `seeds`, from the cache or made now (about 15 a second on two cores)."""
     seeds = list(seeds)
     folder = CACHE / f"{seeds[0]}-{len(seeds)}-{_digest(seeds)}"
-    if not (folder / "labels.jsonl").exists():
+    if not folder.exists():
         _make(seeds, folder, processes)
     labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text().splitlines()]
     return DrawingSet(np.load(folder / "sheets.npy", mmap_mode="r"), labels)
 
 
 def _make(seeds: list[int], folder: Path, processes: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write beside the place and move the whole folder there: two runs that make the same set do not mix."""
+    CACHE.mkdir(exist_ok=True)
     shape = (len(seeds), HEIGHT, WIDTH)
-    sheets = np.lib.format.open_memmap(folder / "sheets.npy", mode="w+", dtype=np.uint8, shape=shape)
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+    with TemporaryDirectory(dir=CACHE) as temporary:
+        unfinished = Path(temporary) / "set"
+        unfinished.mkdir()
+        sheets = np.lib.format.open_memmap(unfinished / "sheets.npy", mode="w+", dtype=np.uint8, shape=shape)
         lines = []
-        for i, (canvas, label) in enumerate(pool.map(_example, seeds, chunksize=8)):
-            sheets[i] = canvas
-            lines.append(json.dumps(label) + "\n")
-    sheets.flush()
-    # written last: a set without labels is not a set
-    (folder / "labels.jsonl").write_text("".join(lines))
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            for i, (canvas, label) in enumerate(pool.map(_example, seeds, chunksize=8)):
+                sheets[i] = canvas
+                lines.append(json.dumps(label) + "\n")
+        sheets.flush()
+        (unfinished / "labels.jsonl").write_text("".join(lines))
+        if not folder.exists():
+            unfinished.rename(folder)
 
 
 def held_out() -> DrawingSet:

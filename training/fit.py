@@ -33,7 +33,7 @@ class Recipe:
 
 def to_ink(sheets: NDArray[np.uint8]) -> torch.Tensor:
     """uint8 [B, 448, 640] -> float32 [B, 1, 448, 640], as handlers/common/tensor.py does: 1 ink, 0 paper."""
-    ink = (255 - torch.from_numpy(np.ascontiguousarray(sheets))[:, None].float()) / 255
+    ink = torch.from_numpy(255 - sheets)[:, None].float() / 255
     return ink.to(memory_format=torch.channels_last)
 
 
