@@ -125,6 +125,9 @@ class Child:
     def _died(self) -> WorkerDiedError:
         """What to raise when the worker is gone; waits for its last words."""
         asked_to = self._stopped
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
         self.stop()
         model = self.manifest.model
         if asked_to:
@@ -155,13 +158,16 @@ class Child:
         self.hang_up()
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE_S)
+                # One that has not loaded yet listens to nobody and has nothing to lose.
+                self._process.wait(GRACE_S if self._ready else 0)
             # Also what the handler itself may have started.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             if self._reader is not None:
                 self._reader.join(GRACE_S)
+            if self._process.stdin is not None:
+                self._process.stdin.close()
             self.socket.close()
         shutil.rmtree(self._private, ignore_errors=True)
 
@@ -175,7 +181,7 @@ class Child:
             with theirs:
                 self._process = subprocess.Popen(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # open and silent, as behind TorchServe: who reads it waits for ever
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     encoding="utf-8",
