@@ -6,7 +6,7 @@
 from goldmar.predict.answers import interpret
 from goldmar.predict.connection import Request
 from goldmar.predict.drawings import exchange, predict
-from goldmar.predict.flatten import flatten
+from goldmar.predict.leaves import flatten
 from goldmar.predict.retries import Retries
 
 __all__ = ["Request", "Retries", "exchange", "flatten", "interpret", "predict"]

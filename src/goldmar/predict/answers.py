@@ -34,7 +34,7 @@ from goldmar.errors import (
     UnreachableError,
     WorkerDiedError,
 )
-from goldmar.predict.flatten import flatten, parse
+from goldmar.predict.leaves import flatten, parse
 from goldmar.records import Answer, Drawing, Prediction
 
 __all__ = ["interpret", "overloaded", "retry_after_s"]
@@ -106,7 +106,11 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> Prediction:
+    encoding = answer.headers.get("content-encoding", "identity")
     try:
+        if encoding != "identity":
+            msg = f"it is encoded as {encoding}, which was not asked for"
+            raise ValueError(msg)
         values = flatten(parse(answer.body))
     except ValueError as error:
         problem = f"The answer cannot be read: {error}. It begins {_excerpt(answer.body, 80)!r}."

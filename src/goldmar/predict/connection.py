@@ -163,8 +163,10 @@ def _header_lines(headers: Mapping[str, str], url: str) -> list[str]:
         if not (name.isascii() and name.isprintable() and value.isprintable()) or set(name) & set(
             ' :"(),/;<=>?@[\\]{}'
         ):
-            msg = f"The header {name!r} has a name or a value that no HTTP header can have."
-            raise UsageError(msg, fix="See that the token or header has no line break in it.", url=shown(url))
+            msg = f"The header {name!r} has a line break or another character that no HTTP header can have."
+            raise UsageError(
+                msg, fix="See that the file or variable with the token holds nothing else.", url=shown(url)
+            )
         # libcurl's way of writing an empty header; with a colon it would take the header out.
         lines.append(f"{name}: {value}" if value else f"{name};")
     return lines
