@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "goldmar: a drawing held against its golden (set by --goldmar)")
     if not (config.option.goldmar or config.option.goldmar_url):
         return
     from goldmar import pipeline
