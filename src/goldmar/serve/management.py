@@ -98,13 +98,15 @@ class Management:
     def served(self) -> list[str]:
         """Names of all models that are registered. Raises UnreachableError, TokenError."""
         names: list[str] = []
-        token = ""
+        more = ""
         while True:
-            page = self._json(f"/models?limit=100{token}")
-            names += [str(model["modelName"]) for model in _field(page, "models", self._url)]
-            if not page.get("nextPageToken"):
+            page = _parsed(self._managed(f"/models?limit=100{more}"), self._url)
+            with _strangeness(page, self._url):
+                names += [str(model["modelName"]) for model in page["models"]]
+                token = page.get("nextPageToken")
+            if not token:
                 return sorted(names)
-            token = f"&next_page_token={quote(str(page['nextPageToken']))}"
+            more = f"&next_page_token={quote(str(token))}"
 
     def describe(self, model: str, version: str | None = None) -> Described:
         """One version, the default one without `version`. Raises ModelUnknownError, UnreachableError, TokenError."""
@@ -116,23 +118,18 @@ class Management:
             msg = f"{self._endpoint.url} does not serve {which}. It serves: {served}."
             raise ModelUnknownError(msg, model=model, url=self._url, fix="Name one of these, or register the model")
         said = _parsed(answer, self._url)
-        if not isinstance(said, list) or not said:
-            raise _strange(self._url, answer.text)
-        first = said[0]
-        workers = _field(first, "workers", self._url)
-        return Described(
-            model=model,
-            version=str(_field(first, "modelVersion", self._url)),
-            wanted=int(_field(first, "minWorkers", self._url)),
-            pids=tuple(int(worker.get("pid", 0)) for worker in workers if worker.get("status") == "READY"),
-        )
+        with _strangeness(said, self._url):
+            first = said[0]
+            return Described(
+                model=model,
+                version=str(first["modelVersion"]),
+                wanted=int(first["minWorkers"]),
+                pids=tuple(int(worker["pid"]) for worker in first["workers"] if worker["status"] == "READY"),
+            )
 
     @property
     def _url(self) -> str:
         return self._endpoint.management_url or self._endpoint.url
-
-    def _json(self, path: str) -> Any:
-        return _parsed(self._managed(path), self._url)
 
     def _managed(self, path: str) -> requests.Response:
         return self._get(f"{self._url}{path}", self._endpoint.management_headers)
@@ -171,10 +168,13 @@ def _parsed(answer: requests.Response, url: str) -> Any:
         raise _strange(url, answer.text) from error
 
 
-def _field(said: Any, name: str, url: str) -> Any:
-    if not isinstance(said, dict) or name not in said:
-        raise _strange(url, str(said))
-    return said[name]
+@contextmanager
+def _strangeness(said: Any, url: str) -> Iterator[None]:
+    """For the body that takes an answer apart: one that is not of TorchServe's shape is said to be strange."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _strange(url, str(said)) from error
 
 
 def _strange(url: str, text: str) -> UnreachableError:
