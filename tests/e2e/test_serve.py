@@ -226,7 +226,13 @@ def test_a_lost_race_for_a_port_is_run_again(
         return [taken, *real(count - 1)] if len(calls) == 1 else real(count)
 
     monkeypatch.setattr(launch, "_free_ports", unlucky)
-    with LocalServer([archive_of("obedient")]) as running:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # loopback is not asked through a proxy
+    canaries = {"obedient": Drawing("plate", Path(__file__), "text/plain")}
+    with LocalServer([archive_of("obedient")], canaries=canaries) as running:
+        assert running.pids()["obedient"]
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.delenv(name)
         assert ask(running.target, b"1").status_code == 200
     assert len(calls) == 2
 

@@ -34,7 +34,9 @@ def test_an_address_is_taken_with_its_path_and_without_the_slash_behind() -> Non
     assert endpoint.verify is True
 
 
-@pytest.mark.parametrize("url", ["", "models.example", "localhost:8080", "ftp://host", "http://", "http://host:99999"])
+@pytest.mark.parametrize(
+    "url", ["", "models.example", "localhost:8080", "ftp://host", "http://", "http://host:99999", "http://a..b"]
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="no address") as caught:
         endpoint_from(url)
@@ -347,6 +349,18 @@ def test_something_else_than_a_management_api(text: str) -> None:
     ):
         enter(here.url, "m", management_url=here.url)
     assert caught.value.detail
+
+
+def test_a_bundle_without_certificates_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing\n")
+    with site(PING, trustme.CA().issue_cert("127.0.0.1")) as here:
+        endpoint = endpoint_from(here.url, ca_bundle=tmp_path / "ca.pem")
+        for gone in (False, True):
+            if gone:
+                (tmp_path / "ca.pem").unlink()
+            with pytest.raises(GoldmarError) as caught, RemoteServer(endpoint, ["m"]):
+                pytest.fail("nothing can be trusted")
+            assert "--ca-bundle" in (caught.value.fix or "")
 
 
 def test_certificates_are_verified_against_the_bundle_that_is_named(tmp_path: Path) -> None:

@@ -115,16 +115,31 @@ class LocalServer:
             management.close()
 
     def trouble(self) -> str | None:
-        """What has gone wrong since READY: how the server ended, how a worker ended, or a handler's last traceback."""
+        """What has gone wrong since READY or since the last call that found something.
+
+        How the server ended, how a worker ended, or the last traceback of a handler. TorchServe answers first and
+        writes its log after, so an empty log is looked at for half a second more.
+        """
+        until = time.monotonic() + _LAST_WORDS_S / 2
+        while (found := self._trouble()) is None and time.monotonic() < until:
+            time.sleep(POLL_S)
+        return found
+
+    def _trouble(self) -> str | None:
         if self._launch is None or self._log is None:
             return None
-        self._log.read_new()
         code = self._launch.exit_code()
         if code is not None:
             return _last_words(self._launch, code)
-        if gone := passings(self._log.entries):
-            return _epitaph(gone[-1])
-        return last_traceback([entry.message for entry in self._log.entries if entry.logger == "MODEL_LOG"])
+        self._log.read_new()
+        entries = self._log.entries
+        if gone := passings(entries):
+            found: str | None = _epitaph(gone[-1])
+        else:
+            found = last_traceback([entry.message for entry in entries if entry.logger == "MODEL_LOG"])
+        if found:
+            entries.clear()
+        return found
 
     def __enter__(self) -> Self:
         java = find_java(self._java)

@@ -56,6 +56,9 @@ def mapped(url: str) -> Iterator[None]:
         raise UnreachableError(
             f"{url} cannot be asked.", url=url, fix=START.format(url=url), detail=str(error)
         ) from error
+    except OSError as error:  # not wrapped by requests: a CA bundle that is gone or holds no certificate
+        msg = f"{url} cannot be asked: {error.strerror or error}."
+        raise UsageError(msg, url=url, fix="--ca-bundle with a file of certificates in PEM format") from error
 
 
 @dataclass(frozen=True, slots=True)

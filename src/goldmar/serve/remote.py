@@ -155,6 +155,7 @@ def _address(url: str, option: str) -> str:
     try:
         parts = urlsplit(url.strip())
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # an empty or overlong label would pass requests and fail in urllib3
     except ValueError:
         sound = False
     fix = f"{option} http://HOST:PORT or https://HOST"
