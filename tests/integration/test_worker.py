@@ -110,6 +110,9 @@ class Handler:
     def large(self, body, context):
         return [b"y" * 20_000_000]
 
+    def huge(self, body, context):
+        return [b"z" * (64 * 1024 * 1024 + 1)]
+
     def streams(self, body, context):
         from ts.handler_utils.utils import send_intermediate_predict_response
         for number in range(3):
@@ -258,6 +261,11 @@ def test_answers(odd, what):
     assert odd(what) == ANSWERS[what]
 
 
+def test_a_body_over_the_limit_of_the_local_server(odd):
+    assert odd(bytes(64 * 1024 * 1024 + 1), "image/png") == Answer(413, "", b"")
+    assert odd(bytes(64 * 1024 * 1024), "image/png").status == 200
+
+
 def test_the_handlers_traceback_is_kept(odd):
     odd("raises")
     trouble = odd.server.trouble()
@@ -313,7 +321,8 @@ DEATHS = {
     "dies": ("exit code 7", "Mend the handler"),
     "killed": ("ended by SIGKILL", "out of memory"),
     "segfault": ("ended by SIGSEGV", "Mend the handler"),
-    "phrase": ("cannot be understood", "not ASCII"),
+    "phrase": ("cannot be understood", "not ASCII"),  # 500 "Worker died." behind TorchServe
+    "huge": ("cannot be understood", "not ASCII"),
 }
 
 
@@ -385,7 +394,10 @@ def test_a_handler_that_never_loads(temp, tmp_path):
 
 def test_two_archives_of_one_model(temp, tmp_path):
     mar = make(tmp_path)
-    with pytest.raises(UsageError, match="both hold the model odd"), WorkerServer([mar, shutil.copy(mar, tmp_path)]):
+    with (
+        pytest.raises(UsageError, match="would both be served as odd"),
+        WorkerServer([mar, Path(shutil.copy(mar, tmp_path))]),
+    ):
         pass
     assert list(temp.iterdir()) == []
 
@@ -502,6 +514,19 @@ def test_an_archive_of_torch_model_archiver_with_a_built_in_handler(temp, tmp_pa
         assert server.versions() == {"double": "7"}
         assert Asker(server, tmp_path)("[1, 2.5]", "application/json", "double") == failed(503, "Prediction failed")
         assert "base_handler.py" in server.trouble()
+
+
+def test_settings_of_the_environment_do_not_change_what_a_handler_is_given(temp, tmp_path, monkeypatch):
+    monkeypatch.setenv("TS_DECODE_INPUT_REQUEST", "false")
+    with WorkerServer([make(tmp_path)]) as server:
+        assert json.loads(Asker(server, tmp_path)("{}", "application/json").body)["kind"] == "dict"
+
+
+def test_a_renamed_archive_is_served_by_the_name_of_its_file(temp, tmp_path):
+    mar = make(tmp_path).rename(tmp_path / "other.mar")
+    with WorkerServer([mar]) as server:
+        assert json.loads(Asker(server, tmp_path)("state", model="other").body)[0] == "odd"
+        assert server.versions() == {"other": "1.3"}
 
 
 def test_an_archive_with_a_function_for_a_handler(temp, tmp_path):

@@ -43,18 +43,17 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
         WorkerDiedError: the handler does not load; its traceback is in `detail`.
     """
     found = archive.verify(mar)
+    model = mar.stem  # what a server names it, whatever its manifest says
     watch.step(f"loading {mar.name} in TorchServe's worker")
-    drawings = find_drawings(project.golden / found.model / "drawings")
+    drawings = find_drawings(project.golden / model / "drawings")
     with WorkerServer([mar], on_progress=watch.step, startup_timeout_s=project.startup_timeout_s) as server:
         if not drawings:
-            watch.note(f"{found.model} loads; golden/{found.model}/drawings has no drawing to ask it about")
+            watch.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")
             return found
-        (canary,) = predict(found.model, drawings[:1], server.target)
+        (canary,) = predict(model, drawings[:1], server.target)
         if canary.problem is not None:
             msg = f"{mar}: the model fails on {canary.drawing_id}: {canary.problem}"
-            raise ArchiveError(
-                msg, fix="mend the handler, then goldmar archive", model=found.model, detail=server.trouble()
-            )
+            raise ArchiveError(msg, fix="mend the handler, then goldmar archive", model=model, detail=server.trouble())
     return found
 
 

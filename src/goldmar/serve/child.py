@@ -17,13 +17,13 @@ from typing import Any
 from goldmar.errors import ArchiveError, MissingExtraError, NotReadyError, StorageError, WorkerDiedError
 from goldmar.mar import Manifest, unpack
 from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
+from goldmar.serve.launch import MAX_BODY
 from goldmar.serve.log import last_traceback
 
 __all__ = ["Child"]
 
 SCRIPT = Path(__file__).with_name("_worker_process.py")
 LOG_LINES = 2000  # kept in memory; a traceback is far shorter
-MOST_BYTES = 2**28  # in one answer; a length beyond it is no length
 GRACE_S = 2.0  # for a worker to leave by itself; the child's own grace is longer, so that the parent is first
 CHATTER = ("[METRICS]", "Backend received inference at")  # several lines for each request
 
@@ -32,6 +32,7 @@ class Child:
     """A worker process and its socket. Made, it is already starting; `take_ready` waits until its model is loaded.
 
     Attributes:
+        model: the name it is served as, that of the file without its suffix, as TorchServe started here does.
         manifest: of the archive.
         socket: readable when the worker has said something, or is gone.
         lock: held by whoever talks to the worker: it answers one request at a time.
@@ -41,6 +42,7 @@ class Child:
 
     def __init__(self, mar: Path, python: Path | str) -> None:
         self.mar = mar
+        self.model = mar.stem
         self.lock = Lock()
         self.socket: socket.socket
         self._python = str(python)
@@ -108,9 +110,9 @@ class Child:
         """What to raise when the worker's words make no sense: nothing it says later would."""
         self.stop()
         return WorkerDiedError(
-            f"The worker of {self.manifest.model} cannot be understood: it wrote {error}.",
+            f"The worker of {self.model} cannot be understood: it wrote {error}.",
             fix="A content type or a reason phrase that is not ASCII does this, behind TorchServe as well",
-            model=self.manifest.model,
+            model=self.model,
         )
 
     def _listen(self, deadline: float) -> list[Frame]:
@@ -129,14 +131,14 @@ class Child:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE_S)
         self.stop()
-        model = self.manifest.model
+        model = self.model
         if asked_to:
             return WorkerDiedError(f"The worker of {model} was stopped.", fix="Start it again", model=model)
         when = "answered" if self._ready else "loaded its handler"
         trace = self.said()
-        reason = _last_line(trace) if trace else self._how_it_ended()
+        reason = _last_line(trace) if trace and self._returncode >= 0 else self._how_it_ended()
         fix = f"Mend the handler, then: goldmar archive {model}"
-        if trace is None and self._returncode == -signal.SIGKILL:
+        if self._returncode == -signal.SIGKILL:
             fix = "If nobody killed it, the machine ran out of memory: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install torch torchserve==0.12.0 pyyaml"
@@ -175,7 +177,13 @@ class Child:
         self.socket, theirs = socket.socketpair()
         # A model of TorchServe's finds its own modules by PYTHONPATH, behind those of the environment.
         paths = [os.environ.get("PYTHONPATH", ""), str(self._model_dir)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        # TS_DECODE_INPUT_REQUEST and the like change what a handler is given.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+        environment = inherited | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONFAULTHANDLER": "1",
+            "TMPDIR": str(self._private),
+        }
         command = [self._python, "-u", SCRIPT, str(theirs.fileno()), self._model_dir, self._private]
         try:
             with theirs:
@@ -196,12 +204,12 @@ class Child:
             raise NotReadyError(
                 f"{self._python} could not be run: {error.strerror}.", fix="Name a Python interpreter"
             ) from error
-        self._reader = Thread(target=self._keep_log, name=f"goldmar-log-{self.manifest.model}", daemon=True)
+        self._reader = Thread(target=self._keep_log, name=f"goldmar-log-{self.model}", daemon=True)
         self._reader.start()
         with suppress(OSError):  # gone already: whoever waits for the answer will see
             self.socket.sendall(
                 load_request(
-                    model=self.manifest.model,
+                    model=self.model,
                     model_dir=str(self._model_dir),
                     handler=self.manifest.handler,
                     batch_size=_positive(self.settings.get("batchSize"), 1),
@@ -227,7 +235,7 @@ class Child:
         self.socket.settimeout(left)
 
     def _read(self, count: int, deadline: float) -> bytes:
-        if count > MOST_BYTES:
+        if count > MAX_BODY:
             raise BadFrame(f"a length of {count}")
         buffer = bytearray(count)
         view, done = memoryview(buffer), 0

@@ -5,7 +5,7 @@ Each archive gets a subprocess, since the modules of two archives may bear the s
 HTTP status and a body, is made here by the same rules (goldmar.serve.frames).
 
 What is missing beside a whole TorchServe: batches (each request is a batch of its own), tokens, several workers for a
-model, the limit on the size of a request, retries after a worker died.
+model, a new worker where one died.
 """
 
 import json
@@ -30,6 +30,7 @@ from goldmar.errors import (
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
+from goldmar.serve.launch import MAX_BODY
 
 __all__ = ["WorkerServer"]
 
@@ -44,7 +45,7 @@ class WorkerServer:
     """Serve these archives while the context is entered; a goldmar.serve.Server.
 
     Args:
-        archives: .mar files, by whomever built.
+        archives: .mar files, by whomever built; a model is named as its file without the suffix.
         on_progress: called with a line of text at each step.
         startup_timeout_s: seconds within which every handler must have loaded.
         python: the interpreter that runs the handlers; it needs torch, TorchServe and their packages, not goldmar.
@@ -109,15 +110,14 @@ class WorkerServer:
         deadline = time.monotonic() + self._startup_timeout_s
         try:
             for mar in self._archives:
-                child = Child(mar, self._python)
-                model = child.manifest.model
-                if model in self._children:
-                    child.stop()
+                if mar.stem in self._children:
                     raise UsageError(
-                        f"{self._children[model].mar} and {mar} both hold the model {model}.", fix="Name one of them"
+                        f"{self._children[mar.stem].mar} and {mar} would both be served as {mar.stem}.",
+                        fix="Rename one of the files",
+                        model=mar.stem,
                     )
-                self._children[model] = child
-                self._say(f"{model}: TorchServe's worker is starting")
+                self._children[mar.stem] = Child(mar, self._python)
+                self._say(f"{mar.stem}: TorchServe's worker is starting")
             self._wait_until_ready(deadline)
         except BaseException:
             self._stop()
@@ -164,6 +164,8 @@ class WorkerServer:
             raise GoldenError(
                 f"The drawing {drawing.path} cannot be read: {error.strerror}.", fix=f"ls -l '{drawing.path}'"
             ) from error
+        if len(body) > MAX_BODY:
+            return Answer(413, "", b"")  # what the frontend says of a body over max_request_size
         request = predict_request(uuid.uuid4().hex, drawing.content_type, body)
         with child.lock:
             try:
