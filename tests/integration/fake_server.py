@@ -184,6 +184,12 @@ def hang_up(_connection: socket.socket, _asked: Asked) -> bool:
     return False
 
 
+def hold(connection: socket.socket, _asked: Asked) -> bool:
+    """No answer at all, until the client goes away."""
+    connection.recv(1)
+    return False
+
+
 def late(seconds: float, then: Behaviour) -> Behaviour:
     """`then`, after a while."""
 

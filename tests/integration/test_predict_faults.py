@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +24,13 @@ from goldmar.errors import (
 from goldmar.predict import Retries, predict
 from goldmar.records import Drawing, Endpoint, Prediction
 from tests.integration.fake_server import (
+    Asked,
     Behaviour,
     FakeServer,
     answer,
     echo,
     hang_up,
+    hold,
     json_answer,
     late,
     raw,
@@ -291,17 +292,14 @@ def test_a_server_that_dies_in_mid_run_is_reported_after_what_it_had_answered(dr
 
 def test_the_first_error_stops_the_other_clients(drawings: list[Drawing]) -> None:
     before = set(threading.enumerate())
-    with FakeServer(torchserve_error(400, "InvalidKeyException", "no"), late(60.0, GOOD)) as server:
-        server.asked.clear()
-        failure(server, drawings, TokenError, clients=4)
-        deadline = time.monotonic() + 10.0
+    with FakeServer(late(0.2, torchserve_error(400, "InvalidKeyException", "no")), hold) as server:
+        failure(server, drawings * 10, TokenError, clients=4)
         clients = [t for t in threading.enumerate() if t not in before and t.name.startswith("goldmar-client")]
         for thread in clients:
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+            thread.join(timeout=20)
         assert not any(thread.is_alive() for thread in clients)
-        # The server's own threads still sleep; they are daemons.
-        server._threads = [t for t in server._threads if not t.is_alive()]
-    assert len(server.asked) <= 4
+    # One that was turned down may take the next drawing before the calling thread has heard of it.
+    assert 4 <= len(server.asked) <= 5
 
 
 def test_an_interrupt_in_the_calling_thread_ends_the_run_with_what_came_delivered(drawings: list[Drawing]) -> None:
@@ -318,7 +316,16 @@ def test_an_interrupt_in_the_calling_thread_ends_the_run_with_what_came_delivere
 
 
 def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
-    with FakeServer(late(0.2, echo), echo) as server:
+    last_asked = threading.Event()
+
+    def first_last(connection: socket.socket, asked: Asked) -> bool:
+        if asked.body == b"drawing 5":
+            last_asked.set()
+        elif asked.body == b"drawing 0":
+            last_asked.wait(20)
+        return echo(connection, asked)
+
+    with FakeServer(first_last) as server:
         endpoint = Endpoint(server.url + "/base/", headers={"Authorization": "Bearer T", "X-Empty": ""})
         arrived: list[str] = []
         thread = threading.current_thread()
@@ -496,7 +503,7 @@ def test_a_header_that_would_smuggle_another_is_refused_and_not_shown(value: str
     with FakeServer(GOOD) as server:
         with pytest.raises(UsageError, match="line break") as caught:
             predict("m", drawings, Endpoint(server.url, headers={"Authorization": value}))
-        assert "Bearer" not in f"{caught.value} {caught.value.detail} {caught.value.fix}"
+        assert "Bearer" not in f"{caught.value} {caught.value.fix}"
     assert server.asked == []
 
 
@@ -507,7 +514,7 @@ def test_a_password_in_the_url_is_not_shown(drawings: list[Drawing]) -> None:
         assert "secret" not in f"{caught.value} {caught.value.url}"
     with pytest.raises(UnreachableError) as caught2:
         predict("m", drawings[:1], Endpoint(f"http://user:secret@localhost:{server.port}"), retries=QUICK)
-    assert "secret" not in f"{caught2.value} {caught2.value.url} {caught2.value.detail}"
+    assert "secret" not in f"{caught2.value} {caught2.value.url}"
 
 
 def test_proxies_of_the_environment_are_used_but_never_for_this_machine(

@@ -1,12 +1,14 @@
 """What statuses and bodies mean, without a network: what tests/integration/test_predict_faults.py does not reach."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
-from goldmar.errors import GoldmarError, ModelUnknownError, ServerError, TokenError, WorkerDiedError
+from goldmar.errors import GoldmarError, ModelUnknownError, OverloadedError, ServerError, TokenError, WorkerDiedError
 from goldmar.predict import interpret
 from goldmar.predict.answers import overloaded, retry_after_s
 from goldmar.records import Answer, Drawing
@@ -45,16 +47,59 @@ def test_an_answer_with_values() -> None:
 )
 def test_what_ends_the_run(status: int, body: bytes, kind: type[GoldmarError]) -> None:
     with pytest.raises(kind) as caught:
-        interpret(DRAWING, Answer(status, "", body), 0.1, 1, model="thickness", url="http://h/predictions/thickness")
+        interpret(
+            DRAWING,
+            Answer(status, "", body, {"server": "another"}),
+            0.1,
+            1,
+            model="thickness",
+            url="http://h/predictions/thickness",
+        )
     error = caught.value
     assert (error.model, error.url) == ("thickness", "http://h/predictions/thickness")
     assert str(status) in str(error)
     assert error.fix
 
 
-@pytest.mark.parametrize("words", ["Prediction failed", "Invalid model predict output"])
-def test_the_words_of_a_worker_without_a_server(words: str) -> None:
-    assert words in problem(503, words.encode())
+TORCHSERVE = {"x-request-id": "1", "expires": "Thu, 01 Jan 1970 00:00:00 UTC"}
+
+
+@pytest.mark.parametrize("headers", [TORCHSERVE, {}])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 418, 500, 503, 512])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": 1, "type": "BadDrawing", "message": "No title block."}',
+        b'{"code": 1, "type": "InternalServerException", "message": "No title block."}',
+        b'{"error": "No title block."}',
+        b"No title block.",
+    ],
+)
+def test_a_status_that_the_handler_chose_is_about_the_drawing(
+    status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    prediction = interpret(DRAWING, Answer(status, "", body, headers), 0.1, 1)
+    assert prediction.problem
+    assert "No title block." in prediction.problem
+
+
+@pytest.mark.parametrize("headers", [TORCHSERVE, {}])
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "error"),
+    [
+        (400, "InvalidKeyException", "Token Authentication failed.", TokenError),
+        (404, "ModelNotFoundException", "Model not found: thickness", ModelUnknownError),
+        (500, "InternalServerException", "Worker died.", WorkerDiedError),
+        (507, "InternalServerException", "Out of resources", ServerError),
+        (503, "ServiceUnavailableException", 'Model "m" has no worker to serve inference request.', OverloadedError),
+    ],
+)
+def test_what_torchserve_itself_says_ends_the_run(
+    status: int, kind: str, words: str, error: type[GoldmarError], headers: dict[str, str]
+) -> None:
+    body = json.dumps({"code": status, "type": kind, "message": words}).encode()
+    with pytest.raises(error, match=re.escape(words)):
+        interpret(DRAWING, Answer(status, "", body, headers), 0.1, 1)
 
 
 def test_words_are_shown_on_one_line_and_not_without_end() -> None:

@@ -4,8 +4,8 @@
 |-----------------------------------------------------|---------------------------------------|------|
 | 2xx with JSON                                       | values                                |      |
 | 2xx with anything else                              | problem of this drawing               | 1    |
-| 503 "Prediction failed" and its kin, 5xx raised     |                                       |      |
-| as PredictionException: the handler raised          | problem of this drawing               | 1    |
+| 503 "Prediction failed" and its kin: the handler    |                                       |      |
+| raised; any status that the handler itself chose    | problem of this drawing               | 1    |
 | 413, any other 4xx                                  | problem of this drawing               | 1    |
 | 400 InvalidKeyException, 401, 403                   | TokenError                            | 2    |
 | 404, 405                                            | ModelUnknownError                     | 2    |
@@ -14,9 +14,12 @@
 | 3xx                                                 | UnreachableError: none is followed    | 3    |
 | 507 and every other 5xx, 407, 408, 1xx              | ServerError                           | 3    |
 
-TorchServe's own errors are JSON of the form {code, type, message} (its ErrorResponse). Whatever a handler raises comes
-with the type InternalServerException, whatever the front end turns down with another one: that is how a handler's 404
-is told from an unknown model, and a handler's 500 (the default of PredictionException) from a dead worker.
+TorchServe's own errors are JSON of the form {code, type, message} (its ErrorResponse). What its front end turns down
+has the name of a Java exception as type; what its worker reports (raised, PredictionException, wrong number of results)
+has InternalServerException, which "Worker died." has as well; anything else comes from the handler itself
+(set_response_status). So a handler's 404 is told from an unknown model, and a handler's 500, the default of
+PredictionException, from a dead worker. Of another server nothing of the kind is known, and a 404 or a 500 is taken to
+concern every drawing.
 """
 
 import json
@@ -45,6 +48,22 @@ _HANDLER_FAILED = {
     "Prediction failed": "the handler raised an exception; its traceback is in the server's log",
     "Invalid model predict output": "the handler returned something that is not a list",
     "number of batch response mismatched": "the handler returned more or fewer results than it was given drawings",
+}
+# What the front end throws on its way from the socket to the queue (HttpRequestHandler, InferenceRequestHandler).
+_FRONT_END = {
+    "BadRequestException",
+    "ConflictStatusException",
+    "DownloadArchiveException",
+    "IllegalArgumentException",
+    "InvalidKeyException",
+    "InvalidModelException",
+    "MethodNotAllowedException",
+    "ModelNotFoundException",
+    "ModelVersionNotFoundException",
+    "OutOfMemoryError",
+    "RequestTimeoutException",
+    "ResourceNotFoundException",
+    "ServiceUnavailableException",
 }
 _EXCERPT = 300
 
@@ -125,12 +144,16 @@ class _Said:
     type: str
     message: str
 
-    @property
-    def by_handler(self) -> bool:
-        if self.type:
-            return self.type == "InternalServerException" and not self.message.startswith("Worker ")
-        # Without the server in between (its worker alone) the same words come bare.
-        return self.message in _HANDLER_FAILED
+
+def _by_handler(answer: Answer, said: _Said) -> bool:
+    if said.type == "InternalServerException":
+        return not said.message.startswith("Worker ")
+    return said.type not in _FRONT_END and _torchserve(answer)
+
+
+def _torchserve(answer: Answer) -> bool:
+    """Whether TorchServe speaks, or its worker without it, which has no headers. `UTC` is no HTTP date but its own."""
+    return not answer.headers or answer.headers.get("expires", "") == "Thu, 01 Jan 1970 00:00:00 UTC"
 
 
 def _listen(answer: Answer) -> _Said:
@@ -162,16 +185,14 @@ def _where(model: str | None, url: str | None) -> str:
 def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> GoldmarError | None:
     """The error that ends the run, or None where the answer is about this one drawing."""
     status, words = answer.status, f": {said.message}" if said.message else ""
+    if status != 507 and not overloaded(answer) and not 300 <= status < 400 and _by_handler(answer, said):
+        return None
     if status in (401, 403) or (status == 400 and said.type == "InvalidKeyException"):
-        if said.by_handler:
-            return None
         return TokenError(
             f"The server turned the token down{where} (status {status}){words}",
             fix="Get a fresh inference token and hand it over in the environment variable or file that is read for it.",
         )
     if status in (404, 405):
-        if said.by_handler:
-            return None
         return ModelUnknownError(
             f"The server does not serve predictions{where} (status {status}){words}",
             fix="Compare the model's name, its version and the URL with what the server lists under /models.",
@@ -190,7 +211,7 @@ def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> G
             fix="If that address is right, use it as the URL.",
         )
     if status in (407, 408) or status < 200 or status >= 500:
-        return None if said.by_handler and status != 507 else _server_error(status, said, words, where)
+        return _server_error(status, said, words, where)
     return None
 
 

@@ -84,8 +84,9 @@ def fault(fault: Fault) -> GoldmarError:
     named = f"model {fault.model!r} at {fault.url}" if fault.model else fault.url
     named += f" through the proxy {fault.proxy}" if fault.proxy else ""
     tried = f" (asked {fault.attempt} times)" if fault.attempt > 1 else ""
-    detail = f"libcurl {fault.code}: {fault.text or 'no more words'}"
-    return kind(f"{what}: {named}{tried}.", fix=fix, model=fault.model, url=fault.url, detail=detail)
+    # `detail` is left to what the server's own log may say.
+    curl = f" (libcurl {fault.code}{': ' if fault.text else ''}{fault.text})"
+    return kind(f"{what}: {named}{tried}{curl}.", fix=fix, model=fault.model, url=fault.url)
 
 
 def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
