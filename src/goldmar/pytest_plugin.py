@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from goldmar.errors import GoldmarError
-from goldmar.records import Ask, Cells, Drawing, Endpoint, ModelResult, Prediction, RunResult
+from goldmar.records import Ask, Cells, Drawing, Endpoint, ModelResult, Prediction, RunResult, Value
 
 __all__: list[str] = []
 
@@ -250,13 +250,13 @@ class _Silent:
 
 
 def _rows_by_drawing(cells: Cells) -> dict[str, Cells]:
-    rows: dict[str, Cells] = {}
+    rows: dict[str, tuple[list[str], list[str], list[Value]]] = {}
     for drawing_id, name, value in zip(cells.drawing_ids, cells.names, cells.values, strict=True):
-        cut = rows.setdefault(drawing_id, Cells([], [], []))
-        cut.drawing_ids.append(drawing_id)
-        cut.names.append(name)
-        cut.values.append(value)
-    return rows
+        ids, names, values = rows.setdefault(drawing_id, ([], [], []))
+        ids.append(drawing_id)
+        names.append(name)
+        values.append(value)
+    return {drawing_id: Cells(*columns) for drawing_id, columns in rows.items()}
 
 
 def _words(error: GoldmarError) -> str:

@@ -1,6 +1,8 @@
 """Put the rule to the pairs: is each value what the golden says, within tolerance?"""
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from goldmar.compare.join import Joined, Rows
 from goldmar.config import Tolerances
-from goldmar.records import Cells, Tolerance, Value
+from goldmar.records import Cells, Tolerance, Value, compact
 
 __all__ = ["TYPES", "Floats", "Held", "hold", "type_name"]
 
@@ -111,15 +113,16 @@ def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances)
 class _Side:
     """The values of one side, in the order of the pairs."""
 
-    def __init__(self, values: list[Value], rows: Rows) -> None:
+    def __init__(self, values: Sequence[Value], rows: Rows) -> None:
         self._values, self._rows = values, rows
-        kinds = set(map(type, values))
-        if kinds <= {float}:
+        values = values if isinstance(values, array) else compact(values)
+        if isinstance(values, array):
+            self.numbers = np.frombuffer(values, np.float64)[rows]
             self.types = np.full(len(rows), _FLOAT, np.int8)
-            self.numbers = np.fromiter(values, np.float64, len(values))[rows]
             self.is_number = np.full(len(rows), True)
             self.is_large = np.full(len(rows), False)
             return
+        kinds = set(map(type, values))
         codes = {kind: _code(kind) for kind in kinds}
         self.types = np.fromiter(map(codes.__getitem__, map(type, values)), np.int8, len(values))[rows]
         self.is_number = (self.types == _INTEGER) | (self.types == _FLOAT)

@@ -5,14 +5,13 @@ key; and a table over the keys says in which row of the other side a value is. N
 being unique.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goldmar.records import Cells
+from goldmar.records import Cells, Coded, Numbers
 
 __all__ = ["Joined", "join"]
 
@@ -48,53 +47,68 @@ class Joined:
 
 def join(golden: Cells, obtained: Cells, asked: Sequence[str], problems: Mapping[str, str]) -> Joined:
     """Pair the values of the drawings that are in the golden, were asked, and have an answer."""
-    in_golden, in_obtained = dict.fromkeys(golden.drawing_ids), dict.fromkeys(obtained.drawing_ids)
-    asked_once = dict.fromkeys(asked)
-    ids = list({**in_golden, **in_obtained, **asked_once, **dict.fromkeys(problems)})
-    names = list({**dict.fromkeys(golden.names), **dict.fromkeys(obtained.names)})
-    comparable = np.fromiter(
-        (i in in_golden and i in in_obtained and i in asked_once and i not in problems for i in ids), np.bool_, len(ids)
+    numbers, name_numbers = Numbers(), Numbers()
+    golden_ids, golden_names = _numbered(golden.drawing_ids, numbers), _numbered(golden.names, name_numbers)
+    obtained_ids, obtained_names = _numbered(obtained.drawing_ids, numbers), _numbered(obtained.names, name_numbers)
+    asked_ids, problem_ids = _numbered(asked, numbers), _numbered(list(problems), numbers)
+    ids, names = list(numbers), list(name_numbers)
+    asked_often = np.bincount(asked_ids, minlength=len(ids)) > 1
+    in_golden, in_obtained, was_asked, has_problem = (
+        np.bincount(codes, minlength=len(ids)) > 0 for codes in (golden_ids, obtained_ids, asked_ids, problem_ids)
     )
+    comparable = in_golden & in_obtained & was_asked & ~has_problem
 
-    id_codes = {text: code for code, text in enumerate(ids)}
-    name_codes = {text: code for code, text in enumerate(names)}
-    golden_ids, golden_names = _codes(golden.drawing_ids, id_codes), _codes(golden.names, name_codes)
-    obtained_ids, obtained_names = _codes(obtained.drawing_ids, id_codes), _codes(obtained.names, name_codes)
+    size = len(ids) * len(names)
     golden_keys, obtained_keys, size = _dense(
-        golden_ids * len(names) + golden_names, obtained_ids * len(names) + obtained_names, len(ids) * len(names)
+        _keys(golden_ids, golden_names, len(names)), _keys(obtained_ids, obtained_names, len(names)), size
     )
-    del obtained_names
     row_in_golden, golden_again = _first_rows(golden_keys, size)
     row_in_obtained, obtained_again = _first_rows(obtained_keys, size)
 
     partner = row_in_obtained[golden_keys]
     counted = comparable[golden_ids]
     counted[golden_again] = False
-    golden_rows = np.flatnonzero(counted & (partner >= 0))
-    alone = comparable[obtained_ids] & (row_in_golden[obtained_keys] < 0)
+    paired = counted & (partner >= 0)
+    golden_rows = np.flatnonzero(paired)
+    alone = row_in_golden[obtained_keys] < 0
+    alone &= comparable[obtained_ids]
     alone[obtained_again] = False
+
+    def listed(chosen: NDArray[np.bool_]) -> list[str]:
+        return sorted(ids[code] for code in np.flatnonzero(chosen).tolist())
+
     return Joined(
         ids=ids,
         names=names,
         golden_rows=golden_rows,
         obtained_rows=partner[golden_rows],
         pair_names=golden_names[golden_rows],
-        missing=np.flatnonzero(counted & (partner < 0)),
+        missing=np.flatnonzero(counted & ~paired),
         extra=np.flatnonzero(alone),
         golden_again=golden_again,
         obtained_again=obtained_again,
         drawings_compared=int(np.count_nonzero(np.bincount(golden_ids[golden_rows], minlength=1))),
-        missing_drawings=sorted(i for i in in_golden if i not in asked_once),
-        extra_drawings=sorted(i for i in asked_once if i not in in_golden and i not in problems),
-        never_asked=sorted(i for i in {**in_obtained, **dict.fromkeys(problems)} if i not in asked_once),
-        asked_again=_again(asked),
-        unanswered=sorted(i for i in problems if i in asked_once),
-        without_values=sorted(i for i in asked_once if i in in_golden and i not in in_obtained and i not in problems),
+        missing_drawings=listed(in_golden & ~was_asked),
+        extra_drawings=listed(was_asked & ~in_golden & ~has_problem),
+        never_asked=listed((in_obtained | has_problem) & ~was_asked),
+        asked_again=listed(asked_often),
+        unanswered=listed(has_problem & was_asked),
+        without_values=listed(was_asked & in_golden & ~in_obtained & ~has_problem),
     )
 
 
-def _codes(texts: list[str], codes: dict[str, int]) -> Rows:
-    return np.fromiter(map(codes.__getitem__, texts), np.int64, len(texts))
+def _numbered(column: Sequence[str], numbers: Numbers) -> Rows:
+    """A column as numbers that both sides share."""
+    if isinstance(column, Coded):
+        shared = np.fromiter(map(numbers.__getitem__, column.texts), np.int64, len(column.texts))
+        return shared[np.frombuffer(column.codes, np.int64)]
+    return np.fromiter(map(numbers.__getitem__, column), np.int64, len(column))
+
+
+def _keys(ids: Rows, names: Rows, count: int) -> Rows:
+    keys = ids * count
+    keys += names
+    return keys
 
 
 def _dense(golden_keys: Rows, obtained_keys: Rows, size: int) -> tuple[Rows, Rows, int]:
@@ -112,7 +126,3 @@ def _first_rows(keys: Rows, size: int) -> tuple[Rows, Rows]:
     rows = np.arange(len(keys))
     row_of[keys[::-1]] = rows[::-1]
     return row_of, np.flatnonzero(row_of[keys] != rows)
-
-
-def _again(texts: Sequence[str]) -> list[str]:
-    return sorted(text for text, count in Counter(texts).items() if count > 1)

@@ -17,15 +17,16 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice, repeat
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
-from typing import NoReturn
 
 from goldmar.errors import GoldenError
 from goldmar.files import write_atomically
-from goldmar.records import Cells, Prediction, Value
+from goldmar.golden.rows import columns_of, line_of, refuse_row
+from goldmar.records import Cells, Coded, Numbers, Prediction, Value
 
 __all__ = ["COLUMNS", "cells_of", "read_cells", "to_csv", "write_cells"]
 
@@ -45,17 +46,16 @@ _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _FLOATS = re.compile(r"(?:-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e[+-]?[0-9]+)?,)*+")
 # Characters that would break a line, cannot be seen, or cannot be encoded.
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
-_ROWS_AT_ONCE = 8192
 
 
 def cells_of(predictions: Iterable[Prediction]) -> Cells:
     """The values of predictions in three columns; a prediction with a problem has none."""
-    cells = Cells([], [], [])
-    for prediction in predictions:
-        cells.drawing_ids.extend(repeat(prediction.drawing_id, len(prediction.values)))
-        cells.names.extend(prediction.values.keys())
-        cells.values.extend(prediction.values.values())
-    return cells
+    answered = [(prediction.drawing_id, prediction.values) for prediction in predictions]
+    return Cells.of(
+        chain.from_iterable(repeat(drawing_id, len(values)) for drawing_id, values in answered),
+        chain.from_iterable(values for _, values in answered),
+        [value for _, values in answered for value in values.values()],
+    )
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -122,39 +122,46 @@ def read_cells(path: Path, columns: Mapping[str, str] | None = None) -> Cells:
     Raises GoldenError, with the line: missing or unreadable file, not UTF-8, NUL, truncated, wrong header, too few or
     too many fields, an empty field, a broken JSON string, one drawing and name twice.
     """
-    _scan(path)
-    cells = Cells([], [], [])
-    shared: dict[str, str] = {}  # one object for each different text: a million rows have few
-    with _open(path) as rows:
-        header = next(rows, [])
+    ids, names = Numbers(), Numbers()
+    id_codes, name_codes, floats = array("q"), array("q"), array("d")
+    mixed: list[Value] = []  # all values, once there is one that is no float
+    with columns_of(path) as (header, blocks):
         where = _positions(path, header, columns or {})
-        while block := list(islice(rows, _ROWS_AT_ONCE)):
-            if set(map(len, block)) != {3}:
-                index, row = next((i, row) for i, row in enumerate(block) if len(row) != 3)
-                _refuse(path, len(cells) + index, f"has {len(row)} fields, not 3", "Quote fields that hold commas")
-            turned = list(zip(*block, strict=True))
-            ids, names, preds = (turned[position] for position in where)
-            cells.drawing_ids.extend(map(shared.setdefault, ids, ids))
-            cells.names.extend(map(shared.setdefault, names, names))
-            cells.values.extend(_values(path, preds, len(cells)))
-    _unquote(path, cells.drawing_ids, shared, "drawing_id")
-    _unquote(path, cells.names, shared, "name")
+        for block in blocks:
+            block_ids, block_names, preds = (block[position] for position in where)
+            id_codes.extend(array("q", map(ids.__getitem__, block_ids)))
+            name_codes.extend(array("q", map(names.__getitem__, block_names)))
+            numbers = _floats(preds)
+            if numbers is not None and not mixed:
+                floats.extend(numbers)
+                continue
+            mixed = mixed or list(floats)
+            mixed.extend(_values(path, preds, len(mixed)) if numbers is None else numbers)
+    cells = Cells(
+        _decoded(path, Coded(tuple(ids), id_codes), "drawing_id"),
+        _decoded(path, Coded(tuple(names), name_codes), "name"),
+        mixed or floats,
+    )
     _refuse_duplicates(path, cells)
     return cells
 
 
-def _values(path: Path, preds: Sequence[str], first_row: int) -> Iterable[Value]:
+def _floats(preds: Sequence[str]) -> "array[float] | None":
+    """The values, where all of them are plain floats."""
     if _FLOATS.fullmatch(",".join(preds) + ","):
-        try:
-            return list(map(float, preds))
-        except ValueError:  # a text such as "1.0,2.0"
-            pass
+        with suppress(ValueError):  # a text such as "1.0,2.0"
+            return array("d", map(float, preds))
+    return None
+
+
+def _values(path: Path, preds: Sequence[str], first_row: int) -> list[Value]:
     values: list[Value] = []
     for pred in preds:
         try:
             values.append(_parse(pred))
         except ValueError as error:
-            _refuse(path, first_row + len(values), str(error), 'Write nan, null or "" (an empty text) for no value')
+            row = first_row + len(values)
+            refuse_row(path, row, str(error), 'Write nan, null or """" (an empty text) for no value')
     return values
 
 
@@ -178,38 +185,36 @@ def _json_string(text: str, column: str) -> str:
     return str(value)
 
 
-def _unquote(path: Path, column: list[str], shared: dict[str, str], title: str) -> None:
-    if not any(not text or text[0] == '"' for text in shared):
-        return
-    for row, text in enumerate(column):
+def _decoded(path: Path, column: Coded, title: str) -> Coded:
+    """The column with its JSON strings read; two spellings of one text become one."""
+    if not any(not text or text[0] == '"' for text in column.texts):
+        return column
+    numbers, renumbered = Numbers(), []
+    for code, text in enumerate(column.texts):
         if not text:
-            _refuse(path, row, f"has an empty {title}", f"Fill in the {title}")
-        if text[0] == '"':
-            try:
-                column[row] = _json_string(text, title)
-            except ValueError as error:
-                _refuse(path, row, str(error), "Write it as a JSON string, or without that quote")
+            refuse_row(path, column.codes.index(code), f"has an empty {title}", f"Fill in the {title}")
+        try:
+            renumbered.append(numbers[_json_string(text, title) if text[0] == '"' else text])
+        except ValueError as error:
+            fix = "Write it as a JSON string, or without that quote"
+            refuse_row(path, column.codes.index(code), str(error), fix)
+    return Coded(tuple(numbers), array("q", map(renumbered.__getitem__, column.codes)))
 
 
 def _refuse_duplicates(path: Path, cells: Cells) -> None:
     import numpy as np
 
-    ids = {text: code for code, text in enumerate(dict.fromkeys(cells.drawing_ids))}
-    names = {text: code for code, text in enumerate(dict.fromkeys(cells.names))}
-    count = len(cells)
-    keys = np.fromiter(map(ids.__getitem__, cells.drawing_ids), np.int64, count) * len(names)
-    keys += np.fromiter(map(names.__getitem__, cells.names), np.int64, count)
+    ids, names = cells.drawing_ids, cells.names
+    if not isinstance(ids, Coded) or not isinstance(names, Coded):
+        msg = "read_cells makes both columns Coded"
+        raise TypeError(msg)
+    keys = np.frombuffer(ids.codes, np.int64) * max(1, len(names.texts)) + np.frombuffer(names.codes, np.int64)
     order = np.argsort(keys, kind="stable")
     again = np.flatnonzero(np.diff(keys[order]) == 0)
     if again.size:
-        first, second = sorted(int(order[again[0] + step]) for step in (0, 1))
-        _refuse(
-            path,
-            second,
-            f"has drawing {cells.drawing_ids[first]!r}, name {cells.names[first]!r} again, "
-            f"as line {_line_of(path, first)} has",
-            "Remove one of the two lines",
-        )
+        first, second = (int(order[again[0] + step]) for step in (0, 1))
+        what = f"has drawing {ids[first]!r}, name {names[first]!r} again, as line {line_of(path, first)} has"
+        refuse_row(path, second, what, "Remove one of the two lines")
 
 
 def _positions(path: Path, header: list[str], columns: Mapping[str, str]) -> tuple[int, int, int]:
@@ -220,73 +225,3 @@ def _positions(path: Path, header: list[str], columns: Mapping[str, str]) -> tup
             return first, second, third
     msg = f"{path}: the header is {','.join(header)!r}, not {','.join(mapped)!r}."
     raise GoldenError(msg, fix="Correct line 1, or name the headers in [columns] of tolerance.toml")
-
-
-def _scan(path: Path) -> None:
-    """What can be told from the bytes alone: there at all, whole, no NUL."""
-    line, last = 1, b""
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                at = block.find(b"\0")
-                if at >= 0:
-                    line += block.count(b"\n", 0, at)
-                    msg = f"{path}, line {line}: a NUL character, so this is no UTF-8 text."
-                    raise GoldenError(msg, fix="Save it as UTF-8 (a spreadsheet's 'Unicode text' is UTF-16)")
-                line += block.count(b"\n")
-                last = block[-1:]
-    except FileNotFoundError:
-        msg = f"{path} does not exist."
-        raise GoldenError(msg, fix=f"Look for it: ls '{path.parent}'") from None
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise GoldenError(msg, fix=f"ls -l '{path}'") from error
-    if not last:
-        msg = f"{path} is empty: it has not even a header."
-        raise GoldenError(msg, fix=f"Take it from git again, or write {','.join(COLUMNS)} as its first line")
-    if last != b"\n":
-        msg = f"{path}, line {line}: truncated, the last line has no end."
-        raise GoldenError(msg, fix="Take it from git again; or end the last line if it is whole")
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Iterator[list[str]]]:
-    """The rows of a CSV, header first; what goes wrong while they are read becomes a GoldenError with its line."""
-    limit = csv.field_size_limit(2**31 - 1)  # an answer may hold a long text
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
-            try:
-                yield rows
-            except csv.Error as error:
-                msg = f"{path}, line {rows.line_num}: no CSV ({error})."
-                raise GoldenError(msg, fix="Look at the quotes of that line; the file may be truncated") from error
-            except UnicodeDecodeError as error:
-                line = _line_of_bad_byte(path)
-                msg = f"{path}, line {line}: not UTF-8 ({error.reason})."
-                raise GoldenError(msg, fix=f"Convert it: iconv -f cp932 -t utf-8 '{path}'") from error
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _line_of_bad_byte(path: Path) -> int:
-    content = path.read_bytes()
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return content.count(b"\n", 0, error.start) + 1
-    return 0
-
-
-def _line_of(path: Path, row: int) -> int:
-    """The line that a row after the header ends on; the two differ where a field holds line ends."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream, strict=True)
-        for _ in islice(rows, row + 2):
-            pass
-        return rows.line_num
-
-
-def _refuse(path: Path, row: int, what: str, fix: str) -> NoReturn:
-    msg = f"{path}, line {_line_of(path, row)}: {what}."
-    raise GoldenError(msg, fix=fix)
