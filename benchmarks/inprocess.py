@@ -99,7 +99,8 @@ def work(answer: Callable[[Sequence[bytes]], Any], bodies: Sequence[bytes], aske
     queue = cycle(random.Random(os.getpid()).sample(bodies, len(bodies)))
     time.sleep(max(0.0, asked["start_at"] - time.monotonic()))
     done, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < asked["seconds"]:
+    # Whole passes, since some drawings take longer than others.
+    while (elapsed := time.perf_counter() - started) < asked["seconds"] or done % len(bodies):
         answer(list(islice(queue, asked["batch"])))
         done += asked["batch"]
     return {"drawings": done, "seconds": elapsed}

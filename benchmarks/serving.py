@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from functools import partial
-from itertools import cycle, islice, product
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -164,13 +164,13 @@ class Bench:
             yield server
 
     def _goldmar(self, server: LocalServer, setting: Setting, seconds: float) -> float:
-        """Drawings a second over about so many seconds; one pass over the drawings goes first and is not counted."""
+        """Drawings a second over about so many seconds, in whole passes; a first pass is not counted."""
         started = time.perf_counter()
         self._ask(server, setting, self._drawings)
         rate = len(self._drawings) / (time.perf_counter() - started)
         if not seconds:
             return rate
-        many = list(islice(cycle(self._drawings), max(len(self._drawings), round(rate * seconds))))
+        many = list(self._drawings) * max(1, round(rate * seconds / len(self._drawings)))
         started = time.perf_counter()
         self._ask(server, setting, many)
         return len(many) / (time.perf_counter() - started)
