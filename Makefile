@@ -44,11 +44,12 @@ $(BIN)/python:
 
 # The stamps hold what was installed: a lock that is merely newer on disk (a checkout, a clone) installs nothing.
 $(VENV)/.locked: $(LOCK) | $(BIN)/python
-	@cmp -s $(LOCK) $@ || { echo "installing $(LOCK) into $(VENV)"; $(BIN)/python -m pip install --quiet -r $(LOCK); }
+	@cmp -s $(LOCK) $@ || { echo "installing $(LOCK) into $(VENV): half a gigabyte, a few minutes"; \
+	  $(BIN)/python -m pip install -qq -r $(LOCK); }
 	@cp $(LOCK) $@
 
 $(VENV)/.editable: pyproject.toml $(VENV)/.locked
-	@cmp -s pyproject.toml $@ || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@cmp -s pyproject.toml $@ || $(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@cp pyproject.toml $@
 
 install: $(VENV)/.editable
