@@ -1,5 +1,6 @@
 """What each fault of the network or the server comes out as: the error, its words, its fix, and how often was asked."""
 
+import signal
 import socket
 import ssl
 import threading
@@ -313,6 +314,20 @@ def test_an_interrupt_in_the_calling_thread_ends_the_run_with_what_came_delivere
     with FakeServer(GOOD) as server, pytest.raises(KeyboardInterrupt):
         ask(server, drawings, clients=1, on_prediction=interrupted)
     assert arrived == ["0", "1"]
+
+
+def test_a_signal_ends_the_run_while_no_answer_comes(drawings: list[Drawing]) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with FakeServer(hold) as server, pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            ask(server, drawings, timeout_s=60.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
