@@ -294,7 +294,7 @@ def test_a_server_that_dies_in_mid_run_is_reported_after_what_it_had_answered(dr
 def test_the_first_error_stops_the_other_clients(drawings: list[Drawing]) -> None:
     before = set(threading.enumerate())
     with FakeServer(late(0.2, torchserve_error(400, "InvalidKeyException", "no")), hold) as server:
-        failure(server, drawings * 10, TokenError, clients=4)
+        failure(server, drawings * 10, TokenError, clients=4, timeout_s=600.0)
         clients = [t for t in threading.enumerate() if t not in before and t.name.startswith("goldmar-client")]
         for thread in clients:
             thread.join(timeout=20)
@@ -322,8 +322,8 @@ def test_a_signal_ends_the_run_while_no_answer_comes(drawings: list[Drawing]) ->
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
         with FakeServer(hold) as server, pytest.raises(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
             ask(server, drawings, timeout_s=60.0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,8 +1,8 @@
 """One kept-alive HTTP connection: the hot path of goldmar, and what its benchmark measures.
 
 libcurl, through pycurl, is what earned the place: asking TorchServe's /ping costs it a third of aiohttp's processor
-time, and `python -m benchmarks.client` shows the rates of all candidates side by side. It waits outside the interpreter lock,
-so its latencies are those of the server even while another thread parses an answer.
+time, and `python -m benchmarks.client` shows the rates of all candidates side by side. It waits outside the
+interpreter lock, so its latencies are those of the server even while another thread parses an answer.
 
 When a server closes an idle connection just as a request is written to it, libcurl asks again on a fresh one. It does
 so only where a used connection ended before the first byte of an answer; a prediction changes nothing on the server,
