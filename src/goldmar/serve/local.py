@@ -131,7 +131,10 @@ class LocalServer:
         code = self._launch.exit_code()
         if code is not None:
             return _last_words(self._launch, code)
-        self._log.read_new()
+        for _ in range(25):  # a traceback is many lines: take it when no more come
+            if not self._log.read_new():
+                break
+            time.sleep(POLL_S)
         entries = self._log.entries
         if gone := passings(entries):
             found: str | None = _epitaph(gone[-1])
