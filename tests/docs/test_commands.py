@@ -183,7 +183,13 @@ def shell(tmp_path):
     )
     copy = tmp_path / "goldmar"
     shutil.copytree(ROOT, copy, ignore=skip)
-    (copy / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
+    # The environment of this one, with stamps of its own: `make` must find it up to date and install nothing into it.
+    (copy / ".venv").mkdir()
+    for entry in ("bin", "include", "lib", "lib64", "pyvenv.cfg"):
+        if (Path(sys.prefix) / entry).exists():
+            (copy / ".venv" / entry).symlink_to(Path(sys.prefix) / entry)
+    shutil.copy(copy / "ci/locks/dev.txt", copy / ".venv/.locked")
+    shutil.copy(copy / "pyproject.toml", copy / ".venv/.editable")
     (tmp_path / "home").mkdir()
     opened = Shell(copy, tmp_path / "home")
     yield opened
