@@ -1,11 +1,13 @@
-"""The first page of a PDF as a sheet, rendered by pdfium straight at the resolution of the sheet.
+"""The first page of a PDF as a sheet, rendered by pdfium close to the resolution of the sheet.
 
 pdfium is not thread-safe: call this from one thread of a process, as a TorchServe worker does.
 """
 
 import re
 
+import numpy as np
 import pypdfium2 as pdfium
+from PIL import Image
 from pypdfium2 import raw
 from sheet import (
     ASSUMED_DPI,
@@ -16,12 +18,14 @@ from sheet import (
     MM_PER_INCH,
     NOMINAL_DPI,
     BadDrawing,
+    Gray,
     Sheet,
     check_shape,
-    whole_blocks,
 )
 
 POINTS_PER_INCH = 72.0
+DOTS = ASSUMED_DPI / POINTS_PER_INCH  # pixels at 300 dpi in a point
+FINER = 2
 
 _WIDTH = re.compile(rb"/Width\s*(\d{1,9})")
 _HEIGHT = re.compile(rb"/Height\s*(\d{1,9})")
@@ -38,13 +42,23 @@ def read_pdf(data: bytes) -> Sheet:
             raise BadDrawing(msg) from error
         width, height = page.get_size()
         _check_page(width, height)
-        scale = min(NOMINAL_DPI / POINTS_PER_INCH, CANVAS_WIDTH / width, CANVAS_HEIGHT / height)
-        bitmap = page.render(scale=scale, grayscale=True)
-        # The bitmap is rounded up to whole pixels, and its memory goes with the document.
-        columns, rows = whole_blocks(width, height, 1 / scale)
-        pixels = bitmap.to_numpy()[:rows, :columns].copy()
-    dots_per_inch = POINTS_PER_INCH * scale
-    return Sheet(pixels, MM_PER_INCH / dots_per_inch, ASSUMED_DPI / dots_per_inch)
+        factor = max(ASSUMED_DPI / NOMINAL_DPI, width * DOTS / CANVAS_WIDTH, height * DOTS / CANVAS_HEIGHT)
+        pixels = _render(page, width * DOTS / factor, height * DOTS / factor)
+    return Sheet(pixels, MM_PER_INCH / ASSUMED_DPI * factor, factor)
+
+
+def _render(page: pdfium.PdfPage, width: float, height: float) -> Gray:
+    """The page as width x height pixels, from a rendering twice as fine.
+
+    pdfium stretches a page to whole pixels and draws no line thinner than one. Rendered at the size of the sheet
+    itself, lines come out too heavy, and at the far corner a pixel from where the same sheet has them as a scan.
+    """
+    columns, rows = round(width * FINER), round(height * FINER)
+    bitmap = pdfium.PdfBitmap.new_native(columns, rows, raw.FPDFBitmap_Gray)
+    bitmap.fill_rect((255, 255, 255, 255), 0, 0, columns, rows)
+    raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, columns, rows, 0, raw.FPDF_GRAYSCALE | raw.FPDF_ANNOT)
+    fine = Image.fromarray(bitmap.to_numpy())
+    return np.asarray(fine.reduce(FINER, box=(0, 0, columns // FINER * FINER, rows // FINER * FINER)))
 
 
 def _open(data: bytes) -> pdfium.PdfDocument:
@@ -99,5 +113,4 @@ def _check_page(width: float, height: float) -> None:
             "plot the drawing to a paper size up to A0."
         )
         raise BadDrawing(msg)
-    dots = ASSUMED_DPI / POINTS_PER_INCH
-    check_shape(width * dots, height * dots)
+    check_shape(width * DOTS, height * DOTS)

@@ -69,9 +69,8 @@ DAMAGED = (
     LookupError,
     ArithmeticError,
     TypeError,
-    RuntimeError,
     MemoryError,
-    Warning,
+    UserWarning,
     *shortcuts.ERRORS,
 )
 
@@ -245,8 +244,9 @@ def _damage_explained(data: bytes) -> Iterator[None]:
     """Raise what Pillow says about a bad file as BadDrawing; only Pillow's own calls belong inside."""
     try:
         with warnings.catch_warnings():
-            # A truncated file is only a warning to some plugins. The one left out concerns colours, not damage.
-            warnings.simplefilter("error")
+            # To some plugins a truncated file is only worth a warning. Deprecations are no fault of the drawing's.
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", message="Palette images with Transparency")
             yield
     except BadDrawing:

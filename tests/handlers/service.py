@@ -51,7 +51,7 @@ def parameter(value: Any, content_type: str = "", name: str = "body") -> dict[st
         if content_type == "application/json":
             try:
                 value = json.loads(value)
-            except ValueError:
+            except Exception:  # as TorchServe does, for nesting too deep as well
                 value = bytearray(value)
         elif content_type.startswith("text"):
             try:
@@ -73,6 +73,11 @@ class Worker:
     @property
     def handler(self) -> Any:
         return self.service._entry_point.__self__
+
+    @property
+    def model(self) -> str:
+        """Name of the model, as its archive says."""
+        return str(self.handler.manifest["model"]["modelName"])
 
     def predict(self, requests: Iterable[list[dict[str, Any]]]) -> list[Reply]:
         batch = [
