@@ -136,7 +136,8 @@ def _members(mar: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         name, path = info.filename, PurePosixPath(info.filename)
         wrong = None
         if (
-            path.is_absolute()
+            not path.parts
+            or path.is_absolute()
             or ".." in path.parts
             or "\\" in name
             or ":" in path.parts[0]

@@ -84,7 +84,7 @@ def test_a_broken_manifest(tmp_path, manifest, said):
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.py", "a/../../evil.py", "/etc/evil", "C:/evil", "a\\..\\evil", "net.pt\0.py"]
+    "name", [".", "../evil.py", "a/../../evil.py", "/etc/evil", "C:/evil", "a\\..\\evil", "net.pt\0.py"]
 )
 def test_names_that_lead_outside(tmp_path, name):
     path = mar(tmp_path / "part.mar", {"net.pt": b"", name.replace("\0", "N"): b""})
