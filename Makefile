@@ -5,6 +5,8 @@
 #   make bench   measure side by side with the peers; prints ratios
 #   make lint    ruff and mypy alone
 #   make lock    resolve ci/locks/*.txt anew from pyproject.toml
+#   make format  let ruff mend what it can
+#   make picture draw docs/report.svg from a real run
 #   make clean   remove what these commands made
 
 SHELL := bash
