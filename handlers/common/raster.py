@@ -87,7 +87,7 @@ def read_image(data: bytes) -> Sheet:
         with _damage_explained(data):
             if isinstance(image, TiffImagePlugin.TiffImageFile):
                 _check_pages(image)
-            orientation = image.getexif().get(ORIENTATION, 1)
+            orientation = _orientation(image, data)
         dpi = _dpi(image)
         factor = _factor(image.size, dpi, turned=orientation in QUARTER_TURNS)
         pixels = _shortcut(image, data, factor, orientation)
@@ -120,9 +120,17 @@ def _decode(image: Image.Image, data: bytes, factor: float) -> Gray:
         scale = _scale_in_decoder(image, factor)
         image.load()
         # Asked only now: Pillow turns a TIFF upright by itself, and then no longer reports an orientation.
-        orientation = image.getexif().get(ORIENTATION, 1)
+        orientation = _orientation(image, data)
     width, height = size if scale > 1 else image.size
     return _upright(_reduce(_gray(image), whole_blocks(width, height, factor), factor / scale), orientation)
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """EXIF orientation, 1 to 8. Before a PNG is decoded, only if it can have one: Pillow would decode it to look."""
+    if image.format == "PNG" and not any(mark in data for mark in (b"eXIf", b"exif", b"XML:com.adobe.xmp")):
+        return 1
+    value = image.getexif().get(ORIENTATION, 1)
+    return value if isinstance(value, int) else 1
 
 
 def _check_size(width: int, height: int) -> None:

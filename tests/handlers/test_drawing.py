@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from drawing import BadDrawing, read_sheet
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFile
+from PIL import Image, ImageDraw, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from .bad_drawings import BAD, GOOD, encoded, pdf_page, sheet_image, tiff_pages
 
@@ -319,3 +319,14 @@ def test_a_fault_in_the_code_is_not_blamed_on_the_drawing(monkeypatch: pytest.Mo
     monkeypatch.delattr(shortcuts, "group4_reduced")
     with pytest.raises(AttributeError):
         read_sheet(GOOD["tiff group 4"][0])
+
+
+@pytest.mark.parametrize("name", ["png", "tiff group 4"])
+def test_the_shortcuts_spare_the_decoding_in_pillow(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_image: object) -> None:
+        pytest.fail("decoded twice")
+
+    data, _ = GOOD[name]
+    for plugin in (PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile):
+        monkeypatch.setattr(plugin, "load", load)
+    assert read_sheet(data).pixels.min() < 255
