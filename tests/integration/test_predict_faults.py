@@ -322,7 +322,7 @@ def test_a_signal_ends_the_run_while_no_answer_comes(drawings: list[Drawing]) ->
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
         with FakeServer(hold) as server, pytest.raises(KeyboardInterrupt):
             ask(server, drawings, timeout_s=60.0)
     finally:
@@ -362,7 +362,6 @@ def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
         assert asked.headers["x-empty"] == ""
         assert asked.headers["content-type"] == "image/png"
         assert asked.headers["user-agent"].startswith("goldmar/")
-        assert "expect" not in asked.headers
 
 
 def test_latency_is_that_of_the_last_request_alone(drawings: list[Drawing]) -> None:
@@ -370,6 +369,15 @@ def test_latency_is_that_of_the_last_request_alone(drawings: list[Drawing]) -> N
         (prediction,) = ask(server, drawings[:1])
     assert prediction.latency_s >= 0.2
     assert prediction.latency_s < server.asked[-1].at - server.asked[0].at + 0.2
+
+
+def test_headers_of_an_interim_answer_are_not_those_of_the_answer(drawings: list[Drawing]) -> None:
+    early = raw(
+        b"HTTP/1.1 103 Early Hints\r\ncontent-encoding: gzip\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7"
+    )
+    with FakeServer(early) as server:
+        (prediction,) = ask(server, drawings[:1])
+    assert prediction.values == {"value": 7}
 
 
 def test_large_and_empty_drawings_arrive_whole(tmp_path: Path) -> None:
@@ -381,6 +389,8 @@ def test_large_and_empty_drawings_arrive_whole(tmp_path: Path) -> None:
         predictions = ask(server, asked, clients=1)
     assert [prediction.values["size"] for prediction in predictions] == [15_360_000, 0]
     assert server.asked[0].body == large.read_bytes()
+    # libcurl would ask leave for large bodies, and wait a second where the server does not know that.
+    assert "expect" not in server.asked[0].headers
 
 
 def test_an_early_413_is_heard_while_the_drawing_is_still_being_sent(tmp_path: Path) -> None:
@@ -467,7 +477,8 @@ def test_tls_with_the_wrong_host_name(tls: ssl.SSLContext, bundle: str, drawings
 
 def test_tls_trusting_anybody_on_request(tls: ssl.SSLContext, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, tls=tls) as server:
-        (prediction,) = predict("m", drawings[:1], Endpoint(server.url, verify=False), retries=QUICK)
+        endpoint = Endpoint(f"https://127.0.0.1:{server.port}", verify=False)
+        (prediction,) = predict("m", drawings[:1], endpoint, retries=QUICK)
     assert prediction.problem is None
 
 
