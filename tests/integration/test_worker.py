@@ -152,6 +152,26 @@ def test_leaving_leaves_nothing(temp, tmp_path):
         ask("state")
 
 
+def test_an_idle_worker_may_leave_by_itself(temp, tmp_path, monkeypatch):
+    monkeypatch.setenv("GOODBYE", str(tmp_path / "goodbye"))
+    with WorkerServer([make(tmp_path)]) as server:
+        Asker(server, tmp_path)("says_goodbye")
+    assert (tmp_path / "goodbye").exists()
+
+
+def test_leaving_frees_a_thread_that_waits_for_an_answer(temp, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        with WorkerServer([make(tmp_path)]) as server:
+            ask = Asker(server, tmp_path)
+            pid = json.loads(ask("state").body)[4]
+            waiting = pool.submit(ask, "sleeps")
+            while not waiting.running():
+                time.sleep(0.01)
+        with pytest.raises(WorkerDiedError, match="was stopped"):
+            waiting.result(timeout=30)
+    assert leftovers([pid]) == []
+
+
 DEATHS = {
     "dies": ("exit code 7", "Mend the handler"),
     "killed": ("ended by SIGKILL", "out of memory"),

@@ -117,6 +117,11 @@ class Handler:
         import ctypes
         ctypes.string_at(0)
 
+    def says_goodbye(self, body, context):
+        import atexit
+        atexit.register(open, os.environ["GOODBYE"], "w")
+        return ["will do"]
+
     def sleeps(self, body, context):
         time.sleep(600)
 

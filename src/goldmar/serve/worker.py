@@ -89,7 +89,9 @@ class WorkerServer:
         if self._packages is None:
             command = [str(self._python), "-c", LIST_PACKAGES]
             try:
-                done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+                done = subprocess.run(
+                    command, capture_output=True, text=True, check=True, timeout=self._startup_timeout_s
+                )
                 self._packages = json.loads(done.stdout)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 raise NotReadyError(
