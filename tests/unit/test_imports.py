@@ -258,6 +258,11 @@ def test_what_runs_in_a_worker_does_not_know_the_harness(folder):
     assert names_the_harness(ROOT / folder) == []
 
 
+@pytest.mark.parametrize("folder", ["handlers", "training", "benchmarks"])
+def test_nobody_imports_for_the_type_checker_alone(folder):
+    assert type_checking_escapes(ROOT / folder) == []
+
+
 # Each rule is shown a small package that breaks it in one way, so that a rule which sees nothing cannot stay green.
 BREAKS = [
     (unknown_modules, {"helpers.py": ""}, "helpers"),
