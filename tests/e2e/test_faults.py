@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import psutil
 import pytest
 import requests
 
@@ -79,4 +80,15 @@ def test_a_server_killed_in_mid_run(archive_of: Archiver, remains: Remains) -> N
         assert "TorchServe ended with signal 9." in (server.trouble() or "")
         assert not server.alive()
         assert remains.processes(), "the worker is still busy, and is ours to end"
+    assert remains.nothing()
+
+
+def test_a_worker_that_ignores_sigterm_and_its_child_are_ended(archive_of: Archiver, remains: Remains) -> None:
+    with LocalServer([archive_of("obedient")]) as server:
+        url = f"{server.url}/predictions/obedient"
+        assert requests.post(url, data="stubborn", headers=server.target.headers, timeout=60).status_code == 200
+        (worker,) = (psutil.Process(pid) for pid in server.pids()["obedient"])
+        assert worker.cwd() == "/", "it is found by its process group"
+        assert any("sleep" in process.cmdline() for process in remains.processes())
+    assert not worker.is_running()
     assert remains.nothing()

@@ -115,6 +115,8 @@ def test_two_servers_at_once_and_one_ends(server: LocalServer, archive_of: Archi
         assert len(remains.folders()) == 1
         assert len(remains.processes()) == 3
         assert len(remains.keepers()) == 1
+        java = second._launch.pid if second._launch else 0
+        assert not list(Path("/tmp").glob(f"hsperfdata_*/{java}")), "Java's own file is nobody's to remove"
     assert remains.nothing()
     assert not second.alive()
     assert second.trouble() is None

@@ -113,13 +113,13 @@ class Launch:
     def stop(self) -> None:
         """End every process of the server and remove its folder. A second call does nothing."""
         if (process := self._process) is not None:
-            _signal(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             deadline = time.monotonic() + GRACE_S
             # Java takes two seconds to close netty in good order; with the workers gone nobody is left to profit.
             while self._alive(process) - {process.pid} and time.monotonic() < deadline:
                 time.sleep(0.01)
             for _ in range(500):
-                _signal(process.pid, signal.SIGKILL)
                 left = self._alive(process)
                 for pid in left:
                     with contextlib.suppress(ProcessLookupError):
@@ -147,6 +147,7 @@ class Launch:
         command = [
             str(java),
             "-XX:TieredStopAtLevel=1",  # the server lives for minutes: compiling its code twice would slow the workers
+            "-XX:-UsePerfData",  # else a file in /tmp/hsperfdata_<user>, wherever java.io.tmpdir points
             f"-Dmodel_server_home={home}",
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",
             f"-Dlog4j.configurationFile={(self.folder / 'log4j2.xml').as_uri()}",
@@ -263,11 +264,6 @@ def _processes() -> Iterator[tuple[int, int, Path]]:
             continue
         if state not in "ZX":
             yield int(entry.name), int(group), cwd
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
 
 
 def _escaped(value: str) -> str:

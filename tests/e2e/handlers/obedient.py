@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import time
 from typing import Any
 
@@ -21,6 +23,10 @@ class Obedient:
         word, _, rest = body[:200].decode("utf-8", "replace").strip().partition(" ")
         if word == "slow":
             time.sleep(float(rest))
+        if word == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            subprocess.Popen(["sleep", "300"], start_new_session=True)
+            os.chdir("/")
         if word == "die":
             os._exit(9)
         if word == "raise":
