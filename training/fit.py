@@ -82,12 +82,16 @@ def fit(
 ) -> nn.Module:
     """Train `model` in place with AdamW, the learning rate rising and then falling to zero; returns it in eval mode.
 
-    Seeded: the same examples, recipe, machine and thread count give the same weights.
+    Seeded: the same examples, recipe, machine and thread count give the same weights. Raises ValueError when there are
+    too few examples for a batch.
     """
     rng = np.random.default_rng(recipe.seed)
     model.train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     steps = len(grouped(examples.labels, rng))
+    if not steps:
+        msg = f"training needs at least {BATCH} drawings on paper of one size"
+        raise ValueError(msg)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.15
     )
