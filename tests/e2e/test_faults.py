@@ -90,6 +90,10 @@ def test_a_worker_that_ignores_sigterm_and_its_child_are_ended(archive_of: Archi
         (worker,) = (psutil.Process(pid) for pid in server.pids()["obedient"])
         assert worker.cwd() == "/", "it is found by its process group"
         assert any("sleep" in process.cmdline() for process in remains.processes())
+        asking = Asking(server, 300)  # an idle worker would end by itself when Java has gone
+        asking.start()
+        time.sleep(0.5)
+    asking.join(timeout=30)
     # A zombie is over as well, and waits for init to take notice.
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert remains.nothing()
