@@ -398,7 +398,7 @@ def test_summaries_by_pattern():
     assert (default.atol_needed, default.rtol_needed) == (0.75, pytest.approx(0.25))
     assert (scores.values, scores.failed, scores.beyond) == (2, 1, 0)
     assert (scores.worst_absolute, scores.worst_relative) == (2.5, 0.25)
-    assert (scores.atol_needed, scores.rtol_needed) == (1.5, pytest.approx(0.25))
+    assert (scores.atol_needed, scores.rtol_needed) == (pytest.approx(1.5), pytest.approx(0.25))
     assert scores.tolerance == Tolerance(0.0, 0.1)
 
 
