@@ -18,15 +18,14 @@ from goldmar.progress import ConsoleWatch
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "report.svg"
-NUDGED, BY = "thickness", 1.002
-WIDTH = 100
+NUDGED, BY = "thickness", 1.1
+WIDTH = 116
 
 
 def nudge(weights: Path) -> None:
-    """Scale the last layer by a fifth of a percent, which nobody would see by looking at an answer."""
+    """Scale the last layer a little, which nobody would see by looking at an answer."""
     state = torch.load(weights, weights_only=True)
-    last = [name for name, value in state.items() if value.is_floating_point()][-2:]
-    torch.save({name: value * BY if name in last else value for name, value in state.items()}, weights)
+    torch.save({name: value * BY if name.startswith("head.") else value for name, value in state.items()}, weights)
 
 
 def main() -> None:
