@@ -167,7 +167,7 @@ def locust(kind: str) -> Callable[[Endpoint, float], float]:
             command += ["-u", str(CLIENTS), "-r", "100", "-t", f"{round(seconds) + 3}s", "--loglevel", "ERROR"]
             for _ in range(3):
                 done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=folder)
-                # Locust's clock runs while it starts: on a very busy machine it can end before the first user has asked.
+                # Its clock runs while it starts: on a very busy machine it can end before the first user has asked.
                 if found := json.loads(done.stdout):
                     break
         (said,) = found
