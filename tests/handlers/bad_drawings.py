@@ -118,6 +118,7 @@ def _good() -> dict[str, Request]:
     scan = gray.convert("RGB")
     return {
         "png": (encoded(gray, "PNG", dpi=(150, 150)), "image/png"),
+        "png in haste": (encoded(gray, "PNG", compress_level=1), "image/png"),
         "png 1-bit": (encoded(gray.convert("1"), "PNG"), "image/png"),
         "png palette": (encoded(gray.convert("P"), "PNG"), "image/png"),
         "png alpha": (encoded(gray.convert("RGBA"), "PNG"), "image/png"),
@@ -157,6 +158,7 @@ def _bad(good: dict[str, Request]) -> dict[str, Request]:
         "random bytes": (random.Random(1).randbytes(5000), "image/png"),
         "a program": (b"\x7fELF\x02\x01\x01" + bytes(200), "application/octet-stream"),
         "truncated png": _cut(good["png"]),
+        "truncated png in haste": _cut(good["png in haste"]),
         "truncated png 1-bit": _cut(good["png 1-bit"]),
         "truncated jpeg": _cut(good["jpeg"]),
         "truncated tiff group 4": _cut(good["tiff group 4"]),

@@ -39,6 +39,8 @@ def worst(pixels: NDArray[np.uint8], want: NDArray[np.float64]) -> float:
 LOSSLESS = {
     "png gray": ("L", "PNG", {}),
     "png colour": ("RGB", "PNG", {}),
+    "png gray, compressed in haste": ("L", "PNG", {"compress_level": 1}),
+    "png colour, compressed in haste": ("RGB", "PNG", {"compress_level": 1}),
     "png 1-bit": ("1", "PNG", {}),
     "png palette": ("P", "PNG", {}),
     "png 16-bit": ("I;16", "PNG", {}),
