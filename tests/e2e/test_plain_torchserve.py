@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "thickness"
+# `torchserve` is the console script of this module.
+MODEL_SERVER = (sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs", "--disable-token-auth")
 
 
 def free_port() -> int:
@@ -31,7 +33,8 @@ def test_every_model_of_the_store_is_served(tmp_path: Path) -> None:
     store.mkdir()
     build(ROOT / "handlers" / MODEL, store)
     inference, management, metrics, *grpc = (free_port() for _ in range(5))
-    (tmp_path / "config.properties").write_text(
+    config = tmp_path / "config.properties"
+    config.write_text(
         f"inference_address=http://127.0.0.1:{inference}\n"
         f"management_address=http://127.0.0.1:{management}\n"
         f"metrics_address=http://127.0.0.1:{metrics}\n"
@@ -42,21 +45,7 @@ def test_every_model_of_the_store_is_served(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
     with log.open("wb") as console:
         server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "ts.model_server",
-                "--start",
-                "--foreground",
-                "--ncs",
-                "--disable-token-auth",
-                "--model-store",
-                str(store),
-                "--models",
-                "all",
-                "--ts-config",
-                str(tmp_path / "config.properties"),
-            ],
+            [*MODEL_SERVER, "--model-store", str(store), "--models", "all", "--ts-config", str(config)],
             cwd=tmp_path,
             env={**os.environ, "JAVA_HOME": str(home), "TEMP": str(tmp_path), "TMPDIR": str(tmp_path)},
             stdout=console,

@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["HANDLER", "foreign_project", "write_golden"]
 
 # In the style of TorchServe's own examples: a module-level function, no class, no torch.
-HANDLER = '''
+HANDLER = """
 import json
 
 def handle(data, context):
@@ -22,7 +22,7 @@ def handle(data, context):
         numbers = body["numbers"]
         answers.append({"mean": sum(numbers) / len(numbers), "count": len(numbers), "unit": "mm", "ok": True})
     return answers
-'''
+"""
 
 NUMBERS = {"a": [1.0, 2.0, 4.0], "b": [0.1, 0.2], "sub/c": [9.607873916625977]}
 
@@ -38,9 +38,9 @@ def foreign_project(root: Path, *, model: str = "means", handler: str = HANDLER)
     store.mkdir()
     source = root / "somebody_elses.py"
     source.write_text(handler)
+    names = ["--model-name", model, "--version", "2.1", "--handler", str(source), "--export-path", str(store)]
     subprocess.run(
-        [sys.executable, "-m", "model_archiver.model_packaging", "--model-name", model, "--version", "2.1"]
-        + ["--handler", str(source), "--export-path", str(store), "--force"],
+        [sys.executable, "-m", "model_archiver.model_packaging", *names],
         check=True,
         capture_output=True,
         cwd=root,
