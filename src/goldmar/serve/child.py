@@ -184,7 +184,7 @@ class Child:
             "PYTHONFAULTHANDLER": "1",
             "TMPDIR": str(self._private),
         }
-        command = [self._python, "-u", SCRIPT, str(theirs.fileno()), self._model_dir, self._private]
+        command = [str(self._python), "-u", str(SCRIPT), str(theirs.fileno()), str(self._model_dir), str(self._private)]
         try:
             with theirs:
                 self._process = subprocess.Popen(
