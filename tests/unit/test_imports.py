@@ -194,7 +194,14 @@ def words_said_inside(package: Path) -> list[str]:
     return said
 
 
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "torch_model_archiver": "model_archiver", "torchserve": "ts"}
+MODULES = {
+    "hershey_fonts": "HersheyFonts",
+    "opencv_python_headless": "cv2",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "torch_model_archiver": "model_archiver",
+    "torchserve": "ts",
+}
 
 
 def declared(*, extras: bool) -> set[str]:
@@ -261,6 +268,22 @@ def test_what_runs_in_a_worker_does_not_know_the_harness(folder):
 @pytest.mark.parametrize("folder", ["handlers", "training", "benchmarks"])
 def test_nobody_imports_for_the_type_checker_alone(folder):
     assert type_checking_escapes(ROOT / folder) == []
+
+
+FOLDERS = ["handlers", "training", "benchmarks", "tests"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_what_the_repository_imports_is_locked(folder):
+    """A package that somebody installed by hand is missing from a fresh clone."""
+    paths = list((ROOT / folder).rglob("*.py"))
+    siblings = {part for path in [*paths, *(ROOT / "handlers").rglob("*.py")] for part in (*path.parts, path.stem)}
+    known = (
+        set(sys.stdlib_module_names) | declared(extras=True) | siblings | {*FOLDERS, PACKAGE, "no_such_package_at_all"}
+    )
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    names = {found.target for tree in trees for found in imports("", tree, known=set(), is_package=True)}
+    assert sorted(name for name in names if top(name) not in known) == []
 
 
 # Each rule is shown a small package that breaks it in one way, so that a rule which sees nothing cannot stay green.
