@@ -46,12 +46,26 @@ def png_reduced(data: bytes, factor: int) -> Gray:
     """
     if _compressed_in_haste(data):
         full = imagecodecs.png_decode(data)
+        if full.ndim == 2 and factor == BLOCK:
+            return _block_means(full)
         rows, columns = full.shape[0] // factor, full.shape[1] // factor
         return np.asarray(Image.fromarray(full).reduce(factor, box=(0, 0, columns * factor, rows * factor)))
     image = pyvips.Image.pngload_buffer(data, access="sequential", fail_on="error")
     whole = image.crop(0, 0, image.width // factor * factor, image.height // factor * factor)
     pixels: Gray = whole.shrink(factor, factor).numpy()  # streams: never the full image in memory
     return pixels
+
+
+def _block_means(gray: Gray) -> Gray:
+    """Mean of each block of 8 x 8, rounded half up: uint8 [H, W] -> [H // 8, W // 8]. Half the time of Image.reduce."""
+    rows, columns = gray.shape[0] // BLOCK, gray.shape[1] // BLOCK
+    blocks = gray[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns * BLOCK)
+    sums = np.add.reduce(blocks, axis=1, dtype=np.uint16)  # at most 2,040
+    fours = sums.view("<u8")  # four of them in each number
+    pairs = fours[:, ::2] + fours[:, 1::2]  # four of at most 4,080
+    total = (pairs * np.uint64(0x0001000100010001)) >> np.uint64(48)  # all four, at most 16,320, on top
+    means: Gray = ((total + np.uint64(32)) >> np.uint64(6)).astype(np.uint8)
+    return means
 
 
 def _compressed_in_haste(data: bytes) -> bool:
