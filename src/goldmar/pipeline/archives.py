@@ -45,7 +45,8 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
     found = archive.verify(mar)
     model = mar.stem  # what a server names it, whatever its manifest says
     watch.step(f"loading {mar.name} in TorchServe's worker")
-    drawings = find_drawings(project.golden / model / "drawings")
+    folder = project.golden / model / "drawings"
+    drawings = find_drawings(folder) if folder.is_dir() else []
     with WorkerServer([mar], on_progress=watch.step, startup_timeout_s=project.startup_timeout_s) as server:
         if not drawings:
             watch.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")

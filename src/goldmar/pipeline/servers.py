@@ -78,8 +78,9 @@ def serve(project: Project, models: Sequence[str], watch: Watch) -> Server:
     if not names:
         msg = f"{project.model_store} holds no archive."
         raise UsageError(msg, fix="goldmar archive")
-    folders = {name: find_drawings(project.golden / name / "drawings") for name in names}
-    return _local(project, names, {name: found[0] for name, found in folders.items() if found}, watch)
+    folders = {name: project.golden / name / "drawings" for name in names}
+    found = {name: find_drawings(folder) for name, folder in folders.items() if folder.is_dir()}
+    return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch)
 
 
 @contextmanager
