@@ -102,10 +102,7 @@ def _why_not_opened(code: int) -> str:
 
 
 def _check_page(width: float, height: float) -> None:
-    """width, height: points, the page's rotation applied."""
-    if not (width > 0 and height > 0):
-        msg = "the first page of the PDF has no size: export the drawing again."
-        raise BadDrawing(msg)
+    """width, height: points, the page's rotation applied; pdfium takes a page without a size for US Letter."""
     mm = MM_PER_INCH / POINTS_PER_INCH
     if max(width, height) * mm > MAX_SHEET_MM:
         msg = (

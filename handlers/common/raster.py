@@ -186,14 +186,15 @@ def _factor(size: tuple[int, int], dpi: float, *, turned: bool) -> float:
 def _scale_in_decoder(image: Image.Image, factor: float) -> int:
     """Let libjpeg scale a JPEG by 8, 4 or 2 as it decodes; returns the scale.
 
-    At 8 each pixel is the mean of its 8 x 8 block, taken from the DC coefficient without an inverse DCT. Where a
-    fraction would remain, at least 2 is left to `_reduce`, because a box narrower than two pixels is uneven.
+    At 8 each pixel is the mean of its 8 x 8 block, taken from the DC coefficient without an inverse DCT. Where more
+    than that remains to be done, at least 4 is left to `_reduce`: its boxes take whole pixels, and one of 1.3 pixels
+    would be of one here and of two there.
     """
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return 1
     for scale in (8, 4, 2):
         rest = factor / scale
-        if rest == 1 or rest >= 2:
+        if rest == 1 or rest >= 4:
             small = (image.width // scale, image.height // scale)
             return scale if image.draft("L", small) is not None else 1
     image.draft("L", image.size)
@@ -255,7 +256,6 @@ def _damage_explained(data: bytes) -> Iterator[None]:
             # To some plugins a truncated file is only worth a warning. Deprecations are no fault of the drawing's.
             warnings.simplefilter("error", UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", message="Palette images with Transparency")
             yield
     except BadDrawing:
         raise

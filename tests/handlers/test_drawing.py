@@ -104,6 +104,21 @@ def test_any_resolution_gives_the_same_sheet(dpi: int, kind: str) -> None:
     assert rows.mean() * sheet.mm_per_px == pytest.approx(50, abs=0.7)
 
 
+@pytest.mark.parametrize("dpi", [200, 300, 400, 500])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_equal_lines_come_out_equal_at_any_resolution(dpi: int, kind: str) -> None:
+    """Lines 4 px wide at odd distances: none is lost or doubled between the blocks."""
+    image = Image.new("L", (3400, 800), 255)
+    starts = range(100, 3300, 97)
+    for x in starts:
+        ImageDraw.Draw(image).rectangle((x, 0, x + 3, 799), fill=0)
+    sheet = read_sheet(encoded(image, kind, dpi=(dpi, dpi)))
+    ink = (255 - sheet.pixels[5].astype(float)) / 255 * sheet.source_px_per_px
+    centres = [round(x / sheet.source_px_per_px) for x in starts]
+    widths = [ink[max(0, at - 3) : at + 4].sum() for at in centres]
+    assert widths == pytest.approx([4] * len(widths), abs=0.8)
+
+
 @pytest.mark.parametrize(
     ("dpi", "size", "believed"),
     [
@@ -288,6 +303,20 @@ def test_pdf_without_pages_is_told_apart_even_after_a_locked_one() -> None:
         read_sheet(BAD["encrypted pdf"][0])
     with pytest.raises(BadDrawing, match="no pages"):
         read_sheet(BAD["pdf without pages"][0])
+
+
+def test_what_pillow_only_warns_of_is_refused_whatever_the_filters_say() -> None:
+    """An EXIF block cut short: Pillow reads on with a warning, which a server would never show anybody."""
+    exif = Image.Exif()
+    exif[0x010E] = "a description that is long enough to lie outside of the directory"
+    data = bytearray(encoded(sheet_image(), "JPEG", exif=exif))
+    at = data.index(b"Exif\0\0") + 6
+    entry = data.index(b"\x01\x0e", at) if data[at : at + 2] == b"MM" else data.index(b"\x0e\x01", at)
+    data[entry + 4 : entry + 8] = b"\0\0\xff\xff" if data[at : at + 2] == b"MM" else b"\xff\xff\0\0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(BadDrawing, match="damaged or incomplete"):
+            read_sheet(bytes(data))
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
