@@ -1,0 +1,88 @@
+"""Bad drawings at a real TorchServe: a 4xx with a sentence for each, good ones beside them answered, no worker lost."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from goldmar.archive import build
+from goldmar.serve.launch import MAX_BODY
+from goldmar.serve.local import LocalServer
+from tests.handlers.bad_drawings import BAD, GOOD, Request, mutations
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ("callouts", "part_class", "thickness")
+CLIENTS = 8  # enough for every batch of every model to hold more than one drawing
+
+Ask = Callable[[str, Request], requests.Response]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    store = tmp_path_factory.mktemp("model_store")
+    archives = [build(ROOT / "handlers" / model, store).path for model in MODELS]
+    with LocalServer(archives) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(server: LocalServer) -> Iterator[Ask]:
+    """Asks one model about one request. The workers that answer before the test are those that answer after it."""
+    before = server.pids()
+    with requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=CLIENTS))
+
+        def post(model: str, request: Request) -> requests.Response:
+            body, content_type = request
+            headers = {**server.target.headers, "Content-Type": content_type}
+            return session.post(f"{server.url}/predictions/{model}", data=body, headers=headers, timeout=120)
+
+        yield post
+    assert server.pids() == before
+
+
+def all_at_once(ask: Ask, model: str, wanted: list[Request]) -> list[requests.Response]:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(lambda request: ask(model, request), wanted))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_refused_one_by_one_among_good_ones(ask: Ask, model: str) -> None:
+    alone = {name: ask(model, request).json() for name, request in GOOD.items()}
+    names = [name for pair in zip(BAD, [*GOOD] * len(BAD), strict=False) for name in pair]
+    replies = all_at_once(ask, model, [BAD.get(name) or GOOD[name] for name in names])
+    for name, reply in zip(names, replies, strict=True):
+        if name in BAD:
+            assert 400 <= reply.status_code < 500, (name, reply.status_code, reply.text)
+            assert len(reply.json()["message"].split()) > 3, (name, reply.text)
+        else:
+            assert reply.status_code == 200, (name, reply.text)
+            # The same drawing, whoever else is in the batch; kernels may differ in the last digits by batch size.
+            assert list(flat(reply.json())) == pytest.approx(list(flat(alone[name])), rel=1e-3, abs=1e-3)
+
+
+def test_a_body_over_the_limit(ask: Ask) -> None:
+    assert ask("thickness", (bytes(MAX_BODY + 1), "image/png")).status_code == 413
+
+
+def test_two_thousand_mutations(ask: Ask) -> None:
+    replies = all_at_once(ask, "thickness", list(mutations(2000)))
+    assert len(replies) == 2000
+    wrong = [(reply.status_code, reply.text) for reply in replies if reply.status_code >= 500]
+    assert not wrong
+    assert {reply.status_code for reply in replies} >= {200, 400}  # both kinds were among them
+
+
+def flat(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from flat(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from flat(each)
+    elif not isinstance(value, str):
+        yield value
