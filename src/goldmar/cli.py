@@ -255,6 +255,9 @@ def _opener(
             msg = f"{name} says how to reach a running server, and there is no --url."
             raise UsageError(msg, fix="add --url http://HOST:PORT")
     if backend is Backend.worker:
+        if timeout_s is not None:
+            msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."
+            raise UsageError(msg, fix="leave --timeout out, or change responseTimeout")
         return pipeline.worker_opener(project, watch)
     return pipeline.local_opener(project, watch, timeout_s=timeout_s)
 

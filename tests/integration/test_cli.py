@@ -138,6 +138,7 @@ def test_without_arguments_there_is_help_and_no_success(goldmar: Goldmar) -> Non
         (["check", "--ca-bundle", "ca.pem"], "--url"),
         (["check", "--management-url", NOBODY], "--url"),
         (["check", "--url", NOBODY, "--backend", "worker"], "--backend"),
+        (["check", "--backend", "worker", "--timeout", "5"], "responseTimeout"),
         (["check", "--url", NOBODY, "--token-env", "TOKEN", "--token-file", "token"], "--token-file"),
         (["check", "--url", NOBODY, "--token-env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE"),
         (["check", "--url", NOBODY, "--token-file", "not-there"], "not-there"),

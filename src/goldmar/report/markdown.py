@@ -82,8 +82,7 @@ def _failure(result: ModelResult, failure: Comparison) -> list[str]:
     return [
         *map(_escaped, (result.model, failure.drawing_id, failure.name)),
         *map(_escaped, words.want_and_got(failure)),
-        words.number(failure.difference),
-        words.number(failure.allowed),
+        *words.difference_and_allowed(failure),
         _escaped(f"{failure.kind.value}: {failure.detail}" if failure.detail else failure.kind.value),
     ]
 

@@ -110,10 +110,7 @@ def _values(failures: Iterable[Comparison]) -> Table:
     table.add_column("allowed", justify="right", overflow="fold")
     for failure in failures:
         want, got = words.want_and_got(failure)
-        if failure.difference is not None:
-            last = (words.number(failure.difference), words.number(failure.allowed))
-        else:
-            last = (failure.kind.value, "–")
+        last = words.difference_and_allowed(failure) if failure.difference is not None else (failure.kind.value, "–")
         table.add_row(
             *map(Text, (words.clean(failure.drawing_id), words.clean(failure.name))), want, Text(got, "red"), *last
         )

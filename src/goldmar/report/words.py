@@ -43,6 +43,17 @@ def number(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.3g}"
 
 
+def difference_and_allowed(failure: Comparison) -> tuple[str, str]:
+    """Both in as many digits as tell them apart: "difference 0.01, allowed 0.01" would be no reason to fail."""
+    difference, allowed = failure.difference, failure.allowed
+    if difference is None or allowed is None or difference == allowed:
+        return number(difference), number(allowed)
+    digits = next((n for n in range(3, 18) if f"{difference:.{n}g}" != f"{allowed:.{n}g}"), 17)
+    if digits == 3:
+        return number(difference), number(allowed)
+    return f"{difference:.{digits}g}", f"{allowed:.{digits}g}"
+
+
 def rounded_up(value: float) -> str:
     """At least the number, in three digits: a tolerance that one may copy and that still passes."""
     if value == 0 or not math.isfinite(value):
