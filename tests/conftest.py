@@ -1,5 +1,6 @@
 """A run that skipped something is not a green run: every skip and expected failure has to be named here."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,12 @@ pytest_plugins = ["pytester"]
 
 # Node id (or the start of one) -> why it may be skipped or fail as expected. Kept empty as long as it can be.
 ALLOWED: dict[str, str] = {}
+
+
+def pytest_configure() -> None:
+    # A shell that starts a job in the background has it ignore Ctrl-C, and every process started by the tests as well.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def unlisted(reports: Iterator[pytest.TestReport | pytest.CollectReport]) -> list[str]:

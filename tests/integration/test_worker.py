@@ -239,8 +239,8 @@ def test_a_handler_that_does_not_load(temp, tmp_path, how):
 def test_a_handler_that_never_loads(temp, tmp_path):
     slow = "import time\ntime.sleep(600)\n" + HANDLER
     with (
-        pytest.raises(NotReadyError, match=r"Not READY within 6 s: slow\.") as caught,
-        WorkerServer([make(tmp_path, "quick"), make(tmp_path, "slow", handler=slow)], startup_timeout_s=6),
+        pytest.raises(NotReadyError, match=r"Not READY within 20 s: slow\.") as caught,
+        WorkerServer([make(tmp_path, "quick"), make(tmp_path, "slow", handler=slow)], startup_timeout_s=20),
     ):
         pass
     assert caught.value.model == "slow"

@@ -127,18 +127,21 @@ class Child:
     def _died(self) -> WorkerDiedError:
         """What to raise when the worker is gone; waits for its last words."""
         asked_to = self._stopped
+        lingers = False
         if self._process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE_S)
+            # On a busy machine the interpreter may take longer than that to go; the kill that follows is then ours.
+            lingers = self._process.poll() is None
         self.stop()
         model = self.model
         if asked_to:
             return WorkerDiedError(f"The worker of {model} was stopped.", fix="Start it again", model=model)
         when = "answered" if self._ready else "loaded its handler"
         trace = self.said()
-        reason = _last_line(trace) if trace and self._returncode >= 0 else self._how_it_ended()
+        reason = _last_line(trace) if trace and (lingers or self._returncode >= 0) else self._how_it_ended()
         fix = f"Mend the handler, then: goldmar archive {model}"
-        if self._returncode == -signal.SIGKILL:
+        if self._returncode == -signal.SIGKILL and not lingers:
             fix = "If nobody killed it, the machine ran out of memory: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install torch torchserve==0.12.0 pyyaml"

@@ -35,7 +35,8 @@ PORT_RACES = 5
 """Starts before giving up because somebody took a port between our looking and Java's binding."""
 
 _PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind", re.IGNORECASE)
-_LAST_WORDS_S = 1.0
+_LAST_WORDS_S = 3.0  # for a traceback to reach the log: only a death without one takes that long
+_LATE_S = 0.5  # for the log to follow an answer
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MISSING = re.compile(r"No module named '([^'.]+)")
 
@@ -120,7 +121,7 @@ class LocalServer:
         How the server ended, how a worker ended, or the last traceback of a handler. TorchServe answers first and
         writes its log after, so an empty log is looked at for half a second more.
         """
-        until = time.monotonic() + _LAST_WORDS_S / 2
+        until = time.monotonic() + _LATE_S
         while (found := self._trouble()) is None and time.monotonic() < until:
             time.sleep(POLL_S)
         return found

@@ -1,0 +1,1 @@
+# A package, so that no `tests` which some distribution leaves in site-packages is taken for it.
