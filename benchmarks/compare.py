@@ -4,8 +4,9 @@
 
 Each contestant has a process of its own, so that its peak memory is its own; it builds the same data from the same seed
 in the form that it reads files into (goldmar: Cells; the others: data frames), untimed, and must then name the values
-that fail, the missing and the extra ones. All have to find the same ones. The processes of a round
-run one after the other, in alternating order, and each counts with the best of three goes. Peak memory is of the whole process: interpreter, libraries, data.
+that fail, the missing and the extra ones. All have to find the same ones. The processes of a round run one after the
+other, in alternating order, and each counts with the best of three goes. Peak memory is of the whole process:
+interpreter, libraries, data.
 
 A second table reads both sides from CSV first. There goldmar checks what read_csv does not: ragged rows, duplicate
 keys, a cut-off end, types value by value.
@@ -14,7 +15,6 @@ keys, a cut-off end, types value by value.
 import argparse
 import json
 import os
-import random
 import resource
 import subprocess
 import sys
@@ -41,22 +41,21 @@ def columns(drawings: int, names: int, *, side: str) -> tuple[list[str], list[st
 
     The answers differ within tolerance, but for 100 that differ beyond it, one that is missing and one that is extra.
     """
-    draw = random.Random(20220616)
-    wanted = [draw.uniform(-1000.0, 1000.0) for _ in range(drawings * names)]
-    rows = list(range(drawings * names))
-    if side == "golden":
-        draw.shuffle(rows)
-        values = wanted
-    else:
-        draw = random.Random(1)
-        draw.shuffle(rows)
-        values = [want * (1.0 + draw.uniform(-0.9, 0.9) * RTOL) for want in wanted]
-        for row in range(0, len(values), max(1, len(values) // 100)):
-            values[row] = values[row] * 1.01 + 1.0
-        rows.remove(1)
+    import numpy as np
+
+    draw = np.random.default_rng(20220616)
+    values = draw.uniform(-1000.0, 1000.0, drawings * names)
+    if side != "golden":
+        draw = np.random.default_rng(1)
+        values *= 1.0 + draw.uniform(-0.9, 0.9, len(values)) * RTOL
+        some = slice(0, None, max(1, len(values) // 100))
+        values[some] = values[some] * 1.01 + 1.0
+    rows = draw.permutation(len(values))
+    if side != "golden":
+        rows = rows[rows != 1]
+    preds, rows = values[rows].tolist(), rows.tolist()
     ids = [f"WA-2022{row // names:05d}-ABC/RT-{row // names % 7}" for row in rows]
     labels = [f"boxes[{row % names}].x0" for row in rows]
-    preds = [values[row] for row in rows]
     if side != "golden":
         ids.append(ids[0])
         labels.append("boxes[new].x0")
