@@ -7,6 +7,7 @@ being unique.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def join(golden: Cells, obtained: Cells, asked: Sequence[str], problems: Mapping
         ids=ids,
         names=names,
         golden_rows=golden_rows,
-        obtained_rows=partner[golden_rows],
+        obtained_rows=partner[golden_rows].astype(np.int64),
         pair_names=golden_names[golden_rows],
         missing=np.flatnonzero(counted & ~paired),
         extra=np.flatnonzero(alone),
@@ -120,9 +121,12 @@ def _dense(golden_keys: Rows, obtained_keys: Rows, size: int) -> tuple[Rows, Row
     return renumbered[: len(golden_keys)], renumbered[len(golden_keys) :], len(known)
 
 
-def _first_rows(keys: Rows, size: int) -> tuple[Rows, Rows]:
+def _first_rows(keys: Rows, size: int) -> tuple[NDArray[np.signedinteger[Any]], Rows]:
     """For each key the row that has it (-1 for none), the first where there are several; and the other rows."""
-    row_of = np.full(size, -1, np.int64)
-    rows = np.arange(len(keys))
+    narrow: type[np.signedinteger[Any]] = (
+        np.int32 if len(keys) < 2**31 else np.int64
+    )  # half the memory to jump about in
+    row_of = np.full(size, -1, narrow)
+    rows = np.arange(len(keys), dtype=narrow)
     row_of[keys[::-1]] = rows[::-1]
     return row_of, np.flatnonzero(row_of[keys] != rows)
