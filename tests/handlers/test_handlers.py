@@ -168,9 +168,9 @@ def test_boxes_are_in_pixels_of_the_file(tmp_path: Path, dpi: int) -> None:
 def test_loading_sets_threads_and_evaluation(model: str, tmp_path: Path) -> None:
     folder = stage(model, tmp_path)
     config = folder / "model-config.yaml"
-    config.write_text(config.read_text().replace("threads: 1", "threads: 2"))
+    config.write_text(config.read_text().replace("threads: 1", "threads: 3"))
     with loaded(folder) as worker:
-        assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 3
         assert not worker.handler.model.training
 
 
