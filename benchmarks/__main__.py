@@ -109,7 +109,7 @@ def describe_machine() -> list[tuple[str, str]]:
         ("memory", f"{memory_gib():.1f} GiB"),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("Python", platform.python_version()),
-        *((name, version(name)) for name in ("torch", "torchserve", "aiohttp", "pillow", "pandas")),
+        *((name, version(name)) for name in ("torch", "torchserve", "pycurl", "pillow", "pandas")),
         ("Java", java_version()),
     ]
 
