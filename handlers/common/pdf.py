@@ -26,6 +26,7 @@ from sheet import (
 POINTS_PER_INCH = 72.0
 DOTS = ASSUMED_DPI / POINTS_PER_INCH  # pixels at 300 dpi in a point
 FINER = 2
+HAIR = 0.01  # points
 
 _WIDTH = re.compile(rb"/Width\s*(\d{1,9})")
 _HEIGHT = re.compile(rb"/Height\s*(\d{1,9})")
@@ -53,12 +54,25 @@ def _render(page: pdfium.PdfPage, width: float, height: float) -> Gray:
     pdfium stretches a page to whole pixels and draws no line thinner than one. Rendered at the size of the sheet
     itself, lines come out too heavy, and at the far corner a pixel from where the same sheet has them as a scan.
     """
+    _widen(page)
     columns, rows = round(width * FINER), round(height * FINER)
     bitmap = pdfium.PdfBitmap.new_native(columns, rows, raw.FPDFBitmap_Gray)
     bitmap.fill_rect((255, 255, 255, 255), 0, 0, columns, rows)
     raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, columns, rows, 0, raw.FPDF_GRAYSCALE | raw.FPDF_ANNOT)
     fine = Image.fromarray(bitmap.to_numpy())
     return np.asarray(fine.reduce(FINER, box=(0, 0, columns // FINER * FINER, rows // FINER * FINER)))
+
+
+def _widen(page: pdfium.PdfPage) -> None:
+    """Move the edges of the page out by a hair, 0.004 mm.
+
+    pdfium lays an image on the pixels that it touches. One that fills the page exactly, as in most scans, touches
+    one row more by an error of rounding, and would be stretched over it.
+    """
+    for box, set_box in ((page.get_mediabox(), page.set_mediabox), (page.get_cropbox(), page.set_cropbox)):
+        left, right = sorted(box[::2])
+        bottom, top = sorted(box[1::2])
+        set_box(left - HAIR, bottom - HAIR, right + HAIR, top + HAIR)
 
 
 def _open(data: bytes) -> pdfium.PdfDocument:
