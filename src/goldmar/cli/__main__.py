@@ -1,0 +1,6 @@
+"""`python -m goldmar.cli`."""
+
+from goldmar.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""init, archive, serve: from a folder of handlers to models that answer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from goldmar import pipeline
+from goldmar.cli.app import app, err, out, short
+from goldmar.cli.options import Json, Models
+from goldmar.errors import UsageError
+from goldmar.progress import ConsoleWatch
+
+
+@app.command(epilog="Example: `goldmar init gear_teeth`")
+def init(model: Annotated[str, typer.Argument(help="Name of the new model.")]) -> None:
+    """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are."""
+    project = pipeline.load_project(Path.cwd(), create=True)
+    for path in pipeline.scaffold(project.root, model):
+        out.print(f"  {escape(str(short(path)))}")
+    out.print(f"Next: goldmar archive {model} && goldmar record {model}")
+
+
+@app.command(epilog="Example: `goldmar archive thickness`, `goldmar archive --verify model_store/thickness.mar`")
+def archive(
+    models: Models = None,
+    verify: Annotated[Path | None, typer.Option(metavar="FILE", help="Verify this archive; build nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build handlers/MODEL into model_store/MODEL.mar: the same bytes for the same inputs, always."""
+    project = pipeline.load_project(Path.cwd())
+    with ConsoleWatch(err) as watch:
+        if verify is not None:
+            if models:
+                msg = "--verify takes a file and no model names."
+                raise UsageError(msg, fix=f"goldmar archive --verify {verify}")
+            built = [pipeline.verify_archive(project, verify, watch)]
+        else:
+            chosen = pipeline.select_models(project, models or [], folder=project.handlers)
+            built = pipeline.build_archives(project, chosen, watch)
+    if as_json:
+        rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]
+        out.print_json(data=rows)
+        return
+    for b in built:
+        word = "verified" if verify is not None else "built"
+        out.print(f"{word} {escape(str(short(b.path)))}  {b.model} {b.version}  {b.digest}")
+
+
+@app.command(epilog="Example: `goldmar serve thickness --token-file /tmp/token`")
+def serve(
+    models: Models = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Write the inference token here (mode 600, removed at the end).")
+    ] = None,
+) -> None:
+    """Start TorchServe here with the built archives, wait for READY, print the addresses, stop on Ctrl-C."""
+    project = pipeline.load_project(Path.cwd())
+    with (
+        ConsoleWatch(err) as watch,
+        pipeline.serve(project, models or [], watch) as server,
+        pipeline.token_file(server, token_file) as token,
+    ):
+        watch.close()
+        first = ""
+        for name in server.versions():
+            first = first or name
+            typer.echo(f"{server.url}/predictions/{name}")
+        typer.echo(f"token in {token}; ask with")
+        typer.echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {server.url}/predictions/{first}')
+        typer.echo("READY; Ctrl-C stops it.")
+        pipeline.wait_while_alive(server)

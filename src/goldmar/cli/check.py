@@ -1,0 +1,120 @@
+"""check, record, approve: models held against their goldens, and how a golden comes about."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from goldmar import pipeline
+from goldmar.cli.app import app, err, out, short
+from goldmar.cli.options import (
+    Backend,
+    BackendOption,
+    CaBundle,
+    Clients,
+    Headers,
+    Json,
+    ManagementUrl,
+    Model,
+    Models,
+    Timeout,
+    TokenEnv,
+    TokenFile,
+    Url,
+    opener,
+)
+from goldmar.errors import ExitCode, UsageError
+from goldmar.progress import ConsoleWatch
+from goldmar.records import RunResult, Verdict
+
+
+@app.command(epilog="Example: `goldmar check`, `goldmar check thickness --url http://127.0.0.1:8080 --token-env TOKEN`")
+def check(
+    models: Models = None,
+    url: Url = None,
+    backend: BackendOption = Backend.local,
+    management_url: ManagementUrl = None,
+    token_env: TokenEnv = None,
+    token_file: TokenFile = None,
+    header: Headers = None,
+    ca_bundle: CaBundle = None,
+    clients: Clients = None,
+    timeout: Timeout = None,
+    reports: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write junit.xml, report.json and report.md there.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ask each model about its sample drawings and hold the answers against its golden."""
+    project = pipeline.load_project(Path.cwd())
+    chosen = pipeline.select_models(project, models or [])
+    with ConsoleWatch(err) as watch:
+        reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
+        run, verdict = pipeline.check(pipeline.Job(project, chosen, reach, watch, clients or project.clients))
+        if reports is not None:
+            pipeline.write_reports(run, verdict, reports)
+    _show(run, verdict, as_json=as_json)
+    if reports is not None:
+        err.print(f"junit.xml, report.json and report.md are in {escape(str(reports))}")
+    if not verdict.passed:
+        raise typer.Exit(ExitCode.DIFFERENT)
+
+
+@app.command(epilog="Example: `goldmar record thickness`")
+def record(
+    model: Model,
+    url: Url = None,
+    backend: BackendOption = Backend.local,
+    management_url: ManagementUrl = None,
+    token_env: TokenEnv = None,
+    token_file: TokenFile = None,
+    header: Headers = None,
+    ca_bundle: CaBundle = None,
+    clients: Clients = None,
+    timeout: Timeout = None,
+) -> None:
+    """Ask the model about its drawings and write what it says beside the golden, which stays as it is."""
+    project = pipeline.load_project(Path.cwd())
+    (chosen,) = pipeline.select_models(project, [model])
+    with ConsoleWatch(err) as watch:
+        reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
+        run, verdict = pipeline.record(pipeline.Job(project, [chosen], reach, watch, clients or project.clients))
+    (result,) = run.models
+    if not verdict.passed:
+        _show(run, verdict, as_json=False)
+        raise typer.Exit(ExitCode.DIFFERENT)
+    where = escape(str(short(result.obtained))) if result.obtained else ""
+    out.print(f"{result.drawings} drawings, {result.values} values of {model} in {where}")
+    out.print(f"Next: goldmar approve {model} --reason '...'")
+
+
+@app.command(epilog="Example: `goldmar approve thickness --reason 'retrained on the 2026 drawings'`")
+def approve(
+    model: Model,
+    reason: Annotated[str, typer.Option(help="Why these answers are right; kept in provenance.toml.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    approver: Annotated[
+        str | None, typer.Option(envvar="GOLDMAR_APPROVER", help="Who approves; the login name by default.")
+    ] = None,
+) -> None:
+    """Show what would change in the golden, ask, then make what was obtained the golden."""
+    project = pipeline.load_project(Path.cwd())
+    (chosen,) = pipeline.select_models(project, [model])
+    proposal = pipeline.propose(project, chosen)
+    pipeline.show_proposal(proposal, out)
+    if not yes:
+        if not sys.stdin.isatty():
+            msg = "Nobody is there to answer: standard input is not a terminal."
+            raise UsageError(msg, fix=f"goldmar approve {model} --reason '...' --yes", model=model)
+        typer.confirm(f"Make this the golden of {model}?", abort=True)
+    path = pipeline.accept(proposal, reason=reason, approver=approver)
+    out.print(f"approved {escape(str(short(path)))}")
+
+
+def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(pipeline.to_json(run, verdict))
+    else:
+        pipeline.show(run, verdict, out)

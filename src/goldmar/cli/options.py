@@ -1,0 +1,83 @@
+"""Options that several commands take, and what they say together: how to reach the models."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from goldmar import pipeline
+from goldmar.errors import UsageError
+from goldmar.progress import ConsoleWatch
+
+
+class Backend(StrEnum):
+    """How a command reaches a model when no --url is given."""
+
+    local = "local"
+    worker = "worker"
+
+
+Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models; all of them by default.")]
+Model = Annotated[str, typer.Argument(help="The model's name: its folder under golden/.")]
+Url = Annotated[str | None, typer.Option(help="Ask this running server instead of starting one.")]
+ManagementUrl = Annotated[str | None, typer.Option(help="Its management address, to know when it is READY.")]
+TokenEnv = Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable that holds the token.")]
+TokenFile = Annotated[Path | None, typer.Option(help="File that holds the token.")]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option("--header", metavar="HEADER=NAME", help="Send HEADER with the value of environment variable NAME."),
+]
+CaBundle = Annotated[Path | None, typer.Option(help="Certificates to trust, for a server with a private CA.")]
+BackendOption = Annotated[
+    Backend, typer.Option("--backend", help="local: TorchServe with Java; worker: its worker alone, no Java.")
+]
+Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
+Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds to wait for one answer.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def opener(
+    project: pipeline.Project,
+    watch: ConsoleWatch,
+    backend: Backend,
+    url: str | None,
+    management_url: str | None,
+    token_env: str | None,
+    token_file: Path | None,
+    header: Sequence[str] | None,
+    ca_bundle: Path | None,
+    timeout_s: float | None,
+) -> pipeline.Opener:
+    """How to reach the models, from the options; nothing is started yet."""
+    if url is not None:
+        if backend is Backend.worker:
+            msg = "--backend worker starts a worker here, and --url asks a server that runs already."
+            raise UsageError(msg, fix="leave one of the two out")
+        return pipeline.remote_opener(
+            url,
+            management_url=management_url,
+            token_env=token_env,
+            token_file=token_file,
+            headers=header or (),
+            ca_bundle=ca_bundle,
+            timeout_s=timeout_s or project.timeout_s,
+        )
+    options = {
+        "--management-url": management_url,
+        "--token-env": token_env,
+        "--token-file": token_file,
+        "--header": header,
+        "--ca-bundle": ca_bundle,
+    }
+    for name, value in options.items():
+        if value:
+            msg = f"{name} says how to reach a running server, and there is no --url."
+            raise UsageError(msg, fix="add --url http://HOST:PORT")
+    if backend is Backend.worker:
+        if timeout_s is not None:
+            msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."
+            raise UsageError(msg, fix="leave --timeout out, or change responseTimeout")
+        return pipeline.worker_opener(project, watch)
+    return pipeline.local_opener(project, watch, timeout_s=timeout_s)
