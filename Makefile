@@ -85,12 +85,12 @@ picture: install
 # Without hashes, and torch without the suffix of its build: which build of torch 2.13.0 a machine gets (CPU, CUDA)
 # depends on where it installs from. --no-config and the --no-emit options keep this machine's indexes out of the files.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --no-config --strip-extras \
-  --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-annotate \
+  --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
   --resolver backtracking
 
 lock: install
 	mkdir -p ci/locks
-	$(COMPILE) --extra serve --extra handlers --extra pytest --extra training --extra bench --extra dev \
+	$(COMPILE) --extra serve --extra handlers --extra pytest --extra bisect --extra training --extra bench --extra dev \
 	  --constraint ci/locks/constraints.in --output-file ci/locks/dev.txt $(LOCKFLAGS) pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/dev.txt
 	$(COMPILE) --extra serve --extra handlers --constraint ci/locks/dev.txt \

@@ -25,6 +25,7 @@ FLOORS = {
     "config": 1,
     "mar": 1,
     "golden": 1,
+    "locks": 1,
     "archive": 2,
     "init": 2,
     "serve": 3,
