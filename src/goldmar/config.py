@@ -18,6 +18,7 @@ from goldmar.records import Tolerance
 
 __all__ = [
     "DEFAULT_PATTERN",
+    "Affected",
     "Project",
     "Tolerances",
     "load_project",
@@ -38,6 +39,19 @@ _TOLERANCE_KEYS = ("atol", "rtol", "exact")
 
 
 @dataclass(frozen=True, slots=True)
+class Affected:
+    """What [tool.goldmar.affected] says: patterns of paths below the root, and names of packages.
+
+    `ignore`: further files that reach no model. `locks`: the lock files that models are served with. `tools`: packages
+    in those that no model runs on.
+    """
+
+    ignore: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ("ci/locks/*.txt", "requirements.txt")
+    tools: tuple[str, ...] = ("mypy", "pip-tools", "pre-commit", "pytest", "ruff")
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """Where things are, and how to ask. The three folders are absolute; times are in seconds."""
 
@@ -48,6 +62,7 @@ class Project:
     clients: int = 4
     timeout_s: float = 60.0
     startup_timeout_s: float = 120.0
+    affected: Affected = field(default_factory=Affected)
 
 
 def load_project(start: Path, *, create: bool = False) -> Project:
@@ -82,7 +97,8 @@ def _project_table(path: Path) -> dict[str, Any] | None:
 
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
-    only_known(path, where, table, ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s"))
+    known = ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s", "affected")
+    only_known(path, where, table, known)
     folders = {}
     for key in ("handlers", "golden", "model_store"):
         value = table.get(key, key)
@@ -105,7 +121,17 @@ def _project(root: Path, table: dict[str, Any]) -> Project:
         clients=clients,
         timeout_s=seconds["timeout_s"],
         startup_timeout_s=seconds["startup_timeout_s"],
+        affected=_affected(path, _table(path, f"{where}.affected", table.get("affected", {}))),
     )
+
+
+def _affected(path: Path, table: dict[str, Any]) -> Affected:
+    where = "tool.goldmar.affected"
+    only_known(path, where, table, ("ignore", "locks", "tools"))
+    for key, value in table.items():
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            raise _wrong(path, where, key, value, 'a list of strings, for example ["notebooks/**"]')
+    return Affected(**{key: tuple(value) for key, value in table.items()})
 
 
 # ---- tolerances -----------------------------------------------------------------------------------------------------

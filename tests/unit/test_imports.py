@@ -26,6 +26,7 @@ FLOORS = {
     "mar": 1,
     "golden": 1,
     "locks": 1,
+    "affected": 2,
     "archive": 2,
     "init": 2,
     "serve": 3,

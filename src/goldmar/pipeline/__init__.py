@@ -4,9 +4,11 @@
 `reports` the ways to show a finished run.
 """
 
+from goldmar.affected import MOST_JOBS
 from goldmar.config import Project, load_project
 from goldmar.gate import judge
 from goldmar.init import scaffold
+from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Proposal, accept, propose
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
 from goldmar.pipeline.goldens import Golden, read_model, select_models
@@ -18,17 +20,20 @@ from goldmar.predict import predict
 
 __all__ = [
     "CHECK",
+    "MOST_JOBS",
     "RECORD",
     "Golden",
     "Job",
     "Opener",
     "Project",
     "Proposal",
+    "Reached",
     "Watch",
     "accept",
     "archives_for",
     "build_archives",
     "check",
+    "find_affected",
     "hold",
     "judge",
     "load_project",

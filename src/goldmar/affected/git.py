@@ -1,0 +1,337 @@
+"""What git knows of a change: which files differ between a base and a head, and what both sides hold.
+
+Four or five git processes in all, however many models there are. Every name goes through `-z`: a path may hold
+anything but a NUL.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from goldmar.errors import UsageError
+
+__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes"]
+
+_LINK, _SUBMODULE = "120000", "160000"
+_PLAIN = {"100644", "100755"}
+
+# Against whatever the user's own configuration makes of a diff.
+_AS_IT_IS = (
+    *("--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative", "--no-ext-diff", "--no-color"),
+    "--ignore-submodules=none",
+)
+
+
+class How(StrEnum):
+    """What happened to a path. A rename is a deletion and an addition."""
+
+    added = "added"
+    changed = "changed"
+    deleted = "deleted"
+    mode = "made executable, or no longer"
+    untracked = "not in git yet"
+
+
+class Kind(StrEnum):
+    """What lies, or lay, at a path."""
+
+    file = "file"
+    link = "link"
+    submodule = "submodule"
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A path that differs: below the project's root, with "/"; `../` in front where it lies outside."""
+
+    path: str
+    how: How
+    kind: Kind = Kind.file
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One side of a change, as far as it is asked for: a commit, or the working tree (`commit` is empty).
+
+    `entries` maps the paths below the folders that were named to what lies there; `links` those of them that are links
+    to where they lead, as a path below the project's root.
+    """
+
+    commit: str
+    entries: Mapping[str, Kind]
+    links: Mapping[str, str]
+    _repository: "_Repository"
+
+    def read(self, paths: Iterable[str]) -> dict[str, bytes | None]:
+        """The content of files, by path; None where there is no file. One git process at most."""
+        wanted = list(paths)
+        if not self.commit:
+            return {path: self._repository.on_disk(path) for path in wanted}
+        return self._repository.blobs(self.commit, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs between `before` and `after`, sorted by path."""
+
+    before: Tree
+    after: Tree
+    touched: tuple[Touched, ...]
+
+
+def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]) -> list[Change]:
+    """The change from the merge base of `base` and the head to the head, as a pull request shows it.
+
+    Where two branches crossed there are several merge bases, and a change for each.
+
+    Args:
+        root: the project's root, anywhere in a repository.
+        base: the commit or branch that the change goes into.
+        head: the commit or branch that holds it; None for the working tree, with what is not committed and what is
+            not even in git, unless it is ignored.
+        folders: where the models are, relative to the root; `Tree.entries` lists what is below them.
+
+    Raises:
+        UsageError: there is no git, no repository, no such commit, or no merge base in a clone this shallow.
+    """
+    repository = _Repository.at(root)
+    tip = "HEAD" if head is None else head
+    places = [repository.from_top(folder) for folder in folders]
+    bases = repository.merge_bases(base, tip)
+    commit = repository.commit(tip) if head is not None else ""
+    untracked = [] if commit else repository.untracked()
+    changes = []
+    for merge_base in bases:
+        touched = {each.path: each for each in repository.differing(merge_base, commit)}
+        gone = {path for path, each in touched.items() if each.how is How.deleted}
+        for path in untracked:
+            # Taken out of the index and still there: to git deleted and untracked, to a reader changed at most.
+            how = How.changed if path in touched else How.untracked
+            touched[path] = Touched(path, how, Kind.link if repository.is_link(path) else Kind.file)
+            gone.discard(path)
+        entries = {path: kind for path, kind in repository.listing(commit, places) if path not in gone}
+        entries |= {path: touched[path].kind for path in untracked if repository.is_below(path, places)}
+        after = Tree(commit, entries, {}, repository)
+        links = [path for path, kind in entries.items() if kind is Kind.link]
+        after = Tree(commit, entries, repository.targets(after, links), repository)
+        before = Tree(merge_base, {}, {}, repository)
+        changes.append(Change(before, after, tuple(touched[path] for path in sorted(touched))))
+    return changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    """A repository and the place of the project in it. Paths given and taken are relative to the project's root."""
+
+    root: Path
+    top: Path
+    prefix: PurePosixPath
+    shallow: bool
+    environment: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def at(cls, root: Path) -> "_Repository":
+        # No lock is taken and no optional index written: somebody may be committing meanwhile.
+        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
+        done = _git(root, environment, "rev-parse", "--is-shallow-repository", "--show-prefix", "--show-toplevel")
+        if done.returncode:
+            raise _no_repository(root, done.stderr)
+        shallow, prefix, top = os.fsdecode(done.stdout).split("\n", 2)
+        return cls(root, Path(top.removesuffix("\n")), PurePosixPath(prefix), shallow == "true", environment)
+
+    def run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
+        """Standard output of a git command that is expected to work."""
+        done = _git(self.top, self.environment, *arguments, stdin=stdin)
+        if done.returncode:
+            raise UsageError(
+                f"git {arguments[0]} failed in {self.top}.",
+                fix=f"git -C '{self.top}' status",
+                detail=os.fsdecode(done.stderr),
+            )
+        return done.stdout
+
+    # ---- commits
+
+    def commit(self, ref: str) -> str:
+        done = _git(self.top, self.environment, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+        if done.returncode:
+            raise self._unknown(ref)
+        return os.fsdecode(done.stdout).strip()
+
+    def merge_bases(self, base: str, tip: str) -> list[str]:
+        theirs, ours = self.commit(base), self.commit(tip)
+        done = _git(self.top, self.environment, "merge-base", "--all", theirs, ours)
+        if done.returncode == 0:
+            return os.fsdecode(done.stdout).split()
+        if self.shallow:
+            raise UsageError(
+                f"This clone is shallow and does not reach back to where {tip} left {base}.",
+                fix="git fetch --deepen=200, or git fetch --unshallow; in GitHub's checkout action: fetch-depth: 0",
+            )
+        raise UsageError(
+            f"{base} and {tip} have no commit in common, so there is no change from one to the other.",
+            fix="--base with the branch that this one was made from",
+        )
+
+    def _unknown(self, ref: str) -> UsageError:
+        if ref == "HEAD":
+            return UsageError(f"There is no commit in {self.top} yet.", fix="git commit")
+        more = " This clone is shallow: it may lie further back." if self.shallow else ""
+        name = ref.removeprefix("origin/")
+        return UsageError(
+            f"{ref!r} is no commit or branch of {self.top}.{more}",
+            fix=f"git fetch origin {name}:refs/remotes/origin/{name}, then --base origin/{name}"
+            + ("; git fetch --unshallow for the whole history" if self.shallow else ""),
+        )
+
+    # ---- what differs
+
+    def differing(self, base: str, commit: str) -> Iterator[Touched]:
+        """`git diff --raw` against a commit, or against the working tree where `commit` is empty."""
+        said = self.run("diff", *_AS_IT_IS, base, *([commit] if commit else []), "--")
+        fields = iter(os.fsdecode(said).split("\0"))
+        for head in fields:
+            if not head:
+                continue
+            path = self.to_root(next(fields))
+            old_mode, new_mode, old_oid, new_oid, status = head.lstrip(":").split(" ")
+            if status[0] in "AD":
+                yield Touched(path, How.added if status[0] == "A" else How.deleted, _kind(new_mode, old_mode))
+            elif {old_mode, new_mode} <= _PLAIN and old_mode != new_mode and self._same(path, old_oid, new_oid):
+                yield Touched(path, How.mode)
+            else:
+                yield Touched(path, How.changed, _kind(new_mode, old_mode))
+
+    def _same(self, path: str, old: str, new: str) -> bool:
+        """Whether the contents are the same; git does not hash what is only in the working tree."""
+        if set(new) != {"0"}:
+            return old == new
+        content = self.on_disk(path)
+        if content is None:
+            return False
+        hashed = hashlib.new("sha1" if len(old) == 40 else "sha256", usedforsecurity=False)
+        hashed.update(b"blob %d\0" % len(content) + content)
+        return hashed.hexdigest() == old
+
+    def untracked(self) -> list[str]:
+        said = os.fsdecode(self.run("ls-files", "-z", "--others", "--exclude-standard"))
+        # A repository inside this one is listed as a folder, with a slash at its end.
+        return [self.to_root(path.rstrip("/")) for path in said.split("\0") if path]
+
+    # ---- what is there
+
+    def listing(self, commit: str, places: list[str]) -> Iterator[tuple[str, Kind]]:
+        if commit:
+            said = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *places)
+        else:
+            said = self.run("ls-files", "-s", "-z", "--", *places)
+        for entry in os.fsdecode(said).split("\0"):
+            if entry:
+                about, path = entry.split("\t", 1)
+                mode = about.split(" ", 1)[0]
+                yield self.to_root(path), _kind(mode, mode)
+
+    def targets(self, tree: Tree, links: list[str]) -> dict[str, str]:
+        """Where links lead, below the project's root; those that leave the repository or dangle in it included."""
+        said = self.blobs(tree.commit, links) if tree.commit else {path: _target(self.root / path) for path in links}
+        found = {}
+        for path, target in said.items():
+            if target is not None and not target.startswith(b"/"):
+                found[path] = os.path.normpath(os.path.join(os.path.dirname(path), os.fsdecode(target)))  # noqa: PTH118, PTH120
+        return found
+
+    def is_link(self, path: str) -> bool:
+        return (self.root / path).is_symlink()
+
+    def on_disk(self, path: str) -> bytes | None:
+        try:
+            return (self.root / path).read_bytes()
+        except OSError:
+            return None
+
+    def blobs(self, commit: str, paths: list[str]) -> dict[str, bytes | None]:
+        """Contents in a commit, through one `git cat-file --batch`; links are given as where they lead."""
+        if not paths:
+            return {}
+        oids = self._oids(commit, paths)
+        found: dict[str, bytes | None] = dict.fromkeys(paths)
+        there = [path for path in paths if path in oids]
+        said = self.run("cat-file", "--batch", stdin="".join(f"{oids[path]}\n" for path in there).encode())
+        at = 0
+        for path in there:
+            end = said.index(b"\n", at)
+            _, kind, size = said[at:end].split(b" ")
+            found[path] = said[end + 1 : end + 1 + int(size)] if kind == b"blob" else None
+            at = end + 1 + int(size) + 1
+        return found
+
+    def _oids(self, commit: str, paths: list[str]) -> dict[str, str]:
+        # Names are looked up by ls-tree: cat-file would take a newline in one for the end of it.
+        said = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(self.from_top, paths))
+        entries = (entry.split("\t", 1) for entry in os.fsdecode(said).split("\0") if entry)
+        return {self.to_root(path): about.split(" ")[2] for about, path in entries if about.split(" ")[1] == "blob"}
+
+    # ---- paths
+
+    def to_root(self, path: str) -> str:
+        """From the top of the repository to the root of the project."""
+        if not self.prefix.parts:
+            return path
+        return os.path.relpath(path, self.prefix)
+
+    def from_top(self, path: str | Path) -> str:
+        """The other way round."""
+        return os.path.normpath(self.prefix / path)
+
+    def is_below(self, path: str, places: list[str]) -> bool:
+        at = PurePosixPath(self.from_top(path))
+        return any(at.is_relative_to(place) for place in places)
+
+
+def _git(
+    folder: Path, environment: Mapping[str, str], *arguments: str, stdin: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        msg = "What a change reaches is read from git, and there is no git on this machine."
+        raise UsageError(msg, fix="apt-get install git") from None
+
+
+def _no_repository(root: Path, said: bytes) -> UsageError:
+    words = os.fsdecode(said)
+    if "dubious ownership" in words:
+        return UsageError(
+            f"git refuses {root}: it belongs to somebody else.",
+            fix=f"git config --global --add safe.directory '{root}'",
+        )
+    if "not a git repository" in words:
+        return UsageError(f"{root} is in no git repository.", fix="run this in a clone, or git init")
+    return UsageError(f"git cannot be asked about {root}.", fix="run this in the work tree of a clone", detail=words)
+
+
+def _kind(new_mode: str, old_mode: str) -> Kind:
+    """What matters is the odd one of the two sides: a folder that became a submodule is one."""
+    for mode, kind in ((_SUBMODULE, Kind.submodule), (_LINK, Kind.link)):
+        if mode in {new_mode, old_mode}:
+            return kind
+    return Kind.file
+
+
+def _target(path: Path) -> bytes | None:
+    try:
+        return os.fsencode(os.readlink(path))  # noqa: PTH115, a Path would lose a slash at its end
+    except OSError:
+        return None

@@ -1,0 +1,141 @@
+"""What each model is made of, read from one side of a change: its archive.toml and its requirements.txt."""
+
+import json
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from goldmar.affected.git import Kind, Tree
+from goldmar.affected.requirements import Asked, read_asked
+
+__all__ = ["Layout", "Made", "Models", "below", "is_model_name", "shown"]
+
+RECIPE, HANDLER, REQUIREMENTS, COMMON = "archive.toml", "handler.py", "requirements.txt", "common"
+FIXED = frozenset({RECIPE, HANDLER, REQUIREMENTS, "model.py", "weights.pt", "model-config.yaml"})
+
+# The name of a model goes into commands and addresses; the rule is that of the archive.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are, below the project's root, with "/", and what [tool.goldmar.affected] says."""
+
+    handlers: str = "handlers"
+    golden: str = "golden"
+    ignore: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What goes into one archive. `shared` are the files that archive.toml lists, wherever they lie.
+
+    `unknown` says why archive.toml does not tell, if so; every shared file may be in it then.
+    """
+
+    name: str
+    shared: frozenset[str]
+    unknown: str = ""
+
+
+@dataclass(slots=True)
+class Models:
+    """The models of a tree. Archives and requirements are read when first asked for, all at once.
+
+    `handlers` are folders under handlers/ that hold a handler or archive.toml, `goldens` the folders under golden/.
+    """
+
+    tree: Tree
+    layout: Layout
+    handlers: frozenset[str] = field(init=False)
+    goldens: frozenset[str] = field(init=False)
+    _made: dict[str, Made] = field(default_factory=dict)
+    _asked: dict[str, Asked] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        handlers, goldens = set(), set()
+        for path, kind in self.tree.entries.items():
+            if parts := below(path, self.layout.handlers):
+                whole = len(parts) == 1 and kind is not Kind.file  # a link or a submodule in place of the folder
+                if is_model_name(parts[0]) and (whole or parts[1:] in ([HANDLER], [RECIPE])):
+                    handlers.add(parts[0])
+            elif (parts := below(path, self.layout.golden)) and (len(parts) > 1 or kind is not Kind.file):
+                goldens.add(parts[0])
+        self.handlers = frozenset(handlers)
+        self.goldens = frozenset(filter(is_model_name, goldens))
+
+    def names(self) -> list[str]:
+        """Every model: that of each handler folder, and each that has a golden."""
+        return sorted({made.name for made in self.made(self.handlers).values()} | self.goldens)
+
+    def made(self, folders: Iterable[str]) -> Mapping[str, Made]:
+        """What the archives of these handler folders are made of."""
+        wanted = sorted(set(folders))
+        paths = {folder: f"{self.layout.handlers}/{folder}/{RECIPE}" for folder in wanted if folder not in self._made}
+        contents = self.tree.read(paths.values())
+        for folder, path in paths.items():
+            self._made[folder] = _made(folder, path, contents[path])
+        return {folder: self._made[folder] for folder in wanted}
+
+    def asked(self, folders: Iterable[str]) -> Mapping[str, Asked]:
+        """What the requirements of these handler folders ask for."""
+        wanted = sorted(set(folders))
+        paths = {
+            folder: f"{self.layout.handlers}/{folder}/{REQUIREMENTS}" for folder in wanted if folder not in self._asked
+        }
+        contents = self.tree.read(paths.values())
+        # Most models of a repository ask for the same few lines.
+        known: dict[bytes, Asked] = {}
+
+        def read(path: str) -> bytes | None:
+            if path not in contents:
+                contents.update(self.tree.read([path]))
+            return contents[path]
+
+        for folder, path in paths.items():
+            content = contents[path]
+            asked = known.get(content) if content is not None else None
+            if asked is None:
+                asked = read_asked(path, read)
+                if content is not None and len(asked.files) == 1 and not asked.unknown:
+                    known[content] = asked
+            self._asked[folder] = asked
+        return {folder: self._asked[folder] for folder in wanted}
+
+
+def _made(folder: str, path: str, content: bytes | None) -> Made:
+    if content is None:
+        return Made(folder, frozenset(), f"{path} is missing")
+    try:
+        table = tomllib.loads(content.decode("utf-8"))
+    except ValueError as error:  # of TOML or of UTF-8
+        return Made(folder, frozenset(), f"{path} is not TOML ({error})")
+    shared, name = set(), table.get("model", folder)
+    handlers = posixpath.dirname(posixpath.dirname(path))
+    for key, home in (("common", f"{handlers}/{COMMON}"), ("extra", f"{handlers}/{folder}")):
+        names = table.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+            return Made(folder, frozenset(), f"{path}: {key} is no list of names")
+        shared |= {posixpath.normpath(f"{home}/{each}") for each in names}
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return Made(folder, frozenset(), f"{path}: model is no name")
+    return Made(name, frozenset(shared))
+
+
+def below(path: str, folder: str) -> list[str]:
+    """The parts of `path` below `folder`; empty where it does not lie below it."""
+    return path[len(folder) + 1 :].split("/") if path.startswith(f"{folder}/") else []
+
+
+def is_model_name(folder: str) -> bool:
+    """Whether a folder under handlers/ or golden/ can be a model's."""
+    return folder != COMMON and _NAME.fullmatch(folder) is not None
+
+
+def shown(text: str) -> str:
+    """A path for people and for JSON: as it is, or quoted where it holds what cannot be printed."""
+    return text if text.isprintable() else json.dumps(text)

@@ -1,0 +1,322 @@
+"""The rules: each path that differs is placed, and reaches some models, none, or, where it cannot be placed, all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from goldmar.affected.git import Change, How, Kind, Touched
+from goldmar.affected.locks import HARNESS, SERVING, Difference, compare
+from goldmar.affected.patterns import matches
+from goldmar.affected.recipes import (
+    COMMON,
+    FIXED,
+    HANDLER,
+    RECIPE,
+    REQUIREMENTS,
+    Layout,
+    Models,
+    below,
+    is_model_name,
+    shown,
+)
+
+__all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select"]
+
+_T = TypeVar("_T")
+
+IGNORED = (
+    "docs/**",
+    "**/*.md",
+    "**/*.rst",
+    "LICENSE*",
+    "NOTICE*",
+    ".gitignore",
+    ".editorconfig",
+    "CODEOWNERS",
+    ".github/CODEOWNERS",
+    ".github/ISSUE_TEMPLATE/**",
+    ".github/dependabot.yml",
+    ".github/renovate.json",
+    "renovate.json",
+    "ci/locks/*.in",
+)
+"""What reaches no model, whatever the project; [tool.goldmar.affected] ignore adds to it."""
+
+EVERYTHING = {
+    "compose/**": "the images of every model are built by it",
+    "ci/base-image/**": "every image stands on it",
+    "ci/wheelhouse/**": "every image is installed from it",
+    "**/*Dockerfile*": "images are built by it",
+    "**/*.Containerfile": "images are built by it",
+    "src/goldmar/**": "it is goldmar itself",
+    "pyproject.toml": "it says what is installed and how goldmar works here",
+    ".github/workflows/**": "it says what CI does",
+    ".gitlab-ci.yml": "it says what CI does",
+    "ci/**": "it is part of what CI does",
+    ".gitattributes": "it changes the bytes of files on their way through git",
+    ".gitmodules": "it says where submodules come from",
+}
+"""What reaches every model, and why. What is in no list does as well."""
+
+_LINKS = 10_000  # names that one path may have through links, before they are taken to lead in circles
+
+
+@dataclass(slots=True)
+class Selection:
+    """What a change reaches.
+
+    Attributes:
+        models: every model that is reached, sorted by name, with the reasons of its own in words.
+        everything: why all models are reached; empty where only some are.
+        deleted: models that the change takes away.
+        passed_over: paths, or packages in one, that reach no model, with the reason in words.
+        known: how many models there are in all.
+        touched: how many paths differ.
+    """
+
+    models: dict[str, list[str]] = field(default_factory=dict)
+    everything: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    known: int = 0
+    touched: int = 0
+
+
+@dataclass(slots=True)
+class _Placing:
+    """One change, while its paths are placed."""
+
+    change: Change
+    layout: Layout
+    models: Models
+    ignored: tuple[str, ...]
+    reached: dict[str, list[str]] = field(default_factory=dict)
+    everything: list[str] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    locks: list[str] = field(default_factory=list)
+
+    def reach(self, model: str, why: str) -> bool:
+        _once(self.reached.setdefault(model, []), why)
+        return True
+
+    def reach_all(self, why: str) -> bool:
+        _once(self.everything, why)
+        return True
+
+    def reach_none(self, path: str, why: str) -> bool:
+        _once(self.passed_over, (shown(path), why))
+        return True
+
+
+def select(change: Change, layout: Layout) -> Selection:
+    """Which models a change reaches, and why. Reads both of its sides, and nothing else."""
+    placing = _Placing(change, layout, Models(change.after, layout), (*IGNORED, *layout.ignore))
+    for touched in change.touched:
+        names = _names_of(touched.path, change.after.links)
+        if names is None:
+            placing.reach_all(f"{shown(touched.path)} {touched.how}, and links lead to it in circles")
+            continue
+        for path in names:
+            here = replace(touched, path=path)
+            said = _said(touched) + ("" if path == touched.path else f", where {shown(path)} leads")
+            any(rule(placing, here, said) for rule in RULES)
+    _place_locks(placing)
+    return _finished(placing, len(change.touched))
+
+
+# ---- one rule a kind of place; the first that places a path wins ----------------------------------------------------
+
+
+def _golden(placing: _Placing, touched: Touched, said: str) -> bool:
+    """Drawings, expected.csv and the rest of golden/<model>: nothing there is ever ignored."""
+    parts = below(touched.path, placing.layout.golden)
+    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is Kind.file):
+        return False
+    if touched.how is How.mode:
+        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
+    return _reach_or_gone(placing, parts[0], said)
+
+
+def _shared(placing: _Placing, touched: Touched, said: str) -> bool:
+    """handlers/common: the models whose archive.toml lists the file, or whose requirements.txt includes it."""
+    parts = below(touched.path, placing.layout.handlers)
+    if len(parts) < 2 or parts[0] != COMMON:
+        return False
+    if touched.kind is Kind.submodule:
+        return False
+    if touched.how is How.mode:
+        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
+    users = 0
+    for folder, made in placing.models.made(placing.models.handlers).items():
+        if made.unknown:
+            placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
+        elif touched.path in made.shared or any(each.startswith(f"{touched.path}/") for each in made.shared):
+            placing.reach(made.name, f"{said}, which its {RECIPE} lists")
+        elif touched.path in placing.models.asked([folder])[folder].files:
+            placing.reach(made.name, f"{said}, which its {REQUIREMENTS} includes")
+        else:
+            continue
+        users += 1
+    return users > 0 or placing.reach_none(touched.path, f"no {RECIPE} lists it")
+
+
+def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
+    """handlers/<model>: that model, but for what is ignored and does not go into the archive."""
+    parts = below(touched.path, placing.layout.handlers)
+    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is Kind.file):
+        return False
+    folder = parts[0]
+    if folder not in placing.models.handlers:
+        name = _name_before(placing, folder)
+        return name is not None and _reach_or_gone(placing, name, said)
+    made = placing.models.made([folder])[folder]
+    in_archive = touched.path in made.shared or (len(parts) == 2 and (parts[1].endswith(".py") or parts[1] in FIXED))
+    if not in_archive and (pattern := matches(touched.path, placing.ignored)):
+        return placing.reach_none(touched.path, f"ignored by {pattern}, and not in the archive")
+    if touched.how is How.mode:
+        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
+    return placing.reach(made.name, said)
+
+
+def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
+    pattern = matches(touched.path, placing.ignored)
+    return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
+
+
+def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
+    """A lock file is placed later: what counts is which of its packages differ."""
+    if matches(touched.path, placing.layout.locks) is None:
+        return False
+    _once(placing.locks, touched.path)
+    return True
+
+
+def _known(placing: _Placing, touched: Touched, said: str) -> bool:
+    pattern = matches(touched.path, EVERYTHING)
+    return pattern is not None and placing.reach_all(f"{said}: {EVERYTHING[pattern]}")
+
+
+def _unplaced(placing: _Placing, touched: Touched, said: str) -> bool:
+    what = " (a submodule, which git does not look into)" if touched.kind is Kind.submodule else ""
+    return placing.reach_all(f"{said}{what}, and what it is for cannot be told")
+
+
+Rule = Callable[[_Placing, Touched, str], bool]
+RULES: tuple[Rule, ...] = (_golden, _shared, _handler, _ignored, _lock, _known, _unplaced)
+
+
+# ---- lock files -----------------------------------------------------------------------------------------------------
+
+
+def _place_locks(placing: _Placing) -> None:
+    old = placing.change.before.read(placing.locks)
+    new = placing.change.after.read(placing.locks)
+    for path in placing.locks:
+        difference = compare(shown(path), old[path], new[path])
+        if difference.everything:
+            placing.reach_all(difference.everything)
+        elif not difference.changed:
+            placing.reach_none(path, "the same packages: only comments, order or white space differ")
+        else:
+            _place_packages(placing, path, difference)
+
+
+def _place_packages(placing: _Placing, path: str, difference: Difference) -> None:
+    placed = set()
+    for roots, why in ((SERVING, "which every model is served with"), (HARNESS, "which goldmar itself runs on")):
+        if roots is SERVING or difference.holds_harness:
+            for name, way in difference.reached((*roots, "goldmar")).items():
+                placed.add(name)
+                placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
+    tools = difference.reached(placing.layout.tools).keys()
+    left = {name: said for name, said in difference.changed.items() if name not in placed}
+    reached: dict[frozenset[str], dict[str, str]] = {}
+    made = placing.models.made(placing.models.handlers)
+    for folder, asked in placing.models.asked(placing.models.handlers).items():
+        if asked.unknown:
+            for name in left.keys() - tools:
+                placing.reach(made[folder].name, f"{left[name]} in {difference.path}, and {shown(asked.unknown)}")
+            continue
+        found = reached.setdefault(asked.names, {}) or difference.reached(asked.names)
+        reached[asked.names] = found
+        for name, way in found.items():
+            placed.add(name)
+            by = f"{placing.layout.handlers}/{folder}/{REQUIREMENTS}"
+            placing.reach(
+                made[folder].name,
+                f"{difference.changed[name]} in {difference.path}, which {by} asks for{_through(way)}",
+            )
+    for name, said in left.items():
+        if name in tools and name not in placed:
+            placing.reach_none(path, f"{said}: a tool, which no model runs on")
+        elif name not in placed:
+            placing.reach_all(f"{said} in {difference.path}, which no {REQUIREMENTS} of a model asks for")
+
+
+def _through(way: str) -> str:
+    return f" through {way}" if way else ""
+
+
+# ---- shared by the rules --------------------------------------------------------------------------------------------
+
+
+def _finished(placing: _Placing, touched: int) -> Selection:
+    there = placing.models.names()
+    models = {name: placing.reached.get(name, []) for name in there if placing.everything or name in placing.reached}
+    return Selection(
+        models=models,
+        everything=placing.everything,
+        deleted=sorted((placing.gone | placing.reached.keys()) - set(there)),
+        passed_over=placing.passed_over,
+        known=len(there),
+        touched=touched,
+    )
+
+
+def _reach_or_gone(placing: _Placing, name: str, said: str) -> bool:
+    """A path of a model that no longer has any other is the model's end."""
+    if name in placing.models.goldens or name in placing.models.handlers or name in placing.models.names():
+        return placing.reach(name, said)
+    placing.gone.add(name)
+    return True
+
+
+def _name_before(placing: _Placing, folder: str) -> str | None:
+    """The model whose handler was in this folder before; None where there was none."""
+    home = f"{placing.layout.handlers}/{folder}"
+    gone = {each.path for each in placing.change.touched if each.how is How.deleted}
+    if not gone & {home, f"{home}/{HANDLER}", f"{home}/{RECIPE}"}:
+        return None
+    return Models(placing.change.before, placing.layout).made([folder])[folder].name
+
+
+def _names_of(path: str, links: Mapping[str, str]) -> list[str] | None:
+    """The path, and each name that it has through links; None where they lead in circles."""
+    found = [path]
+    if not links:
+        return found
+    by_target: dict[str, list[str]] = {}
+    for link, target in links.items():
+        by_target.setdefault(target, []).append(link)
+    for name in found:  # grows meanwhile
+        parts = name.split("/")
+        for length in range(len(parts) + 1):
+            target = "/".join(parts[:length]) or "."
+            for link in by_target.get(target, ()):
+                alias = "/".join([link, *parts[length:]])
+                if alias not in found:
+                    found.append(alias)
+        if len(found) > _LINKS:
+            return None
+    return found
+
+
+def _said(touched: Touched) -> str:
+    path = shown(touched.path)
+    return f"{path} is not in git yet" if touched.how is How.untracked else f"{path} {touched.how}"
+
+
+def _once(found: list[_T], entry: _T) -> None:
+    if entry not in found:
+        found.append(entry)

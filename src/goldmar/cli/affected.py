@@ -1,0 +1,48 @@
+"""affected: which models a change reaches, for people and for CI."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from goldmar import pipeline
+from goldmar.cli.app import app, out
+from goldmar.cli.options import Json
+from goldmar.errors import UsageError
+
+
+@app.command(epilog="Example: `goldmar affected --base origin/main`, `goldmar affected --base origin/main --matrix`")
+def affected(
+    base: Annotated[str, typer.Option(metavar="REF", help="The branch or commit that the change goes into.")],
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="REF", help="The commit that holds it; the working tree by default, untracked files too."),
+    ] = None,
+    as_json: Json = False,
+    as_matrix: Annotated[
+        bool, typer.Option("--matrix", help="Print one line of JSON for a GitHub Actions matrix.")
+    ] = False,
+    as_names: Annotated[bool, typer.Option("--names", help="Print the models' names alone, one a line.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=pipeline.MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
+    ] = pipeline.MOST_JOBS,
+) -> None:
+    """Which models the change since BASE reaches, and why. What cannot be placed reaches all of them.
+
+    The change is what a pull request shows: from the merge base of BASE and the head to the head.
+    """
+    if as_json + as_matrix + as_names > 1:
+        msg = "--json, --matrix and --names are three ways to print the same."
+        raise UsageError(msg, fix="leave all but one out")
+    project = pipeline.load_project(Path.cwd())
+    reached = pipeline.find_affected(project, base, head)
+    if as_json:
+        typer.echo(reached.to_json())
+    elif as_matrix:
+        typer.echo(reached.to_matrix(jobs))
+    elif as_names:
+        typer.echo("".join(f"{name}\n" for name in reached.selection.models), nl=False)
+    else:
+        for line in reached.lines():
+            out.print(escape(line))

@@ -1,0 +1,120 @@
+"""Which models a change reaches: what git knows, placed by the rules."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from goldmar.affected import Layout, Selection, matrix, read_changes, select
+from goldmar.config import Project
+
+__all__ = ["Reached", "find_affected"]
+
+_REASONS, _SHOWN = 4, 20  # lines for people; --json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a change reaches, and the change: merge bases and head as commits; `head` is empty for the working tree."""
+
+    selection: Selection
+    base: str
+    bases: Sequence[str]
+    head: str
+
+    def to_json(self) -> str:
+        """One document; its schema is docs/affected-schema.json."""
+        found = self.selection
+        return json.dumps(
+            {
+                "schema": 1,
+                "base": self.base,
+                "merge_bases": list(self.bases),
+                "head": self.head or None,
+                "working_tree": not self.head,
+                "paths": found.touched,
+                "known": found.known,
+                "everything": found.everything,
+                "models": [{"model": model, "why": why} for model, why in found.models.items()],
+                "deleted": found.deleted,
+                "passed_over": [{"path": path, "why": why} for path, why in found.passed_over],
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+
+    def lines(self) -> Iterator[str]:
+        """For people: each model with why, then what was passed over."""
+        found = self.selection
+        since = f"{self.base} ({', '.join(commit[:12] for commit in self.bases)})"
+        until = self.head[:12] or "the working tree, what is not committed included"
+        yield f"From {since} to {until}: {_counted(found.touched, 'path')}"
+        if found.everything:
+            yield f"Every model is reached, {found.known} in all:"
+            yield from (f"  {why}" for why in found.everything[:_SHOWN])
+            if len(found.everything) > _SHOWN:
+                yield f"  and {_counted(len(found.everything) - _SHOWN, 'more reason')}"
+        elif found.models:
+            yield f"{_counted(len(found.models), 'model')} of {found.known}:"
+        else:
+            yield f"{'' if found.touched else 'Nothing differs: '}no model of {found.known} is reached.".capitalize()
+        for model, reasons in found.models.items():
+            yield f"  {model}{': ' if reasons else ''}{'; '.join(reasons[:_REASONS])}"
+            if len(reasons) > _REASONS:
+                yield f"    and {_counted(len(reasons) - _REASONS, 'more reason')}"
+        yield from (f"  {model} is deleted: nothing is left to check" for model in found.deleted)
+        if found.passed_over:
+            yield "Reaches no model:"
+            yield from (f"  {path}: {why}" for path, why in found.passed_over[:_SHOWN])
+        if len(found.passed_over) > _SHOWN:
+            yield f"  and {len(found.passed_over) - _SHOWN} more, which --json lists"
+
+    def to_matrix(self, jobs: int) -> str:
+        """One line of JSON for `strategy.matrix` of GitHub Actions."""
+        return matrix(self.selection, jobs)
+
+
+def find_affected(project: Project, base: str, head: str | None) -> Reached:
+    """The models that the change from `base` to `head` reaches; the working tree where `head` is None.
+
+    Raises UsageError where git cannot tell what differs.
+    """
+    rules = project.affected
+    layout = Layout(
+        handlers=_below(project, project.handlers),
+        golden=_below(project, project.golden),
+        ignore=rules.ignore,
+        locks=rules.locks,
+        tools=rules.tools,
+    )
+    changes = read_changes(project.root, base, head, (layout.handlers, layout.golden))
+    found = [select(change, layout) for change in changes]
+    return Reached(
+        _joined(found), base, [change.before.commit for change in changes], changes[0].after.commit if head else ""
+    )
+
+
+def _below(project: Project, folder: os.PathLike[str]) -> str:
+    return os.path.relpath(folder, project.root)
+
+
+def _joined(found: Sequence[Selection]) -> Selection:
+    """Branches that crossed have several merge bases: what is reached from any of them counts."""
+    if len(found) == 1:
+        return found[0]
+    models: dict[str, list[str]] = {}
+    for selection in found:
+        for model, why in selection.models.items():
+            models[model] = list(dict.fromkeys([*models.get(model, []), *why]))
+    return Selection(
+        models=dict(sorted(models.items())),
+        everything=list(dict.fromkeys(why for each in found for why in each.everything)),
+        deleted=sorted({name for each in found for name in each.deleted}),
+        passed_over=list(dict.fromkeys(entry for each in found for entry in each.passed_over)),
+        known=max(each.known for each in found),
+        touched=max(each.touched for each in found),
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

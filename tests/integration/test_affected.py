@@ -1,0 +1,230 @@
+"""Which models a change reaches: repositories with real git history, and the shapes that changes have."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from goldmar import pipeline
+from goldmar.errors import UsageError
+from goldmar.pipeline import Reached
+from tests.support.repository import LOCK, Repository
+
+ALL = {"gear", "rim", "shaft"}
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "models")
+
+
+def reached(repo: Repository, base: str = "main", head: str | None = None) -> Reached:
+    return pipeline.find_affected(pipeline.load_project(repo.root), base, head)
+
+
+def relock(old: str, new: str) -> Callable[[Repository], None]:
+    return lambda repo: repo.edit("ci/locks/api.txt", old, new)
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Repository], None]:
+    return lambda repo: repo.edit(path, old, new)
+
+
+def append(*paths: str) -> Callable[[Repository], None]:
+    return lambda repo: repo.append(*paths)
+
+
+def git(*arguments: str) -> Callable[[Repository], object]:
+    return lambda repo: repo.git(*arguments)
+
+
+def both(*changes: Callable[[Repository], object]) -> Callable[[Repository], None]:
+    def change(repo: Repository) -> None:
+        for each in changes:
+            each(repo)
+
+    return change
+
+
+def write(path: str, text: str = "new\n") -> Callable[[Repository], None]:
+    return lambda repo: repo.write(path, text)
+
+
+def link(path: str, target: str) -> Callable[[Repository], None]:
+    def change(repo: Repository) -> None:
+        (repo.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo.root / path).symlink_to(target)
+
+    return change
+
+
+def nothing(repo: Repository) -> None:
+    pass
+
+
+# name -> what is changed, which models it reaches, and words that have to be said
+SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
+    "nothing": (nothing, set(), "Nothing differs"),
+    "a handler": (append("handlers/gear/handler.py"), {"gear"}, "gear: handlers/gear/handler.py changed"),
+    "weights": (append("handlers/rim/weights.pt"), {"rim"}, "handlers/rim/weights.pt changed"),
+    "a golden": (append("golden/shaft/expected.csv"), {"shaft"}, "golden/shaft/expected.csv changed"),
+    "a new drawing": (write("golden/shaft/drawings/two.md"), {"shaft"}, "golden/shaft/drawings/two.md"),
+    "a drawing gone": (git("rm", "-q", "golden/gear/drawings/one.json"), {"gear"}, "one.json deleted"),
+    "shared by two": (append("handlers/common/tensor.py"), {"gear", "shaft"}, "which its archive.toml lists"),
+    "shared by one": (append("handlers/common/pdf.py"), {"gear"}, "handlers/common/pdf.py changed, which its"),
+    "shared by none": (append("handlers/common/unused.py"), set(), "no archive.toml lists it"),
+    "a shared file deleted": (git("rm", "-q", "handlers/common/pdf.py"), {"gear"}, "pdf.py deleted"),
+    "a shared file renamed": (
+        git("mv", "handlers/common/pdf.py", "handlers/common/portable.py"),
+        {"gear"},
+        "handlers/common/pdf.py deleted, which its archive.toml lists",
+    ),
+    "a shared file added to a list": (
+        edit("handlers/shaft/archive.toml", '"tensor.py"', '"tensor.py", "unused.py"'),
+        {"shaft"},
+        "handlers/shaft/archive.toml changed",
+    ),
+    "a shared file dropped from a list, and changed": (
+        both(edit("handlers/gear/archive.toml", '"pdf.py", ', ""), append("handlers/common/pdf.py")),
+        {"gear"},
+        "handlers/gear/archive.toml changed",
+    ),
+    "an extra of the archive": (append("handlers/rim/table.csv"), {"rim"}, "handlers/rim/table.csv"),
+    "an extra that looks like a document": (append("handlers/rim/NOTES.md"), {"rim"}, "handlers/rim/NOTES.md"),
+    "a model card": (append("handlers/rim/MODEL_CARD.md"), set(), "ignored by **/*.md"),
+    "documents": (append("README.md", "docs/guide.txt", "handlers/README.md"), set(), "ignored by docs/**"),
+    "requirements": (append("handlers/gear/requirements.txt"), {"gear"}, "handlers/gear/requirements.txt changed"),
+    "a pin of one model": (
+        relock("pillow==13.0.0", "pillow==13.1.0"),
+        {"gear"},
+        "pillow 13.0.0 -> 13.1.0 in ci/locks/api.txt, which handlers/gear/requirements.txt asks for",
+    ),
+    "a pin of two, one of them through another": (
+        relock("numpy==2.4.6", "numpy==2.4.7"),
+        {"rim", "shaft"},
+        "numpy 2.4.6 -> 2.4.7 in ci/locks/api.txt, which handlers/rim/requirements.txt asks for through imagecodecs",
+    ),
+    "a pin of the serving stack": (
+        relock("filelock==4.2.11", "filelock==4.3.0"),
+        ALL,
+        "filelock 4.2.11 -> 4.3.0 in ci/locks/api.txt, which every model is served with through torch",
+    ),
+    "a pin of a tool": (relock("pluggy==1.6.0", "pluggy==1.7.0"), set(), "a tool, which no model runs on"),
+    "a pin that nobody asks for": (
+        relock("pillow==13.0.0\n", "oddity==1.0\n    # via -r api.in\npillow==13.0.0\n"),
+        ALL,
+        "oddity none -> 1.0 in ci/locks/api.txt, which no requirements.txt of a model asks for",
+    ),
+    "comments in a lock": (relock("# This file is", "#   This file was"), set(), "only comments, order or white space"),
+    "notes in a lock": (relock("    # via torch\n", "    # via torch  \n\n"), set(), "only comments, order"),
+    "a hash in a lock": (
+        relock("pillow==13.0.0", f"pillow==13.0.0 \\\n    --hash=sha256:{'0' * 64}"),
+        {"gear"},
+        "pillow 13.0.0 with another file",
+    ),
+    "an index in a lock": (
+        relock("#\nfilelock", "#\n--extra-index-url https://u:p@x/y\nfilelock"),
+        ALL,
+        "--extra-index",
+    ),
+    "a lock without notes": (
+        write("ci/locks/api.txt", "".join(f"{line}\n" for line in LOCK.splitlines() if "#" not in line)),
+        set(),
+        "only comments, order",
+    ),
+    "a lock without notes, and a pin": (
+        write(
+            "ci/locks/api.txt",
+            "".join(f"{line.replace('13.0.0', '13.1.0')}\n" for line in LOCK.splitlines() if "#" not in line),
+        ),
+        ALL,
+        "whose notes do not say who needs what",
+    ),
+    "a lock that is none": (write("ci/locks/api.txt", "numpy>=2\n"), ALL, "cannot be read as a lock file"),
+    "a lock gone": (git("rm", "-q", "ci/locks/api.txt"), ALL, "ci/locks/api.txt is gone"),
+    "a new lock": (write("ci/locks/other.txt", LOCK), ALL, "ci/locks/other.txt is new"),
+    "what the lock is made from": (write("ci/locks/api.in", "torch\n"), set(), "ignored by ci/locks/*.in"),
+    "compose": (append("compose/docker-compose.yml"), ALL, "the images of every model are built by it"),
+    "pyproject": (edit("pyproject.toml", "mar]", "mar]\nclients = 3"), ALL, "pyproject.toml changed"),
+    "a Dockerfile": (write("images/Dockerfile.api"), ALL, "images are built by it"),
+    "goldmar itself": (write("src/goldmar/cli.py"), ALL, "it is goldmar itself"),
+    "something else": (write("data/table.bin"), ALL, "data/table.bin is not in git yet, and what it is for"),
+    "a folder that is no model's": (
+        write("handlers/tools/x.py"),
+        ALL,
+        "handlers/tools/x.py is not in git yet, and what",
+    ),
+    "a name that is no model's": (write("golden/_old/expected.csv"), ALL, "golden/_old/expected.csv"),
+    "a name of many letters": (
+        write('golden/gear/drawings/図 "面"\n\t$(x);.json'),
+        {"gear"},
+        '"golden/gear/drawings/\\u56f3 \\"\\u9762\\"\\n\\t$(x);.json" is not in git yet',
+    ),
+    "a new model": (
+        both(write("handlers/pin/handler.py"), write("handlers/pin/archive.toml", 'version = "1"\n')),
+        {"pin"},
+        "handlers/pin/handler.py is not in git yet",
+    ),
+    "a new golden": (write("golden/pin/expected.csv"), {"pin"}, "golden/pin/expected.csv is not in git yet"),
+    "a model deleted": (git("rm", "-rq", "handlers/rim", "golden/rim"), set(), "rim is deleted"),
+    "a handler deleted": (git("rm", "-rq", "handlers/rim"), {"rim"}, "handlers/rim/handler.py deleted"),
+    "a golden deleted": (git("rm", "-rq", "golden/rim"), {"rim"}, "golden/rim/expected.csv deleted"),
+    "a model renamed": (
+        both(git("mv", "handlers/rim", "handlers/wheel"), git("mv", "golden/rim", "golden/wheel")),
+        {"wheel"},
+        "rim is deleted",
+    ),
+    "a file moved from one model to another": (
+        git("mv", "handlers/gear/model.py", "handlers/shaft/net.py"),
+        {"gear", "shaft"},
+        "handlers/gear/model.py deleted",
+    ),
+    "a model that calls itself otherwise": (
+        edit("handlers/rim/archive.toml", 'version = "1.0"', 'version = "1.0"\nmodel = "gear"'),
+        {"gear"},
+        "gear: handlers/rim/archive.toml changed",
+    ),
+    "an archive.toml that is broken": (
+        both(write("handlers/shaft/archive.toml", "version = "), append("handlers/common/unused.py")),
+        {"shaft"},
+        "handlers/shaft/archive.toml is not TOML",
+    ),
+    "an executable bit": (
+        lambda repo: (repo.root / "handlers/gear/handler.py").chmod(0o755),
+        set(),
+        "made executable, or no longer: its content is the same",
+    ),
+    "an executable bit and a line": (
+        both(append("handlers/gear/handler.py"), lambda repo: (repo.root / "handlers/gear/handler.py").chmod(0o755)),
+        {"gear"},
+        "handlers/gear/handler.py changed",
+    ),
+    "a file touched": (lambda repo: (repo.root / "handlers/gear/handler.py").touch(), set(), "Nothing differs"),
+    "a file in the place of a link": (link("golden/gear/drawings/three.json", "one.json"), {"gear"}, "three.json"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_change_in_the_working_tree_reaches(name: str, repo: Repository) -> None:
+    change, models, said = SHAPES[name]
+    change(repo)
+    found = reached(repo)
+    assert set(found.selection.models) == models
+    assert said in "\n".join(found.lines())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_change_that_is_committed_reaches_the_same(name: str, repo: Repository) -> None:
+    change, models, said = SHAPES[name]
+    change(repo)
+    repo.commit()
+    for head in (None, "HEAD", "branch"):
+        found = reached(repo, head=head)
+        assert set(found.selection.models) == models
+        assert said.replace("is not in git yet", "added") in "\n".join(found.lines())
+
+
+def test_a_commit_that_is_unknown_names_the_command_that_brings_it(repo: Repository) -> None:
+    with pytest.raises(UsageError, match="'origin/main' is no commit") as raised:
+        reached(repo, "origin/main")
+    assert "git fetch origin main" in (raised.value.fix or "")
