@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from drawing import CANVAS_HEIGHT, CANVAS_WIDTH, BadDrawing, Sheet
 from payload import BadRequest, drawing_bytes
+from stages import Stages
 from ts.torch_handler.base_handler import BaseHandler
 from ts.utils.util import list_classes_from_module
 
@@ -37,7 +38,7 @@ class Batch:
     output: Any = None
 
 
-class DrawingHandler(BaseHandler):
+class DrawingHandler(Stages, BaseHandler):
     """Subclass with `read`, `batch` and `answers`; TorchServe calls `initialize` once and `handle` for each batch."""
 
     def read(self, data: bytes) -> Sheet:
@@ -68,14 +69,19 @@ class DrawingHandler(BaseHandler):
             self.model(torch.zeros(1, 1, CANVAS_HEIGHT, CANVAS_WIDTH, device=self.device))
 
     def preprocess(self, data: Sequence[dict[str, Any]]) -> Batch:
-        items = tuple(self._read_or_refuse(item) for item in data)
+        items = tuple(self._read_or_refuse(index, item) for index, item in enumerate(data))
         return Batch(items, tuple(item for item in items if isinstance(item, Sheet)))
 
     def inference(self, data: Batch, *args: Any, **kwargs: Any) -> Batch:
         if not data.sheets:
             return data
+        places = [index for index, item in enumerate(data.items) if isinstance(item, Sheet)]
+        batch = self.batch(data.sheets)
+        self.keep_rows(places, "preprocess", batch)
         with torch.inference_mode():
-            return replace(data, output=self.model(self.batch(data.sheets).to(self.device)))
+            output = self.model(batch.to(self.device))
+        self.keep_rows(places, "inference", output)
+        return replace(data, output=output)
 
     def postprocess(self, data: Batch) -> list[str]:
         answers = iter(self.answers(data.output, data.sheets) if data.sheets else ())
@@ -86,11 +92,13 @@ class DrawingHandler(BaseHandler):
 
     # --- one item
 
-    def _read_or_refuse(self, item: dict[str, Any]) -> Sheet | BadDrawing | BadRequest:
+    def _read_or_refuse(self, index: int, item: dict[str, Any]) -> Sheet | BadDrawing | BadRequest:
         try:
-            return self.read(drawing_bytes(item))
+            sheet = self.read(drawing_bytes(item))
         except (BadDrawing, BadRequest) as refusal:
             return refusal
+        self.keep(index, "decode", sheet)
+        return sheet
 
     def _answer(self, index: int, answer: Answer) -> str:
         try:

@@ -1,12 +1,12 @@
 """The frozen records that travel between the floors of the package. They hold data and decide nothing."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self, overload
+from typing import Protocol, Self, overload
 
 __all__ = [
     "Answer",
@@ -16,13 +16,17 @@ __all__ = [
     "Comparison",
     "Drawing",
     "Endpoint",
+    "Explanation",
     "Kind",
     "ModelResult",
     "NameSummary",
     "Numbers",
+    "Part",
     "Prediction",
     "Provenance",
     "RunResult",
+    "Stage",
+    "Staged",
     "Tolerance",
     "Value",
     "Verdict",
@@ -72,8 +76,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Ask = Callable[[str, Drawing], Answer]
-"""A way to ask the named model about one drawing that is not HTTP. Raises ServerError when nothing can answer."""
+class Ask(Protocol):
+    """A way to ask the named model about one drawing that is not HTTP. Raises ServerError when nothing can answer.
+
+    `headers` are those of the request beside its content type; left out where there are none.
+    """
+
+    def __call__(self, model: str, drawing: Drawing, headers: Mapping[str, str] = ..., /) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,53 @@ class Prediction:
     latency_s: float
     attempts: int = 1
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One array, number or text of a stage, as handlers/common/stages.py describes it.
+
+    `name` is its path in the stage's value, empty for a bare one. `dtype` is numpy's, little-endian; `text` for a text
+    and `file` for a drawing as it is sent. `data` is what the digest is of, compressed with bz2: the bytes in C order,
+    or UTF-8; None where it is not at hand. With `step` it holds every step-th element alone.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+    summary: Mapping[str, float] = field(default_factory=dict)
+    data: bytes | None = None
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a drawing looked like after one stage: decode, preprocess, inference, postprocess."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """One drawing's stages, in order. `problem` says why there are none, or why they end early."""
+
+    drawing_id: str
+    stages: tuple[Stage, ...]
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a failing drawing parts from what was kept: the first stage that differs, and how.
+
+    `stage` is empty where none can be named; `detail` then says why.
+    """
+
+    drawing_id: str
+    stage: str
+    detail: str
 
 
 class Coded(Sequence[str]):
@@ -253,6 +309,7 @@ class ModelResult:
     `drawings` and `values` count what was compared; `failures` lists everything that does not pass.
     `closest` lists the passing floats nearest to their limit, so that a green report still shows its margin.
     `drawing_ids` are all that were asked or expected, sorted.
+    `explanations` has one for each failing drawing, where they were asked for.
     """
 
     model: str
@@ -268,6 +325,7 @@ class ModelResult:
     seconds: float = 0.0
     obtained: Path | None = None
     drawing_ids: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ def check(
     reports: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write junit.xml, report.json and report.md there.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Ask failing drawings once more: which stage is the first that differs?")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ask each model about its sample drawings and hold the answers against its golden."""
@@ -52,7 +55,9 @@ def check(
     chosen = pipeline.select_models(project, models or [])
     with ConsoleWatch(err) as watch:
         reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
-        run, verdict = pipeline.check(pipeline.Job(project, chosen, reach, watch, clients or project.clients))
+        run, verdict = pipeline.check(
+            pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
+        )
         if reports is not None:
             pipeline.write_reports(run, verdict, reports)
     _show(run, verdict, as_json=as_json)
@@ -74,13 +79,18 @@ def record(
     ca_bundle: CaBundle = None,
     clients: Clients = None,
     timeout: Timeout = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
+    ] = False,
 ) -> None:
     """Ask the model about its drawings and write what it says beside the golden, which stays as it is."""
     project = pipeline.load_project(Path.cwd())
     (chosen,) = pipeline.select_models(project, [model])
     with ConsoleWatch(err) as watch:
         reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
-        run, verdict = pipeline.record(pipeline.Job(project, [chosen], reach, watch, clients or project.clients))
+        run, verdict = pipeline.record(
+            pipeline.Job(project, [chosen], reach, watch, clients or project.clients, stages=stages)
+        )
     (result,) = run.models
     if not verdict.passed:
         _show(run, verdict, as_json=False)

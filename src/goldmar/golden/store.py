@@ -3,6 +3,8 @@
 expected.csv, provenance.toml    the golden, written by `approve` alone
 obtained.csv, obtained.toml      what the models said in the last complete run
 obtained.partial.csv             what they had said when a run ended early
+stages.jsonl                     what became of each drawing on the way to the golden; written by `approve` alone
+obtained.stages.jsonl            the same for obtained.csv, where `record --stages` asked for it
 
 An approval writes provenance.toml first, then expected.csv. Provenance holds the SHA-256 of its CSV, so a crash between
 the two, or an edit of expected.csv by hand, is seen by the next reader; and since the obtained files go last, approving
@@ -11,16 +13,17 @@ again finishes what was begun.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from goldmar.errors import GoldenError
 from goldmar.files import remove, write_atomically
 from goldmar.golden.cells import read_cells, to_csv
 from goldmar.golden.provenance import read_provenance, write_provenance
-from goldmar.records import Cells, Provenance
+from goldmar.golden.stages import KEPT, OBTAINED, Origin, read_stages, write_stages
+from goldmar.records import Cells, Provenance, Staged
 
-__all__ = ["approve", "read_golden", "write_obtained"]
+__all__ = ["approve", "read_golden", "read_kept_stages", "write_obtained", "write_obtained_stages"]
 
 
 def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells:
@@ -62,16 +65,41 @@ def write_obtained(folder: Path, cells: Cells, provenance: Provenance, *, comple
         return path
     path = folder / "obtained.csv"
     write_atomically(path, content)
-    write_provenance(folder / "obtained.toml", dataclasses.replace(provenance, csv_sha256=_sha256(content)))
+    provenance = dataclasses.replace(provenance, csv_sha256=_sha256(content))
+    write_provenance(folder / "obtained.toml", provenance)
     remove(folder / "obtained.partial.csv")
+    if not _stages_fit(folder / OBTAINED, provenance):
+        remove(folder / OBTAINED)
     return path
+
+
+def write_obtained_stages(folder: Path, staged: Iterable[Staged]) -> Path:
+    """Write the stages that belong to obtained.csv beside it; return their path. Raises ConfigError, StorageError."""
+    write_stages(folder / OBTAINED, _origin(read_provenance(folder / "obtained.toml")), staged)
+    return folder / OBTAINED
+
+
+def read_kept_stages(folder: Path) -> dict[str, Staged]:
+    """The stages kept beside a golden, by drawing; empty where there are none.
+
+    Raises GoldenError where they cannot be read, or belong to another golden or archive than was approved last.
+    """
+    if not (folder / KEPT).exists():
+        return {}
+    origin, kept = read_stages(folder / KEPT)
+    beside = folder / "provenance.toml"
+    if not beside.exists() or origin != _origin(read_provenance(beside)):
+        msg = f"{folder / KEPT} belongs to another golden or archive than the one approved last."
+        raise GoldenError(msg, fix=f"goldmar record {folder.name} --stages, then approve it", model=folder.name)
+    return kept
 
 
 def approve(folder: Path, provenance: Provenance) -> Path:
     """Make obtained.csv the golden; return the path of expected.csv.
 
-    `provenance` is that of obtained.toml with who, when and why filled in. Its `csv_sha256` ties it to the values that
-    were shown. Raises GoldenError where obtained.csv is missing, damaged or another one by now; StorageError.
+    Stages that were recorded with it go with it. `provenance` is that of obtained.toml with who, when and why filled
+    in. Its `csv_sha256` ties it to the values that were shown. Raises GoldenError where obtained.csv is missing,
+    damaged or another one by now, or its stages are; StorageError.
     """
     model = folder.name
     source, target = folder / "obtained.csv", folder / "expected.csv"
@@ -90,11 +118,31 @@ def approve(folder: Path, provenance: Provenance) -> Path:
     if not len(read_cells(source)):
         msg = f"{source} holds no values: an empty golden would hold nothing."
         raise GoldenError(msg, fix=fix, model=model)
+    if (folder / OBTAINED).exists():
+        if not _stages_fit(folder / OBTAINED, dataclasses.replace(provenance, csv_sha256=digest)):
+            msg = f"{folder / OBTAINED} does not belong to {source.name}: one of the two was edited."
+            raise GoldenError(msg, fix=f"{fix} --stages", model=model)
+        # Before provenance.toml: an approval that is cut off leaves stages that say of themselves that they do not fit.
+        write_atomically(folder / KEPT, _content(folder / OBTAINED))
     write_provenance(folder / "provenance.toml", dataclasses.replace(provenance, csv_sha256=digest))
     write_atomically(target, content)
-    for name in ("obtained.csv", "obtained.toml", "obtained.partial.csv"):
+    for name in ("obtained.csv", "obtained.toml", "obtained.partial.csv", OBTAINED):
         remove(folder / name)
     return target
+
+
+def _origin(provenance: Provenance) -> Origin:
+    return Origin(provenance.model, provenance.version, provenance.archive_digest, provenance.csv_sha256)
+
+
+def _stages_fit(path: Path, provenance: Provenance) -> bool:
+    if not path.exists():
+        return True
+    try:
+        origin, _ = read_stages(path)
+    except GoldenError:
+        return False
+    return origin == _origin(provenance)
 
 
 def _content(path: Path) -> bytes:

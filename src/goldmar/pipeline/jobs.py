@@ -15,6 +15,7 @@ from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
 from goldmar.gate import judge
 from goldmar.golden import cells_of, write_obtained
 from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.stages import explain_failures, record_stages
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.records import Cells, ModelResult, Prediction, Provenance, RunResult, Verdict
@@ -28,13 +29,18 @@ Opener = Callable[[Sequence[Golden]], Server]
 
 @dataclass(slots=True)
 class Job:
-    """What the steps of one run read and fill in, in their order. The fields from `goldens` on are theirs."""
+    """What the steps of one run read and fill in, in their order. The fields from `goldens` on are theirs.
+
+    `explain` asks failing drawings once more, for the first stage that differs; `stages` keeps all stages.
+    """
 
     project: Project
     models: Sequence[str]
     opener: Opener
     watch: Watch
     clients: int
+    explain: bool = False
+    stages: bool = False
     goldens: tuple[Golden, ...] = ()
     server: Server | None = None
     asked: dict[str, list[Prediction]] = field(default_factory=dict)
@@ -85,10 +91,28 @@ def count_models(job: Job, stack: ExitStack) -> None:
     ]
 
 
+def explain_models(job: Job, stack: ExitStack) -> None:
+    """Name the first stage that differs of each failing drawing, where that was asked for."""
+    if job.explain:
+        server = _server(job)
+        job.results = [
+            replace(result, explanations=explain_failures(server, golden, result, job.watch))
+            for golden, result in zip(job.goldens, job.results, strict=True)
+        ]
+
+
+def keep_stages(job: Job, stack: ExitStack) -> None:
+    """Keep the stages of a complete recording beside it, where that was asked for."""
+    if job.stages:
+        for golden in job.goldens:
+            if not _problems(job.asked[golden.model]):
+                record_stages(_server(job), golden, job.watch)
+
+
 Step = Callable[[Job, ExitStack], None]
 
-CHECK: tuple[Step, ...] = (read_goldens, open_server, ask_models, compare_models)
-RECORD: tuple[Step, ...] = (find_drawings_of_models, open_server, ask_models, count_models)
+CHECK: tuple[Step, ...] = (read_goldens, open_server, ask_models, compare_models, explain_models)
+RECORD: tuple[Step, ...] = (find_drawings_of_models, open_server, ask_models, count_models, keep_stages)
 
 
 def check(job: Job) -> tuple[RunResult, Verdict]:

@@ -1,8 +1,9 @@
 """Ask one model about many drawings, over HTTP or through a function, with the same rules for both."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from urllib.parse import quote
 
 from goldmar.errors import GoldmarError, UsageError
@@ -13,7 +14,7 @@ from goldmar.predict.pool import Asker, Reply, asked
 from goldmar.predict.retries import Retries
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Prediction
 
-__all__ = ["exchange", "predict"]
+__all__ = ["exchange", "predict", "replies_of"]
 
 
 def predict(
@@ -49,23 +50,7 @@ def predict(
         ServerError: nothing answers, or what answers is of no use. At once: the drawings left are not asked.
         GoldenError: a drawing cannot be read.
     """
-    if clients < 1:
-        msg = f"clients is {clients}, and at least one has to ask."
-        raise UsageError(msg, model=model)
-    retries = Retries() if retries is None else retries
-    url: str | None = None
-    if isinstance(target, Endpoint):
-        url = _url(target, model, version)
-        requests = [Request(url, drawing.path, drawing.content_type) for drawing in drawings]
-        replies = exchange(requests, target, clients=clients, retries=retries, model=model)
-        url = shown(url)
-    elif version is None:
-        asker = _Function(model, drawings, target)
-        replies = asked(len(drawings), lambda _: asker, clients=clients, retries=retries)
-    else:
-        msg = f"Version {version} was asked for, but without a server there is only the one in the archive."
-        raise UsageError(msg, model=model)
-
+    url, replies = replies_of(model, drawings, target, clients=clients, version=version, retries=retries)
     predictions: dict[int, Prediction] = {}
     with closing(replies):
         for reply in replies:
@@ -76,6 +61,37 @@ def predict(
             if on_prediction is not None:
                 on_prediction(prediction)
     return [predictions[index] for index in range(len(drawings))]
+
+
+def replies_of(
+    model: str,
+    drawings: Sequence[Drawing],
+    target: Endpoint | Ask,
+    *,
+    clients: int,
+    version: str | None = None,
+    retries: Retries | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[str | None, Generator[Reply, None, None]]:
+    """The address that is asked, fit to be shown (None for a function), and the answers as they come.
+
+    `headers` are sent beside those of the target. Raises as `predict` does.
+    """
+    if clients < 1:
+        msg = f"clients is {clients}, and at least one has to ask."
+        raise UsageError(msg, model=model)
+    retries = Retries() if retries is None else retries
+    if isinstance(target, Endpoint):
+        url = _url(target, model, version)
+        requests = [Request(url, drawing.path, drawing.content_type) for drawing in drawings]
+        if headers:
+            target = replace(target, headers={**target.headers, **headers})
+        return shown(url), exchange(requests, target, clients=clients, retries=retries, model=model)
+    if version is not None:
+        msg = f"Version {version} was asked for, but without a server there is only the one in the archive."
+        raise UsageError(msg, model=model)
+    asker = _Function(model, drawings, target, headers)
+    return None, asked(len(drawings), lambda _: asker, clients=clients, retries=retries)
 
 
 def exchange(
@@ -122,15 +138,18 @@ class _Http(Asker):
 
 
 class _Function(Asker):
-    def __init__(self, model: str, drawings: Sequence[Drawing], ask: Ask) -> None:
+    def __init__(
+        self, model: str, drawings: Sequence[Drawing], ask: Ask, headers: Mapping[str, str] | None = None
+    ) -> None:
         self._model = model
         self._drawings = drawings
         self._ask = ask
+        self._more = (headers,) if headers else ()
 
     def ask(self, index: int, attempt: int) -> tuple[Answer, float]:
         started = time.perf_counter()
         try:
-            answer = self._ask(self._model, self._drawings[index])
+            answer = self._ask(self._model, self._drawings[index], *self._more)
         except GoldmarError as error:
             error.model = error.model or self._model
             raise

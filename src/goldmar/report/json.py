@@ -56,6 +56,7 @@ def _model(result: ModelResult) -> dict[str, Any]:
         "summaries": [_summary(summary) for summary in result.summaries],
         "closest": [_comparison(comparison) for comparison in result.closest],
         "failures": [_comparison(failure) for failure in result.failures],
+        "explanations": [dataclasses.asdict(explanation) for explanation in result.explanations],
     }
 
 

@@ -37,6 +37,16 @@ def render(run: RunResult, verdict: Verdict) -> str:
             (_failure(model, failure) for model in run.models for failure in model.failures),
         )
         page.add("", "</details>", always=True)
+    if any(model.explanations for model in run.models):
+        page.add("", "### First stage that differs", "")
+        page.table(
+            ("model", "drawing", "stage", "how"),
+            (
+                [*map(_escaped, (model.model, one.drawing_id, one.stage or "–")), _escaped(one.detail, 500)]
+                for model in run.models
+                for one in model.explanations
+            ),
+        )
     return page.text()
 
 

@@ -81,6 +81,18 @@ def _render_model(result: ModelResult, console: Console) -> None:
                     f"  {words.summary_words(summary)}",
                 )
             )
+    _explain(result, console)
+
+
+def _explain(result: ModelResult, console: Console) -> None:
+    """The first stage that differs of each drawing; those of which the same is to be said together."""
+    if not result.explanations:
+        return
+    console.print(Text("  first stage that differs:", "dim"))
+    for stage, detail, drawings in words.explained(result):
+        who = ", ".join(drawings[:3]) + (f" and {len(drawings) - 3:,} more" if len(drawings) > 3 else "")
+        said = Text.assemble("    ", (words.clean(who), "bold"), ": ", (stage, "red"), ": " if stage else "")
+        console.print(said.append(words.clean(detail)))
 
 
 def offenders(result: ModelResult, console: Console, *, at_most: int = _AT_MOST) -> None:

@@ -8,11 +8,13 @@ from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
 from goldmar.golden.provenance import without_secrets
-from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value
+from goldmar.records import Comparison, Explanation, Kind, ModelResult, NameSummary, RunResult, Value
 
 __all__ = [
     "clean",
     "counted",
+    "explained",
+    "explanation_words",
     "failed_drawings",
     "headline",
     "milliseconds",
@@ -132,6 +134,19 @@ def _needed(summary: NameSummary) -> tuple[tuple[str, float], tuple[str, float]]
 
 def failed_drawings(result: ModelResult) -> int:
     return len({failure.drawing_id for failure in result.failures if failure.drawing_id})
+
+
+def explained(result: ModelResult) -> list[tuple[str, str, list[str]]]:
+    """Stage, what is said of it and the drawings of which that is said."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for explanation in result.explanations:
+        found.setdefault((explanation.stage, explanation.detail), []).append(explanation.drawing_id)
+    return [(stage, detail, drawings) for (stage, detail), drawings in found.items()]
+
+
+def explanation_words(explanation: Explanation) -> str:
+    """`preprocess: tensor differs in 3.1 % of elements, largest 0.004, after equal decode`."""
+    return f"{explanation.stage}: {explanation.detail}" if explanation.stage else explanation.detail
 
 
 def shown_path(path: Path) -> str:

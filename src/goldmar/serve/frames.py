@@ -67,9 +67,9 @@ def load_request(*, model: str, model_dir: str, handler: str, batch_size: int) -
     )
 
 
-def predict_request(request_id: str, content_type: str, body: bytes) -> bytes:
+def predict_request(request_id: str, content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
     """A batch of one, as a raw HTTP body arrives: under the name `body`, its MIME type without parameters."""
-    headers = {"Content-Type": content_type, "Content-Length": str(len(body))}
+    headers = {**(headers or {}), "Content-Type": content_type, "Content-Length": str(len(body))}
     return b"".join(
         [
             b"I",

@@ -155,7 +155,7 @@ class WorkerServer:
                         detail="\n".join(filter(None, (child.said() for child in waiting.values()))) or None,
                     ) from error
 
-    def _ask(self, model: str, drawing: Drawing) -> Answer:
+    def _ask(self, model: str, drawing: Drawing, headers: Mapping[str, str] | None = None, /) -> Answer:
         child = self._children.get(model)
         if child is None:
             known = ", ".join(sorted(self._children)) or "none"
@@ -168,7 +168,7 @@ class WorkerServer:
             ) from error
         if len(body) > MAX_BODY:
             return Answer(413, "", b"")  # what the frontend says of a body over max_request_size
-        request = predict_request(uuid.uuid4().hex, drawing.content_type, body)
+        request = predict_request(uuid.uuid4().hex, drawing.content_type, body, headers)
         with child.lock:
             try:
                 return answer(child.ask(request, child.response_timeout_s))

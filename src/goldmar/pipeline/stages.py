@@ -1,0 +1,77 @@
+"""Stages asked for, kept beside a golden, and held against what is asked of the model now."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from goldmar.compare.stages import explain
+from goldmar.errors import GoldenError, GoldmarError
+from goldmar.golden import read_kept_stages, write_obtained_stages
+from goldmar.pipeline.goldens import Golden
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import NOT_GIVEN, ask_stages
+from goldmar.records import Explanation, ModelResult, Staged
+from goldmar.serve import Server
+
+__all__ = ["explain_failures", "record_stages"]
+
+TURN_ON = (
+    "list stages.py in archive.toml, set `stages: true` below `handler` in model-config.yaml, build the archive again, "
+    "and see that the server does not run with GOLDMAR_STAGES=off"
+)
+
+
+def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
+    """Ask for the stages of every drawing and write them beside obtained.csv.
+
+    Raises GoldenError where the server does not give them; obtained.csv stays.
+    """
+    watch.step(f"{golden.model}: asking for the stages of {len(golden.drawings)} drawings")
+    found = []
+    for staged in ask_stages(golden.model, golden.drawings, server.target):
+        if staged.problem == NOT_GIVEN:
+            msg = f"The model answers {staged.drawing_id} without its stages."
+            raise GoldenError(msg, fix=TURN_ON, model=golden.model, saved=golden.folder / "obtained.csv")
+        if staged.problem is not None:
+            watch.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
+        found.append(staged)
+    return write_obtained_stages(golden.folder, found)
+
+
+def explain_failures(server: Server, golden: Golden, result: ModelResult, watch: Watch) -> tuple[Explanation, ...]:
+    """Ask the failing drawings once more, with their stages, and name the first that differs of each.
+
+    Whatever goes wrong on the way is said in place of a stage: the verdict stands without it.
+    """
+    failing = sorted({failure.drawing_id for failure in result.failures if failure.drawing_id})
+    if not failing:
+        return ()
+    watch.step(f"{golden.model}: asking for the stages of {len(failing)} failing drawings")
+    done: list[Explanation] = []
+    try:
+        done.extend(_explained(server, golden, failing, read_kept_stages(golden.folder)))
+    except GoldmarError as error:
+        said = {explanation.drawing_id for explanation in done}
+        words = f"{error.what} {error.fix or ''}".strip()
+        done += [Explanation(drawing, "", words) for drawing in failing if drawing not in said]
+    return tuple(sorted(done, key=lambda explanation: explanation.drawing_id))
+
+
+def _explained(
+    server: Server, golden: Golden, failing: Sequence[str], kept: dict[str, Staged]
+) -> Iterator[Explanation]:
+    there = {drawing.id: drawing for drawing in golden.drawings}
+    ask = []
+    for drawing_id in failing:
+        if drawing_id not in there:
+            yield Explanation(drawing_id, "", "there is no drawing to ask about")
+        elif drawing_id not in kept:
+            fix = f"goldmar record {golden.model} --stages"
+            yield Explanation(drawing_id, "", f"nothing kept for this drawing; {fix}")
+        else:
+            ask.append(there[drawing_id])
+    for staged in ask_stages(golden.model, ask, server.target):
+        if not staged.stages:
+            words = f"{NOT_GIVEN}: {TURN_ON}" if staged.problem == NOT_GIVEN else f"without stages: {staged.problem}"
+            yield Explanation(staged.drawing_id, "", words)
+        else:
+            yield explain(kept[staged.drawing_id], staged)
