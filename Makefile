@@ -97,6 +97,8 @@ lock: install
 	  --output-file ci/locks/serve.txt pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/serve.txt
 	$(COMPILE) --constraint ci/locks/dev.txt --output-file ci/locks/base.txt pyproject.toml
+	$(COMPILE) --constraint ci/locks/dev.txt --output-file ci/locks/api.txt ci/locks/api.in
+	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/api.txt
 	@rm -f $(VENV)/.locked
 
 clean:

@@ -1,5 +1,3 @@
 """goldmar keeps model APIs honest: reproducible TorchServe archives, held against golden predictions."""
 
-from importlib.metadata import version
-
-__version__ = version("goldmar")
+__version__ = "0.1.0"  # the only place that says it; pyproject.toml reads it here

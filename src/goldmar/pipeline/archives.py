@@ -17,6 +17,7 @@ __all__ = ["archives_for", "build_archives", "verify_archive"]
 def build_archives(project: Project, models: Sequence[str], watch: Watch) -> list[archive.Built]:
     """Build model_store/<model>.mar from handlers/<model>, each on its own: one refusal leaves the others built.
 
+    Their digests go into model_store/archives.yml, where a build of the compose image finds them.
     Raises the first ArchiveError, once all were tried; the others are notes.
     """
     built, refusals = [], []
@@ -26,6 +27,8 @@ def build_archives(project: Project, models: Sequence[str], watch: Watch) -> lis
             built.append(archive.build(project.handlers / model, project.model_store))
         except ArchiveError as error:
             refusals.append(error)
+    if built:
+        archive.write_labels(project.model_store, {each.path.stem: each.digest for each in built})
     for later in refusals[1:]:
         watch.note(later.what)
     if refusals:

@@ -2,11 +2,11 @@
 
 import ipaddress
 import os
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from goldmar import __version__
 from goldmar.errors import ConfigError
 from goldmar.records import Endpoint
 
@@ -64,7 +64,4 @@ def shown(url: str) -> str:
 
 def user_agent() -> str:
     """`goldmar/<version>`, for the server's access log."""
-    try:
-        return f"goldmar/{version('goldmar')}"
-    except PackageNotFoundError:
-        return "goldmar"
+    return f"goldmar/{__version__}"

@@ -1,0 +1,71 @@
+"""Puts the chosen archives into the api image while it is being built; standard library only.
+
+    archives.py STORE TARGET    GOLDMAR_MODELS and GOLDMAR_ARCHIVES in the environment
+
+The build ends here where an archive is not the one that the label will speak of.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import NoReturn
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def main() -> None:
+    store, target = Path(sys.argv[1]), Path(sys.argv[2])
+    there = {path.stem: path for path in sorted(store.glob("*.mar"))}
+    if not there:
+        fail("model_store/ holds no archive", "goldmar archive")
+    models = os.environ.get("GOLDMAR_MODELS", "").split() or list(there)
+    for model in models:
+        if model not in there:
+            fail(f"GOLDMAR_MODELS names {model}, and there is no model_store/{model}.mar", f"goldmar archive {model}")
+        if not NAME.fullmatch(model):
+            fail(f"{model}.mar cannot be served under that name", "use letters, digits, dots, dashes and underscores")
+    said = dict(pair.split("=", 1) for pair in os.environ.get("GOLDMAR_ARCHIVES", "").split() if "=" in pair)
+    for model in sorted({*models, *said}):
+        check(model, there.get(model), said.get(model))
+
+    shutil.copytree(Path(__file__).parent, target, ignore=shutil.ignore_patterns("archives.py", "__pycache__"))
+    (target / "models").mkdir()
+    for model in models:
+        shutil.copyfile(there[model], target / "models" / there[model].name)
+    with (target / "config.properties").open("a", encoding="ascii") as file:
+        file.write("load_models=" + ",".join(f"{model}={model}.mar" for model in models) + "\n")
+    subprocess.run(["chmod", "-R", "u=rwX,go=rX", str(target)], check=True)
+    print("archives: " + " ".join(models))
+
+
+def check(model: str, path: Path | None, said: str | None) -> None:
+    if said is None:
+        fail(f"the label would not tell the digest of {model}.mar", f"goldmar archive {model}")
+    if path is None:
+        fail(f"the label would tell the digest of {model}.mar, which is not in model_store/", "goldmar archive")
+    if (found := digest(path)) != said:
+        fail(f"{model}.mar is {found}, but the label would say {said}", f"goldmar archive {model}")
+
+
+def digest(mar: Path) -> str:
+    """As goldmar.mar.digest: over the lines that sha256sum prints for the members, sorted by name."""
+    lines = []
+    with zipfile.ZipFile(mar) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                lines.append((info.filename.encode(), hashlib.sha256(archive.read(info)).hexdigest().encode()))
+    text = b"".join(sha256 + b"  " + name + b"\n" for name, sha256 in sorted(lines))
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+def fail(what: str, fix: str) -> NoReturn:
+    sys.exit(f"error: {what}.\nfix: {fix}")
+
+
+if __name__ == "__main__":
+    main()

