@@ -8,6 +8,7 @@ GoldmarError                       what went wrong, where, and the command that 
 ├── TokenError                 2   the server turned the token down: wrong, expired or absent
 ├── ModelUnknownError          2   the server does not serve that model or version
 ├── MissingExtraError          2   an optional package is not installed
+├── UninstallableError         2   the pins of a lock file cannot be installed together, or one of them not at all
 ├── ServerError                3   the server could not be reached, started or kept alive
 │   ├── UnreachableError       3   nothing answers at that address, or the connection broke
 │   ├── NotReadyError          3   it runs, but never had its workers READY
@@ -36,6 +37,7 @@ __all__ = [
     "ServerError",
     "StorageError",
     "TokenError",
+    "UninstallableError",
     "UnreachableError",
     "UsageError",
     "WorkerDiedError",
@@ -118,6 +120,10 @@ class MissingExtraError(GoldmarError):
             f"{purpose} needs the package {package!r}, which is not installed.",
             fix=f"pip install 'goldmar[{extra}]'",
         )
+
+
+class UninstallableError(GoldmarError):
+    """The pins of a lock file cannot be installed together, or one of them not at all; `detail` has the reason."""
 
 
 class ServerError(GoldmarError):

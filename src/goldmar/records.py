@@ -11,9 +11,11 @@ from typing import Protocol, Self, overload
 __all__ = [
     "Answer",
     "Ask",
+    "Bisection",
     "Cells",
     "Coded",
     "Comparison",
+    "CulpritSet",
     "Drawing",
     "Endpoint",
     "Explanation",
@@ -28,6 +30,8 @@ __all__ = [
     "Stage",
     "Staged",
     "Tolerance",
+    "Trial",
+    "TrialOutcome",
     "Value",
     "Verdict",
     "compact",
@@ -368,3 +372,65 @@ class Verdict:
 
     passed: bool
     reasons: tuple[str, ...] = ()
+
+
+class TrialOutcome(StrEnum):
+    """What one mix of two lock files shows."""
+
+    GREEN = "green"
+    RED = "red"
+    BROKEN = "broken"  # a worker dies, a package cannot be imported: nothing was compared
+    UNINSTALLABLE = "uninstallable"  # the resolver refuses it: no environment was built
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One mix of two lock files: the good one with the packages `taken` as the bad one has them.
+
+    `worst` is the largest |difference| / allowed of all numbers: 1 is the limit, infinite where a failure has no
+    number; None where nothing was compared. `failures` are the worst, each with its model; `failed` has every failing
+    drawing of each model. `reason` says why it is broken or uninstallable. `remembered` from an earlier run.
+    """
+
+    taken: tuple[str, ...]
+    outcome: TrialOutcome
+    worst: float | None = None
+    failures: tuple[tuple[str, Comparison], ...] = ()
+    failed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reason: str = ""
+    seconds: float = 0.0
+    remembered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CulpritSet:
+    """Packages that turn the check red together.
+
+    `trial` is of these alone. `without` has for each package the trial of the others, None where they cannot be
+    installed without it; `alone` the trial of that package alone, where it was tried. `proven` says that no single
+    package can be left out: each mix without one was tried and is not red.
+    """
+
+    packages: tuple[str, ...]
+    trial: Trial
+    without: Mapping[str, Trial | None] = field(default_factory=dict)
+    alone: Mapping[str, Trial] = field(default_factory=dict)
+    proven: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bisection:
+    """What `goldmar bisect` found between two lock files. `culprits` is empty where the bad one is green.
+
+    `changes` maps a package to its versions in the good and the bad lock file, None where it is not there.
+    `rest` is the trial of the bad lock file with all culprits taken back, None where it cannot be installed.
+    """
+
+    good: Path
+    bad: Path
+    models: tuple[str, ...]
+    changes: Mapping[str, tuple[str | None, str | None]]
+    trials: tuple[Trial, ...]
+    culprits: tuple[CulpritSet, ...]
+    rest: Trial | None
+    seconds: float

@@ -1,11 +1,11 @@
 """The command line: parse, call the pipeline, print, exit. The only package that prints or exits, with the plugin.
 
 `app` holds the Typer application and the two consoles, `options` what several commands take, and a module for each
-family of commands: `build`, `check`, `affected`. Importing a module adds its commands to `--help`.
+family of commands: `build`, `check`, `affected`, `bisect`. Importing a module adds its commands to `--help`.
 """
 
-from goldmar.cli import affected, build, check
+from goldmar.cli import affected, bisect, build, check
 from goldmar.cli.app import app
 from goldmar.cli.ending import main
 
-__all__ = ["affected", "app", "build", "check", "main"]
+__all__ = ["affected", "app", "bisect", "build", "check", "main"]

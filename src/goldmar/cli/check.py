@@ -13,9 +13,11 @@ from goldmar.cli.options import (
     Backend,
     BackendOption,
     CaBundle,
+    CheckBackend,
     Clients,
     Headers,
     Json,
+    Lock,
     ManagementUrl,
     Model,
     Models,
@@ -30,11 +32,15 @@ from goldmar.progress import ConsoleWatch
 from goldmar.records import RunResult, Verdict
 
 
-@app.command(epilog="Example: `goldmar check`, `goldmar check thickness --url http://127.0.0.1:8080 --token-env TOKEN`")
+@app.command(
+    epilog="Example: `goldmar check`, `goldmar check thickness --url http://127.0.0.1:8080 --token-env TOKEN`, "
+    "`goldmar check --lock ci/locks/serve.txt`"
+)
 def check(
     models: Models = None,
     url: Url = None,
-    backend: BackendOption = Backend.local,
+    backend: CheckBackend = None,
+    lock: Lock = None,
     management_url: ManagementUrl = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
@@ -53,11 +59,18 @@ def check(
     """Ask each model about its sample drawings and hold the answers against its golden."""
     project = pipeline.load_project(Path.cwd())
     chosen = pipeline.select_models(project, models or [])
-    with ConsoleWatch(err) as watch:
-        reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
-        run, verdict = pipeline.check(
-            pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
+    if lock is not None and url is not None:
+        msg = "--lock says what the models started here run with, and --url asks a server that runs already."
+        raise UsageError(msg, fix="leave one of the two out")
+    way = backend or (Backend.local if lock is None else Backend.worker)
+    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
+        python = environment.python if environment else None
+        reach = opener(
+            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, python
         )
+        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
+        job.python = environment.python_version if environment else job.python
+        run, verdict = pipeline.check(job)
         if reports is not None:
             pipeline.write_reports(run, verdict, reports)
     _show(run, verdict, as_json=as_json)

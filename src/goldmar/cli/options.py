@@ -30,8 +30,18 @@ Headers = Annotated[
     typer.Option("--header", metavar="HEADER=NAME", help="Send HEADER with the value of environment variable NAME."),
 ]
 CaBundle = Annotated[Path | None, typer.Option(help="Certificates to trust, for a server with a private CA.")]
+Lock = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Run the models with the packages of this lock file."),
+]
 BackendOption = Annotated[
     Backend, typer.Option("--backend", help="local: TorchServe with Java; worker: its worker alone, no Java.")
+]
+CheckBackend = Annotated[
+    Backend | None,
+    typer.Option(
+        "--backend", help="As for record: local by default, worker where there is a --lock.", show_default=False
+    ),
 ]
 Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds to wait for one answer.")]
@@ -49,8 +59,9 @@ def opener(
     header: Sequence[str] | None,
     ca_bundle: Path | None,
     timeout_s: float | None,
+    python: Path | None = None,
 ) -> pipeline.Opener:
-    """How to reach the models, from the options; nothing is started yet."""
+    """How to reach the models, from the options; nothing is started yet. `python` is that of a lock file."""
     if url is not None:
         if backend is Backend.worker:
             msg = "--backend worker starts a worker here, and --url asks a server that runs already."
@@ -79,5 +90,5 @@ def opener(
         if timeout_s is not None:
             msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."
             raise UsageError(msg, fix="leave --timeout out, or change responseTimeout")
-        return pipeline.worker_opener(project, watch)
-    return pipeline.local_opener(project, watch, timeout_s=timeout_s)
+        return pipeline.worker_opener(project, watch, python=python)
+    return pipeline.local_opener(project, watch, timeout_s=timeout_s, python=python)

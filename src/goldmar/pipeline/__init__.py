@@ -1,7 +1,8 @@
 """The jobs behind the commands: the floors joined, in ordered steps. The edges import from here.
 
-`jobs` holds check and record, `approval` the way from obtained to golden, `archives` and `servers` what they stand on,
-`reports` the ways to show a finished run.
+`jobs` holds check and record, `approval` the way from obtained to golden, `archives`, `environments` and `servers` what
+they stand on, `bisect` (with `mixes` and `trials`) the search between two lock files, `reports` the ways to show what
+was found.
 """
 
 from goldmar.affected import MOST_JOBS
@@ -11,9 +12,19 @@ from goldmar.init import scaffold
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Proposal, accept, propose
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
+from goldmar.pipeline.bisect import bisect
+from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, read_model, select_models
 from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
-from goldmar.pipeline.reports import show, show_proposal, to_json, write_reports
+from goldmar.pipeline.reports import (
+    bisection_to_json,
+    show,
+    show_bisection,
+    show_proposal,
+    to_json,
+    write_bisection,
+    write_reports,
+)
 from goldmar.pipeline.servers import local_opener, remote_opener, serve, token_file, wait_while_alive, worker_opener
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
@@ -31,8 +42,11 @@ __all__ = [
     "Watch",
     "accept",
     "archives_for",
+    "bisect",
+    "bisection_to_json",
     "build_archives",
     "check",
+    "environment_of",
     "find_affected",
     "hold",
     "judge",
@@ -48,11 +62,13 @@ __all__ = [
     "select_models",
     "serve",
     "show",
+    "show_bisection",
     "show_proposal",
     "to_json",
     "token_file",
     "verify_archive",
     "wait_while_alive",
     "worker_opener",
+    "write_bisection",
     "write_reports",
 ]

@@ -32,6 +32,7 @@ class Job:
     """What the steps of one run read and fill in, in their order. The fields from `goldens` on are theirs.
 
     `explain` asks failing drawings once more, for the first stage that differs; `stages` keeps all stages.
+    `python` is the version that the handlers run with, where they run on this machine.
     """
 
     project: Project
@@ -41,6 +42,7 @@ class Job:
     clients: int
     explain: bool = False
     stages: bool = False
+    python: str = platform.python_version()
     goldens: tuple[Golden, ...] = ()
     server: Server | None = None
     asked: dict[str, list[Prediction]] = field(default_factory=dict)
@@ -236,7 +238,7 @@ def _provenance(job: Job, server: Server, model: str) -> Provenance:
         backend=server.backend,
         url="" if ours else server.url,
         obtained_at=datetime.now(UTC).replace(microsecond=0),
-        python=platform.python_version() if ours else "",
+        python=job.python if ours else "",
         packages=packages,
     )
 

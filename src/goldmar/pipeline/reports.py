@@ -7,11 +7,19 @@ from rich.console import Console
 from goldmar.errors import StorageError
 from goldmar.files import write_atomically
 from goldmar.pipeline.approval import Proposal
-from goldmar.records import RunResult, Verdict
-from goldmar.report import difference, junit, markdown, terminal
+from goldmar.records import Bisection, RunResult, Verdict
+from goldmar.report import bisection, difference, junit, markdown, terminal
 from goldmar.report import json as json_report
 
-__all__ = ["show", "show_proposal", "to_json", "write_reports"]
+__all__ = [
+    "bisection_to_json",
+    "show",
+    "show_bisection",
+    "show_proposal",
+    "to_json",
+    "write_bisection",
+    "write_reports",
+]
 
 
 def show(run: RunResult, verdict: Verdict, console: Console) -> None:
@@ -42,3 +50,18 @@ def write_reports(run: RunResult, verdict: Verdict, folder: Path) -> list[Path]:
 def show_proposal(proposal: Proposal, console: Console) -> None:
     """What an approval would change."""
     difference.render(proposal.model, proposal.obtained, proposal.difference, console)
+
+
+def show_bisection(found: Bisection, console: Console) -> None:
+    """Which changes were found, what was tried on the way."""
+    bisection.render(found, console)
+
+
+def bisection_to_json(found: Bisection) -> str:
+    """The same for machines."""
+    return bisection.to_json(found)
+
+
+def write_bisection(found: Bisection, path: Path) -> None:
+    """The same as a Markdown section, whole or not at all. Raises StorageError."""
+    write_atomically(path, bisection.to_markdown(found))

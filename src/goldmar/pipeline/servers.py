@@ -1,6 +1,7 @@
 """The ways to open a server for a job, and to keep one running for somebody at a terminal."""
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,26 +25,36 @@ from goldmar.serve.worker import WorkerServer
 __all__ = ["local_opener", "remote_opener", "serve", "token_file", "wait_while_alive", "worker_opener"]
 
 
-def local_opener(project: Project, watch: Watch, *, timeout_s: float | None = None) -> Opener:
-    """TorchServe with Java, started here on the built archives."""
+def local_opener(
+    project: Project, watch: Watch, *, timeout_s: float | None = None, python: Path | None = None
+) -> Opener:
+    """TorchServe with Java, started here on the built archives.
+
+    `python` is the interpreter that runs the handlers, this one by default; TorchServe is then the one installed there.
+    """
 
     def open_(goldens: Sequence[Golden]) -> Server:
         models = [golden.model for golden in goldens]
         canaries = {golden.model: golden.drawings[0] for golden in goldens if golden.drawings}
-        return _local(project, models, canaries, watch, timeout_s=timeout_s)
+        return _local(project, models, canaries, watch, timeout_s=timeout_s, python=python)
 
     return open_
 
 
-def worker_opener(project: Project, watch: Watch) -> Opener:
-    """TorchServe's worker alone, started here on the built archives; no Java, no HTTP."""
+def worker_opener(project: Project, watch: Watch, *, python: Path | None = None) -> Opener:
+    """TorchServe's worker alone, started here on the built archives; no Java, no HTTP.
+
+    `python` is the interpreter that runs the handlers, this one by default.
+    """
 
     def open_(goldens: Sequence[Golden]) -> Server:
-        _require_serve_extra("TorchServe's worker")
+        if python is None:
+            _require_serve_extra("TorchServe's worker")
         return WorkerServer(
             archives_for(project, [golden.model for golden in goldens]),
             on_progress=watch.step,
             startup_timeout_s=project.startup_timeout_s,
+            python=python or sys.executable,
         )
 
     return open_
@@ -123,14 +134,17 @@ def _local(
     watch: Watch,
     *,
     timeout_s: float | None = None,
+    python: Path | None = None,
 ) -> LocalServer:
-    _require_serve_extra("Starting TorchServe here")
+    if python is None:
+        _require_serve_extra("Starting TorchServe here")
     return LocalServer(
         archives_for(project, models),
         canaries=canaries,
         on_progress=watch.step,
         startup_timeout_s=project.startup_timeout_s,
         timeout_s=timeout_s or project.timeout_s,
+        python=python or sys.executable,
     )
 
 

@@ -9,7 +9,7 @@ from goldmar.golden.provenance import without_secrets
 from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value, Verdict
 from goldmar.report import words
 
-__all__ = ["SCHEMA", "render"]
+__all__ = ["SCHEMA", "comparison_table", "render"]
 
 SCHEMA = 1
 
@@ -54,8 +54,8 @@ def _model(result: ModelResult) -> dict[str, Any]:
         "obtained": None if result.obtained is None else result.obtained.as_posix(),
         "drawing_ids": list(result.drawing_ids),
         "summaries": [_summary(summary) for summary in result.summaries],
-        "closest": [_comparison(comparison) for comparison in result.closest],
-        "failures": [_comparison(failure) for failure in result.failures],
+        "closest": [comparison_table(comparison) for comparison in result.closest],
+        "failures": [comparison_table(failure) for failure in result.failures],
         "explanations": [dataclasses.asdict(explanation) for explanation in result.explanations],
     }
 
@@ -65,7 +65,7 @@ def _summary(summary: NameSummary) -> dict[str, Any]:
     return {**table.pop("tolerance"), **{key: _plain(value) for key, value in table.items()}}
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def comparison_table(comparison: Comparison) -> dict[str, Any]:
     one_sided = not comparison.name
     return {
         "kind": comparison.kind.value,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from goldmar.records import Comparison, ModelResult, RunResult, Verdict
 from goldmar.report import words
 
-__all__ = ["LIMIT", "render"]
+__all__ = ["LIMIT", "escaped", "render"]
 
 LIMIT = 900_000
 """Bytes of UTF-8 that a page never exceeds."""
@@ -20,9 +20,9 @@ def render(run: RunResult, verdict: Verdict) -> str:
     """The run as GitHub Markdown: a table of the models, and the failures folded away below it."""
     page = _Page(LIMIT - 1000)
     page.add(f"## goldmar: {'✅ passed' if verdict.passed else '❌ failed'}", "")
-    page.add(_escaped(words.headline(run), 500), "")
+    page.add(escaped(words.headline(run), 500), "")
     for reason in verdict.reasons[:50]:
-        page.add(f"- {_escaped(reason, 500)}")
+        page.add(f"- {escaped(reason, 500)}")
     page.add("")
     if run.models:
         page.table(
@@ -42,7 +42,7 @@ def render(run: RunResult, verdict: Verdict) -> str:
         page.table(
             ("model", "drawing", "stage", "how"),
             (
-                [*map(_escaped, (model.model, one.drawing_id, one.stage or "–")), _escaped(one.detail, 500)]
+                [*map(escaped, (model.model, one.drawing_id, one.stage or "–")), escaped(one.detail, 500)]
                 for model in run.models
                 for one in model.explanations
             ),
@@ -78,7 +78,7 @@ class _Page:
 def _model(result: ModelResult) -> list[str]:
     absolute, relative = words.worst(result)
     return [
-        _escaped(result.model),
+        escaped(result.model),
         f"{result.drawings:,}",
         f"{result.values:,}",
         f"{len(result.failures):,}",
@@ -90,14 +90,14 @@ def _model(result: ModelResult) -> list[str]:
 
 def _failure(result: ModelResult, failure: Comparison) -> list[str]:
     return [
-        *map(_escaped, (result.model, failure.drawing_id, failure.name)),
-        *map(_escaped, words.want_and_got(failure)),
+        *map(escaped, (result.model, failure.drawing_id, failure.name)),
+        *map(escaped, words.want_and_got(failure)),
         *words.difference_and_allowed(failure),
-        _escaped(f"{failure.kind.value}: {failure.detail}" if failure.detail else failure.kind.value),
+        escaped(f"{failure.kind.value}: {failure.detail}" if failure.detail else failure.kind.value),
     ]
 
 
-def _escaped(text: str, at_most: int = _CELL) -> str:
+def escaped(text: str, at_most: int = _CELL) -> str:
     """Text that Markdown shows as it is: no mark-up, no HTML, no end of a table cell, no mention of a user."""
     text = words.clean(text)
     text = text if len(text) <= at_most else f"{text[: at_most - 1]}…"

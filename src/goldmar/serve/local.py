@@ -1,10 +1,10 @@
 """TorchServe, started here for the length of a `with` block."""
 
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from goldmar.errors import (
 )
 from goldmar.mar import read
 from goldmar.records import Drawing, Endpoint
+from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
 from goldmar.serve.log import CHATTER, LogReader, Passing, last_traceback, passings, tail
@@ -54,6 +55,7 @@ class LocalServer:
         timeout_s: seconds a client should wait for one prediction.
         java: Java's executable or home; None looks for one.
         properties: more lines for TorchServe's config.properties; they win over goldmar's.
+        python: the interpreter of the workers, whose TorchServe and Java are used; it needs no goldmar.
 
     Raises:
         UsageError, ArchiveError: on construction or entering, for archives that cannot be served.
@@ -73,6 +75,7 @@ class LocalServer:
         timeout_s: float = 120.0,
         java: Path | None = None,
         properties: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
     ) -> None:
         self.url = ""
         self._archives = _named(archives)
@@ -82,6 +85,8 @@ class LocalServer:
         self._timeout_s = timeout_s
         self._java = java
         self._properties = dict(properties or {})
+        self._python = python
+        self._packages: Mapping[str, str] | None = None
         self._launch: Launch | None = None
         self._endpoint: Endpoint | None = None
         self._log: LogReader | None = None
@@ -100,8 +105,10 @@ class LocalServer:
         return dict(self._versions)
 
     def packages(self) -> Mapping[str, str]:
-        """What is installed here, where the handlers run as well."""
-        return {found.name: found.version for found in metadata.distributions() if found.name}
+        """What is installed where the handlers run, name -> version. Raises NotReadyError."""
+        if self._packages is None:
+            self._packages = packages_of(self._python)
+        return self._packages
 
     def alive(self) -> bool:
         """Whether the server process still runs."""
@@ -146,7 +153,7 @@ class LocalServer:
         return found
 
     def __enter__(self) -> Self:
-        java = find_java(self._java)
+        java = find_java(self._java, python=self._python)
         for path in self._archives.values():
             read(path)
         try:
@@ -171,7 +178,7 @@ class LocalServer:
         started = time.monotonic()
         for race in range(1, PORT_RACES + 1):
             self._on_progress("starting TorchServe")
-            launch = self._launch = Launch(self._archives, java, self._properties)
+            launch = self._launch = Launch(self._archives, java, self._properties, self._python)
             self._log = LogReader(launch.log)
             try:
                 self._await_ready(launch, self._log, started)

@@ -8,9 +8,7 @@ What is missing beside a whole TorchServe: batches (each request is a batch of i
 model, a new worker where one died.
 """
 
-import json
 import selectors
-import subprocess
 import sys
 import time
 import uuid
@@ -30,15 +28,10 @@ from goldmar.errors import (
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
+from goldmar.serve.interpreter import packages_of
 from goldmar.serve.launch import MAX_BODY
 
 __all__ = ["WorkerServer"]
-
-LIST_PACKAGES = """
-import json
-from importlib import metadata
-print(json.dumps({d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}))
-"""
 
 
 class WorkerServer:
@@ -87,17 +80,8 @@ class WorkerServer:
     def packages(self) -> Mapping[str, str]:
         """Distributions that the interpreter of the handlers finds, name -> version. Raises NotReadyError."""
         if self._packages is None:
-            command = [str(self._python), "-c", LIST_PACKAGES]
-            try:
-                done = subprocess.run(
-                    command, capture_output=True, text=True, check=True, timeout=self._startup_timeout_s
-                )
-                self._packages = json.loads(done.stdout)
-            except (OSError, ValueError, subprocess.SubprocessError) as error:
-                raise NotReadyError(
-                    f"{self._python} does not tell its packages: {error}.", fix="Name a Python interpreter"
-                ) from error
-        return self._packages or {}
+            self._packages = packages_of(self._python, timeout_s=self._startup_timeout_s)
+        return self._packages
 
     def trouble(self) -> str | None:
         """The last traceback in the log of a worker that died, or else of any."""

@@ -1,0 +1,43 @@
+"""bisect: which of the changes between two lock files turns the check red."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from goldmar import pipeline
+from goldmar.cli.app import app, err, out
+from goldmar.cli.options import Json, Models
+from goldmar.errors import ExitCode
+from goldmar.progress import ConsoleWatch
+
+
+@app.command(
+    epilog="Example: `git show main:ci/locks/serve.txt > good.txt; goldmar bisect good.txt ci/locks/serve.txt`. "
+    "Exit codes: 0 the bad lock file is green, 1 it is not, and the packages are named."
+)
+def bisect(
+    good: Annotated[Path, typer.Argument(metavar="GOOD.lock", help="A lock file with which the check is green.")],
+    bad: Annotated[Path, typer.Argument(metavar="BAD.lock", help="A lock file with which it is red.")],
+    models: Models = None,
+    as_json: Json = False,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a Markdown section for the pull request there.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run tried.")] = False,
+) -> None:
+    """Find the smallest set of package changes that turns the check red. Interrupted, it goes on where it was."""
+    project = pipeline.load_project(Path.cwd())
+    chosen = pipeline.select_models(project, models or [])
+    with ConsoleWatch(err) as watch:
+        found = pipeline.bisect(project, good, bad, chosen, watch, fresh=fresh)
+    if as_json:
+        typer.echo(pipeline.bisection_to_json(found))
+    else:
+        pipeline.show_bisection(found, out)
+    if markdown is not None:
+        pipeline.write_bisection(found, markdown)
+        err.print(f"the section for the pull request is in {escape(str(markdown))}")
+    if found.culprits:
+        raise typer.Exit(ExitCode.DIFFERENT)

@@ -1,0 +1,262 @@
+"""Environments kept by content: the same pins, Python and indexes are the same folder, built once.
+
+    <cache>/environments/<digest>/              an environment; goldmar.json in it says of what
+    <cache>/environments/<digest>.<random>.tmp  one that is being built; renamed when it is whole
+    <cache>/environments/<digest>.lock          held while building (exclusive) and while in use (shared)
+
+The cache is $GOLDMAR_CACHE, or $XDG_CACHE_HOME/goldmar, or ~/.cache/goldmar. Of the environments that nobody uses
+the `KEEP` used last stay; the others are removed whenever a new one is built. Removing the folder by hand is fine.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_version
+
+from goldmar.environments import uv
+from goldmar.errors import StorageError
+from goldmar.files import write_atomically
+from goldmar.locks import Lock, Pin
+
+__all__ = ["KEEP", "Environment", "Environments", "cache_folder"]
+
+KEEP = 40
+"""Unused environments that stay. One takes about 10 MB where its files are hard links into uv's own cache."""
+
+_MARKER = "goldmar.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An installed lock file. `reused` where it was there already; `warnings` are uv's, of withdrawn versions."""
+
+    digest: str
+    folder: Path
+    python: Path
+    python_version: str
+    reused: bool
+    warnings: str = ""
+
+
+def cache_folder() -> Path:
+    """Where goldmar keeps what can be made again."""
+    if own := os.environ.get("GOLDMAR_CACHE"):
+        return Path(own).absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "goldmar"
+
+
+class Environments:
+    """The environments of this machine for one Python.
+
+    Args:
+        cache: the cache folder; see the head of this module.
+        python: the interpreter that environments are made of.
+        on_progress: is told in one line what takes a while.
+        keep: how many that nobody uses are left.
+    """
+
+    def __init__(
+        self,
+        cache: Path | None = None,
+        *,
+        python: Path | str = sys.executable,
+        on_progress: Callable[[str], None] | None = None,
+        keep: int = KEEP,
+    ) -> None:
+        self._folder = (cache or cache_folder()) / "environments"
+        self._python = Path(python)
+        self._version = platform.python_version()
+        self._say = on_progress or (lambda line: None)
+        self._keep = keep
+
+    def digest(self, lock: Lock) -> str:
+        """32 hexadecimal digits that tell what would be installed: pins, Python, platform, where packages come from."""
+        pins = sorted(_normalised(pin) for pin in lock.pins.values())
+        place = [sys.implementation.name, self._version, sysconfig.get_platform(), *uv.index_settings()]
+        content = json.dumps([pins, place, sorted(lock.options)])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    @contextmanager
+    def use(self, lock: Lock) -> Iterator[Environment]:
+        """The environment of a lock file, built where there is none yet; it is not removed while the block runs.
+
+        Raises UninstallableError with the resolver's own words, UnreachableError where packages cannot be fetched,
+        StorageError, and MissingExtraError where something has to be built and there is no uv.
+        """
+        digest = self.digest(lock)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor, reused, warnings = self._hold(lock, digest)
+        except OSError as error:
+            msg = f"The environment of {lock.path} could not be written to {self._folder}: {error.strerror}."
+            raise StorageError(msg, fix="Free some space, or name another folder in GOLDMAR_CACHE") from error
+        folder = self._folder / digest
+        try:
+            yield Environment(digest, folder, folder / "bin" / "python", self._version, reused, warnings)
+        finally:
+            os.close(descriptor)
+
+    def resolve(self, lock: Lock) -> Lock:
+        """What the resolver makes of the pins; raises UninstallableError where they do not go together."""
+        with self._written(lock) as requirements:
+            return uv.resolve(lock, requirements, self._python)
+
+    def prune(self) -> int:
+        """Remove what nobody uses, but for the ones used last, and what killed builds have left. Returns how many."""
+        found = sorted(
+            (path for path in self._folder.iterdir() if path.is_dir() and path.suffix != ".tmp"),
+            key=lambda path: path.stat().st_mtime,
+            reverse=True,
+        )
+        removed = sum(self._remove(path.name) for path in found[self._keep :])
+        for left in self._folder.glob("*.tmp"):
+            self._remove(left.name.partition(".")[0], only_left_overs=True)
+        return removed
+
+    def _remove(self, digest: str, *, only_left_overs: bool = False) -> bool:
+        """False where somebody holds it."""
+        path = self._folder / f"{digest}.lock"
+        try:
+            descriptor = _opened(path)
+        except OSError:
+            return False
+        try:
+            if not (_try(descriptor, fcntl.LOCK_EX) and _current(descriptor, path)):
+                return False
+            folder = self._folder / digest
+            if folder.exists() and not only_left_overs:
+                folder.rename(
+                    self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
+                )  # a reader must not meet half of it
+            for left in self._folder.glob(f"{digest}.*.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
+            if not folder.exists():
+                path.unlink(missing_ok=True)
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _hold(self, lock: Lock, digest: str) -> tuple[int, bool, str]:
+        """A descriptor that keeps the environment from being removed, whether it was there, and uv's warnings."""
+        folder, path, built, warnings = self._folder / digest, self._folder / f"{digest}.lock", False, ""
+        while True:
+            descriptor = _opened(path)
+            try:
+                if not _try(descriptor, fcntl.LOCK_SH):
+                    self._say(f"{lock.path}: another process builds the same environment; waiting for it")
+                    fcntl.flock(descriptor, fcntl.LOCK_SH)
+                if _current(descriptor, path) and _whole(folder):
+                    os.utime(folder)  # when it was used last
+                    return descriptor, not built, warnings
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if _current(descriptor, path) and not _whole(folder):
+                    warnings = self._build(lock, digest, folder, descriptor)
+                    built = True
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # and once more from the start: nobody may have removed it in between
+
+    def _build(self, lock: Lock, digest: str, folder: Path, held: int) -> str:
+        for left in self._folder.glob(f"{digest}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # one that is not whole
+        temporary = self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
+        self._say(f"{lock.path}: installing {len(lock.pins)} packages")
+        try:
+            uv.make_venv(temporary, self._python)
+            requirements = temporary / "requirements.txt"
+            requirements.write_text(lock.text(), encoding="utf-8")
+            warnings = uv.install(lock, requirements, temporary / "bin" / "python", hold=[held])
+            pins = {pin.name: pin.version for pin in lock.pins.values()}
+            write_atomically(temporary / _MARKER, json.dumps({"python": self._version, "pins": pins}, indent=1))
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self.prune()
+        return warnings
+
+    @contextmanager
+    def _written(self, lock: Lock) -> Iterator[Path]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"{self._folder} cannot be made: {error.strerror}."
+            raise StorageError(msg, fix="Name another folder in GOLDMAR_CACHE") from error
+        path = self._folder / f"resolve.{os.getpid()}.{secrets.token_hex(4)}.txt"
+        try:
+            write_atomically(path, lock.text())
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _current(descriptor: int, path: Path) -> bool:
+    """Whoever removes an environment removes its lock file as well: ours may be one that nobody else will find."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    return False
+
+
+def _whole(folder: Path) -> bool:
+    """Built to its end, and the Python that it was made of is still there."""
+    if not (folder / _MARKER).exists():
+        return False
+    try:
+        done = subprocess.run(
+            [folder / "bin" / "python", "-I", "-c", "import sys; print(sys.prefix)"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0 and Path(done.stdout.strip()).resolve() == folder.resolve()
+
+
+def _normalised(pin: Pin) -> str:
+    requirement = Requirement(pin.line.split(" --")[0])
+    extras = ",".join(sorted(requirement.extras))
+    version = _content(requirement.url) if requirement.url else canonicalize_version(pin.version)
+    hashes = sorted(part for part in pin.line.split() if part.startswith("--hash"))
+    return f"{pin.name}[{extras}]=={version} {' '.join(hashes)}"
+
+
+def _content(url: str) -> str:
+    """A file of this machine may change under its name."""
+    parts = urlsplit(url)
+    path = Path(unquote(parts.path))
+    if parts.scheme == "file" and path.is_file():
+        return f"{url} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return url

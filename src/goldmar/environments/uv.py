@@ -1,0 +1,226 @@
+"""uv, asked to resolve and to install, with the settings that pip has on this machine.
+
+uv reads none of pip's configuration. What a machine was set up with (an index inside the company, a folder of wheels,
+a proxy, certificates) is therefore handed over, as long as the user has not told uv something else.
+"""
+
+import ast
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
+from goldmar.locks import Lock, parse_lock
+
+__all__ = ["handed_over", "index_settings", "install", "make_venv", "resolve"]
+
+# pip's option -> uv's variable. Several values are separated by blanks, but for folders of wheels.
+_HANDED_OVER = {
+    "index-url": "UV_INDEX_URL",
+    "extra-index-url": "UV_EXTRA_INDEX_URL",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "client-cert": "SSL_CLIENT_CERT",
+    "proxy": "ALL_PROXY",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+}
+_INDEXES = {
+    "UV_INDEX_URL": ("UV_DEFAULT_INDEX",),
+    "UV_EXTRA_INDEX_URL": ("UV_INDEX",),
+    "UV_FIND_LINKS": (),
+    "UV_NO_INDEX": (),
+}
+"""What says where packages come from, and the newer names of the same."""
+
+_DISK = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|Permission denied", re.I)
+_NETWORK = re.compile(
+    r"error sending request|client error \(Connect\)|dns error|tcp connect error|operation timed out|offline\?"
+    r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)|network was disabled",
+    re.IGNORECASE,
+)
+_UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
+_COMPILER = re.compile(r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'", re.I)
+_HASH = re.compile(r"Hash mismatch|--require-hashes", re.I)
+_OFFLINE_FIX = "Look at the network, the proxy and pip's index settings (pip config list), then run it again"
+
+
+def make_venv(folder: Path, python: Path) -> None:
+    """An empty environment that may be renamed. Raises StorageError, GoldmarError."""
+    _run(["venv", "--quiet", "--no-project", "--relocatable", "--python", str(python), str(folder)], what=str(folder))
+
+
+def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = ()) -> str:
+    """Install what `requirements` pins (the text of `lock`) for `python`; returns uv's warnings.
+
+    `hold` are file descriptors that uv keeps open: the lock of the folder it writes to.
+    Raises as `resolve` does.
+    """
+    command = ["pip", "install", "--python", str(python), "-r", str(requirements)]
+    return _warnings(_online_or_not(command, what=str(lock.path), hold=hold).stderr)
+
+
+def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
+    """What the resolver makes of the pins: the same pins, and whatever they need besides.
+
+    Raises UninstallableError with the resolver's own words, UnreachableError, StorageError, MissingExtraError.
+    """
+    command = ["pip", "compile", "--quiet", "--no-header", "--no-strip-extras", "--python", str(python)]
+    done = _online_or_not([*command, str(requirements)], what=str(lock.path))
+    return parse_lock(done.stdout, lock.path)
+
+
+def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
+    """uv's variables, from pip's settings; a setting that `environment` has for uv already is left alone."""
+    taken: dict[str, str] = {}
+    for option, value in _pip_settings():
+        variable = _HANDED_OVER.get(option)
+        values = value.split()
+        if variable is None or not values:
+            continue
+        if variable in environment or any(newer in environment for newer in _INDEXES.get(variable, ())):
+            continue
+        taken[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(values)
+    if taken.keys() & {"UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"} and "UV_INDEX_STRATEGY" not in environment:
+        # As pip has it: the best version wherever it lies. uv would stop at the first index that has the name.
+        taken["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    return taken
+
+
+def index_settings() -> tuple[str, ...]:
+    """Where packages come from here, without passwords: it tells two environments with the same pins apart."""
+    environment = dict(os.environ) | handed_over(os.environ)
+    names = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
+    return tuple(re.sub(r"://[^/@\s]*@", "://", f"{n}={environment[n]}") for n in names if environment.get(n))
+
+
+@lru_cache(maxsize=1)
+def _pip_settings() -> tuple[tuple[str, str], ...]:
+    """pip's options as it reads them itself, the later ones winning; nothing where there is no pip."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    found = []
+    for line in done.stdout.splitlines():
+        key, _, quoted = line.partition("=")
+        section, _, option = key.strip().rpartition(".")
+        if section in {"global", "install", "download", ":env:"}:
+            with contextlib.suppress(ValueError, SyntaxError):
+                found.append((option, str(ast.literal_eval(quoted))))
+    return tuple(found)
+
+
+def _executable() -> str:
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+    if found is None:
+        raise MissingExtraError("uv", "bisect", "Building the environment of a lock file")
+    return found
+
+
+def _online_or_not(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+    """Once more from uv's own cache where the network is dead: all that is needed may lie there."""
+    try:
+        return _run(command, what=what, hold=hold)
+    except UnreachableError:
+        with contextlib.suppress(GoldmarError):
+            return _run([*command, "--offline"], what=what, hold=hold)
+        raise
+
+
+def _run(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "UV_PYTHON"}}
+    environment |= handed_over(os.environ) | {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+        "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink"),
+    }
+    full = [_executable(), *command]
+    try:
+        process = subprocess.Popen(
+            full,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+            pass_fds=list(hold),
+            start_new_session=True,  # what uv starts to build a package ends with it
+        )
+    except OSError as error:
+        msg = f"uv could not be run: {error.strerror}."
+        raise MissingExtraError("uv", "bisect", msg) from error
+    try:
+        stdout, stderr = process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    if process.returncode != 0:
+        raise _why(what, stderr.strip() or stdout.strip())
+    return subprocess.CompletedProcess(full, 0, stdout, stderr)
+
+
+def _why(what: str, said: str) -> GoldmarError:
+    """uv's words as an error of ours: what cannot be installed is told from what could not be fetched or written."""
+    said = re.sub(r"://[^/@\s]*@", "://", said)
+    said = "\n".join(line for line in said.splitlines() if not line.startswith("warning: Failed to hardlink"))
+    if _DISK.search(said):
+        return StorageError(
+            f"The environment of {what} could not be written.",
+            fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
+            detail=said,
+        )
+    if _UNSOLVED.search(said) and not _offline(said):
+        return UninstallableError(
+            f"{what} cannot be installed: its pins do not go together, or a version is not to be had.",
+            fix="Resolve the lock file anew; versions that were withdrawn have to be replaced",
+            detail=said,
+        )
+    if _NETWORK.search(said):
+        return UnreachableError(f"{what} could not be fetched.", fix=_OFFLINE_FIX, detail=said)
+    if _HASH.search(said):
+        return UninstallableError(
+            f"{what} cannot be installed: a file is not the one whose hash is pinned.",
+            fix="Resolve the lock file anew, once it is clear why the file has changed",
+            detail=said,
+        )
+    if _COMPILER.search(said):
+        return UninstallableError(
+            f"{what} cannot be installed: a package has no wheel for this Python and could not be built.",
+            fix="Pin a version that has a wheel, or install what its build needs (a compiler, headers)",
+            detail=said,
+        )
+    return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
+
+
+def _offline(said: str) -> bool:
+    """uv says "No solution found" as well where it could not look."""
+    return "network was disabled" in said
+
+
+def _warnings(stderr: str) -> str:
+    return "\n".join(line for line in stderr.splitlines() if line.startswith("warning:") and "yanked" in line)

@@ -1,0 +1,205 @@
+"""Which changes between two lock files turn the golden check red: the ways to try a mix, joined to the search."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from goldmar import __version__, archive
+from goldmar.bisect import Culprit, Outcome, Search, by_suspicion
+from goldmar.config import Project
+from goldmar.environments import Environments, cache_folder
+from goldmar.errors import GoldmarError, Interrupted, NotReadyError, UsageError, WorkerDiedError
+from goldmar.locks import Lock, changes, closure
+from goldmar.pipeline.archives import archives_for
+from goldmar.pipeline.environments import lock_for_serving
+from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.mixes import Mixes
+from goldmar.pipeline.trials import Trials
+from goldmar.pipeline.watch import Watch
+from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
+
+__all__ = ["bisect"]
+
+Versions = Mapping[str, tuple[str | None, str | None]]
+
+_EXCEPTION = re.compile(r"\b(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))\b")
+
+
+def bisect(
+    project: Project, good: Path, bad: Path, models: Sequence[str], watch: Watch, *, fresh: bool = False
+) -> Bisection:
+    """Find the smallest sets of package changes between two lock files that turn the check of these models red.
+
+    The goldens and their `obtained` files are left alone. What is tried is kept on disk line by line, and the same call
+    goes on from there unless `fresh`.
+
+    Raises:
+        UsageError: the good lock file is not green.
+        ConfigError, UninstallableError: a lock file is none, or cannot be installed.
+        WorkerDiedError, NotReadyError: a worker does not even run with the good lock file.
+        UnreachableError, StorageError, MissingExtraError: packages could not be fetched, written, or installed at all.
+        Interrupted: Ctrl-C; the error names the file that holds what was tried.
+    """
+    clock = time.perf_counter()
+    locks = lock_for_serving(good), lock_for_serving(bad)
+    goldens = [read_model(project, model, with_cells=True) for model in models]
+    environments = Environments(on_progress=watch.step)
+    trials = Trials(_place(project, locks, goldens, environments), fresh=fresh)
+    mixes = Mixes(project, *locks, goldens, watch, environments, trials)
+    versions = {change.name: (change.old, change.new) for change in changes(*locks)}
+    try:
+        culprits, rest = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
+    except KeyboardInterrupt as stop:
+        msg = f"Interrupted; {len(trials)} mixes were tried so far."
+        raise Interrupted(
+            msg, fix="run the same command again: it goes on from there", saved=trials.path if len(trials) else None
+        ) from stop
+    return Bisection(
+        good=good,
+        bad=bad,
+        models=tuple(models),
+        changes=versions,
+        trials=tuple(mixes.tried.values()),
+        culprits=culprits,
+        rest=rest,
+        seconds=time.perf_counter() - clock,
+    )
+
+
+def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], environments: Environments) -> Path:
+    """Where the trials of these locks, goldens and archives are kept: another golden is another bisection."""
+    key = hashlib.sha256(json.dumps([__version__, *map(environments.digest, locks)]).encode())
+    for golden, mar in zip(goldens, archives_for(project, [golden.model for golden in goldens]), strict=True):
+        key.update(f"{golden.model} {archive.digest(mar)}".encode())
+        for path in (golden.folder / "expected.csv", golden.folder / "tolerance.toml"):
+            key.update(path.read_bytes() if path.exists() else b"")
+        for drawing in golden.drawings:
+            key.update(f"{drawing.id} {drawing.content_type}".encode())
+            key.update(drawing.path.read_bytes())
+    return cache_folder() / "bisect" / f"{key.hexdigest()[:32]}.jsonl"
+
+
+def _hunt(
+    mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch
+) -> tuple[tuple[CulpritSet, ...], Trial | None]:
+    """Both ends, then the search. The ends are asked about every drawing, mixes only about those that fail in BAD."""
+    good = mixes.trial(frozenset())
+    watch.note(_told(good, "the good lock file"))
+    if good.outcome is not TrialOutcome.GREEN:
+        raise _good_is_not(good)
+    bad = mixes.trial(frozenset(versions))
+    watch.note(_told(bad, "the bad lock file"))
+    if bad.outcome is TrialOutcome.GREEN:
+        return (), bad
+    mixes.only(bad)
+
+    def test(taken: frozenset[str]) -> Outcome:
+        known = len(mixes.tried)
+        trial = mixes.trial(taken)
+        if len(mixes.tried) > known:
+            watch.note(_told(trial, _some(taken)))
+        return _outcome(trial, bad)
+
+    search = Search(test, mixes.needs(order))
+    culprits = tuple(_described(culprit, mixes, search) for culprit in search.all(order))
+    blamed = {name for culprit in culprits for name in culprit.packages}
+    rest = search.shrunk(frozenset(order) - blamed)
+    return culprits, mixes.trial(rest)
+
+
+def _outcome(trial: Trial, bad: Trial) -> Outcome:
+    """Whether a mix shows the failure of the bad lock file: red where that is red, broken in the same way otherwise."""
+    if trial.outcome is TrialOutcome.UNINSTALLABLE:
+        return Outcome.UNRESOLVED
+    if bad.outcome is TrialOutcome.BROKEN:
+        if trial.outcome is not TrialOutcome.BROKEN:
+            return Outcome.PASS
+        return Outcome.FAIL if _breakage(trial) == _breakage(bad) else Outcome.UNRESOLVED
+    if trial.outcome is TrialOutcome.BROKEN:
+        return Outcome.UNRESOLVED
+    return Outcome.FAIL if trial.outcome is TrialOutcome.RED else Outcome.PASS
+
+
+def _breakage(trial: Trial) -> tuple[tuple[str, ...], str]:
+    """Which models, and the kind of exception that ended the worker."""
+    named = _EXCEPTION.findall(trial.reason)
+    return tuple(sorted(trial.failed)), named[-1] if named else ""
+
+
+def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> CulpritSet:
+    """With what each package does alone, where there are several: no one of them reaches the limit by itself."""
+    packages = culprit.changes
+    alone = {}
+    if len(packages) > 1:
+        for name in packages:
+            mix = search.grown(frozenset([name]))
+            if mix < frozenset(packages):
+                search.outcome(mix)
+                alone[name] = mixes.tried[mix]
+    without = {name: None if tried is None else mixes.tried[tried[0]] for name, tried in culprit.without.items()}
+    return CulpritSet(
+        packages=packages,
+        trial=mixes.tried[frozenset(packages)],
+        without=without,
+        alone=alone,
+        proven=all(tried is None or tried[1] is Outcome.PASS for tried in culprit.without.values()),
+    )
+
+
+def _order(project: Project, locks: Sequence[Lock], models: Sequence[str], versions: Versions) -> list[str]:
+    roots = sorted({name for model in models for name in _requirements(project.handlers / model / "requirements.txt")})
+    reached = frozenset().union(*(closure(lock, roots) or frozenset() for lock in locks))
+    return by_suspicion(versions, roots, reached)
+
+
+def _requirements(path: Path) -> list[str]:
+    """The packages that a requirements file names; what is no requirement is no hint either."""
+    names: list[str] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            names.append(canonicalize_name(Requirement(line.partition("#")[0].strip()).name))
+        except InvalidRequirement:
+            continue
+    return names
+
+
+def _good_is_not(good: Trial) -> GoldmarError:
+    if good.outcome is TrialOutcome.BROKEN:
+        what, _, detail = good.reason.partition("\n")
+        died = "died" in what
+        return (WorkerDiedError if died else NotReadyError)(
+            f"The good lock file breaks the models by itself: {what}",
+            fix="Name a lock file with which goldmar check --lock is green",
+            model=min(good.failed, default=None),
+            detail=detail or None,
+        )
+    lines = [
+        f"{model} {failure.drawing_id} {failure.name}: {failure.kind.value}, "
+        f"want {failure.want!r}, got {failure.got!r} {failure.detail}".rstrip()
+        for model, failure in good.failures[:5]
+    ]
+    drawings = sum(map(len, good.failed.values()))
+    return UsageError(
+        f"The good lock file is not green: {drawings} drawings differ from their goldens with it.",
+        fix="Name a lock file with which goldmar check --lock is green",
+        detail="\n".join(lines),
+    )
+
+
+def _told(trial: Trial, what: str) -> str:
+    """One line of progress."""
+    worst = "" if trial.worst is None else f", worst value {trial.worst:.3g} of what is allowed"
+    again = ", remembered" if trial.remembered else ""
+    why = "" if not trial.reason else f": {trial.reason.splitlines()[0]}"
+    return f"{what}: {trial.outcome}{worst}{why} ({trial.seconds:.1f} s{again})"
+
+
+def _some(taken: frozenset[str]) -> str:
+    names = sorted(taken)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,225 @@
+"""Mixes of two lock files: whether one can be installed, and what the models say in it."""
+
+import math
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from goldmar.bisect import Outcome, Search
+from goldmar.config import Project
+from goldmar.environments import Environments
+from goldmar.errors import ServerError, UninstallableError
+from goldmar.golden import cells_of
+from goldmar.locks import Lock, changes, mixed
+from goldmar.pipeline.archives import archives_for
+from goldmar.pipeline.goldens import Golden
+from goldmar.pipeline.jobs import hold, refuse_unused_patterns
+from goldmar.pipeline.trials import Trials
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import predict
+from goldmar.records import Cells, Comparison, ModelResult, Trial, TrialOutcome
+from goldmar.serve.worker import WorkerServer
+
+__all__ = ["Mixes"]
+
+SHOWN = 20
+"""Failing values that are kept of each trial, the worst first."""
+
+
+class Mixes:
+    """The good lock file with some packages as the bad one has them, each tried at most once.
+
+    A mix is named by the packages that are taken from the bad lock file. `tried` holds every trial in its order, those
+    remembered from an earlier run included once they are asked for.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        good: Lock,
+        bad: Lock,
+        goldens: Sequence[Golden],
+        watch: Watch,
+        environments: Environments,
+        trials: Trials,
+    ) -> None:
+        self._good, self._bad = good, bad
+        self.changed = frozenset(change.name for change in changes(good, bad))
+        self.tried: dict[frozenset[str], Trial] = {}
+        self._project = project
+        self._goldens = tuple(goldens)
+        self._watch = watch
+        self._environments = environments
+        self._trials = trials
+        self._refusals: dict[frozenset[str], str] = {}
+        self._brought: frozenset[str] | None = None
+
+    def only(self, trial: Trial) -> None:
+        """From now on ask only about what fails in this trial: its drawings, or the model whose worker died."""
+        goldens = [golden for golden in self._goldens if golden.model in trial.failed]
+        if trial.outcome is TrialOutcome.RED:
+            goldens = [_cut(golden, set(trial.failed[golden.model])) for golden in goldens]
+        self._goldens = tuple(goldens) or self._goldens
+
+    def needs(self, changed: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Change -> those without which the resolver refuses it. Nothing is installed for this.
+
+        The smallest sets are looked for with delta debugging as well; the resolver takes a fraction of a second a mix.
+        """
+        everything = list(changed)
+        found = {}
+        for number, name in enumerate(everything, 1):
+            self._watch.step(f"asking the resolver what has to move together: {number}/{len(everything)}")
+            alone = frozenset([name])
+            words = self.refusal(alone)
+            if not words:
+                continue
+            # Whom the resolver names comes first.
+            others = sorted((o for o in everything if o != name), key=lambda o: (not _named(o, words), o))
+            search = Search(lambda more, alone=alone: Outcome.PASS if self.refusal(alone | more) else Outcome.FAIL)  # type: ignore[misc]
+            found[name] = frozenset(search.ddmin(others).changes) if others else frozenset()
+        return found
+
+    def refusal(self, taken: frozenset[str]) -> str:
+        """Why the resolver refuses a mix, in its own words; empty where it does not."""
+        if taken not in self._refusals:
+            if self._brought is None:
+                self._brought = self._extra(self._good) | self._extra(self._bad)
+            lock = self._lock(taken)
+            try:
+                resolved = self._environments.resolve(lock)
+            except UninstallableError as error:
+                self._refusals[taken] = error.detail or error.what
+            else:
+                missing = sorted({*resolved.pins} - {*lock.pins} - self._brought)
+                self._refusals[taken] = "; ".join(
+                    f"{', '.join(resolved.pins[name].via) or 'something'} needs {name}, which the mix does not have"
+                    for name in missing
+                )
+        return self._refusals[taken]
+
+    def trial(self, taken: frozenset[str]) -> Trial:
+        """Install a mix, ask the models, hold what they say against their goldens.
+
+        Raises UnreachableError where packages cannot be fetched, StorageError, MissingExtraError.
+        """
+        if taken in self.tried:
+            return self.tried[taken]
+        trial = self._trials.get(taken)
+        if trial is None:
+            trial = self._run(taken)
+            self._trials.add(trial)
+        self.tried[taken] = trial
+        return trial
+
+    def _run(self, taken: frozenset[str]) -> Trial:
+        clock = time.perf_counter()
+        names = tuple(sorted(taken))
+        is_end = taken in (frozenset(), self.changed)
+        if not is_end and (why := self.refusal(taken)):
+            return Trial(names, TrialOutcome.UNINSTALLABLE, reason=why)
+        try:
+            with self._environments.use(self._lock(taken)) as environment:
+                if environment.warnings:
+                    self._watch.note(environment.warnings)
+                trial = self._asked(names, environment.python)
+        except UninstallableError as error:
+            if is_end:
+                raise
+            trial = Trial(names, TrialOutcome.UNINSTALLABLE, reason=error.detail or error.what)
+        return replace(trial, seconds=time.perf_counter() - clock)
+
+    def _asked(self, names: tuple[str, ...], python: Path) -> Trial:
+        models = [golden.model for golden in self._goldens]
+        server = WorkerServer(
+            archives_for(self._project, models),
+            on_progress=self._watch.step,
+            startup_timeout_s=self._project.startup_timeout_s,
+            python=python,
+        )
+        results = []
+        try:
+            with server:
+                for golden in self._goldens:
+                    self._watch.asking(golden.model, len(golden.drawings))
+                    predictions = predict(
+                        golden.model,
+                        golden.drawings,
+                        server.target,
+                        clients=1,  # the worker answers one at a time
+                        on_prediction=partial(self._watch.answered, golden.model),
+                    )
+                    if not names:
+                        refuse_unused_patterns(golden, cells_of(predictions))
+                    results.append(hold(golden, predictions))
+        except ServerError as error:
+            reason = "\n".join(filter(None, (error.what, error.detail)))
+            failed = {error.model: ()} if error.model else dict.fromkeys(models, ())
+            return Trial(names, TrialOutcome.BROKEN, failed=failed, reason=reason)
+        return _held(names, results)
+
+    def _lock(self, taken: frozenset[str]) -> Lock:
+        if not taken:
+            return self._good
+        if taken == self.changed:
+            return self._bad
+        lock = mixed(self._good, self._bad, taken)
+        some = ", ".join(sorted(taken)[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
+        return replace(lock, path=Path(f"{self._good.path} with {some} of {self._bad.path}"))
+
+    def _extra(self, lock: Lock) -> frozenset[str]:
+        """What the resolver adds to a lock file as it is: one made by pip-compile leaves setuptools out, say."""
+        return frozenset(self._environments.resolve(lock).pins) - frozenset(lock.pins)
+
+
+def _held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:
+    failures = [(result.model, failure) for result in results for failure in result.failures]
+    failures.sort(key=lambda each: -_share(each[1]))
+    passing = [near for result in results for near in result.closest]
+    numbers = [_share(comparison) for comparison in (*passing, *(failure for _, failure in failures))]
+    failed = {
+        result.model: tuple(sorted({failure.drawing_id for failure in result.failures}))
+        for result in results
+        if result.failures
+    }
+    return Trial(
+        names,
+        TrialOutcome.RED if failures else TrialOutcome.GREEN,
+        worst=max(numbers, default=0.0),
+        failures=tuple(failures[:SHOWN]),
+        failed=failed,
+    )
+
+
+def _share(comparison: Comparison) -> float:
+    """|difference| / allowed: 1 is the limit; infinite where no tolerance is the matter, as for a text."""
+    difference, allowed = comparison.difference, comparison.allowed
+    if difference is None or allowed is None or math.isnan(difference):
+        return math.inf
+    if allowed == 0:
+        return math.inf if difference else 0.0
+    return difference / allowed
+
+
+def _cut(golden: Golden, drawings: set[str]) -> Golden:
+    """The golden of some of its drawings."""
+    if "" in drawings:  # a failure of the whole model
+        return golden
+    cells = golden.cells
+    rows = [row for row, drawing in enumerate(cells.drawing_ids) if drawing in drawings]
+    return replace(
+        golden,
+        drawings=tuple(drawing for drawing in golden.drawings if drawing.id in drawings),
+        cells=Cells.of(
+            [cells.drawing_ids[row] for row in rows],
+            [cells.names[row] for row in rows],
+            [cells.values[row] for row in rows],
+        ),
+    )
+
+
+def _named(name: str, words: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words) is not None

@@ -1,0 +1,84 @@
+"""What a bisection has tried so far, on disk: one line of JSON a trial, so that it goes on where it was interrupted."""
+
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from goldmar.errors import StorageError
+from goldmar.records import Comparison, Kind, Trial, TrialOutcome
+
+__all__ = ["Trials"]
+
+
+class Trials:
+    """The file of one bisection. Two processes may write to it at once; a line cut off by a crash is left out.
+
+    Raises StorageError where it cannot be read or written.
+    """
+
+    def __init__(self, path: Path, *, fresh: bool = False) -> None:
+        self.path = path
+        self._found: dict[frozenset[str], Trial] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                path.unlink(missing_ok=True)
+            lines = path.read_bytes().split(b"\n") if path.exists() else []
+        except OSError as error:
+            raise _storage(path, error) from error
+        for line in lines:
+            trial = _read(line)
+            if trial is not None:
+                self._found[frozenset(trial.taken)] = trial
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, taken: frozenset[str]) -> Trial | None:
+        return self._found.get(taken)
+
+    def add(self, trial: Trial) -> None:
+        """On disk when this returns."""
+        self._found[frozenset(trial.taken)] = trial
+        line = json.dumps(dataclasses.asdict(trial)).encode()
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # The line end comes first: the line before it may have been cut off.
+                os.write(descriptor, b"\n" + line + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _storage(self.path, error) from error
+
+
+def _read(line: bytes) -> Trial | None:
+    try:
+        table: dict[str, Any] = json.loads(line)
+        return Trial(
+            taken=tuple(table["taken"]),
+            outcome=TrialOutcome(table["outcome"]),
+            worst=table["worst"],
+            failures=tuple((model, _comparison(each)) for model, each in table["failures"]),
+            failed={model: tuple(ids) for model, ids in table["failed"].items()},
+            reason=table["reason"],
+            seconds=table["seconds"],
+            remembered=True,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _comparison(table: Mapping[str, Any]) -> Comparison:
+    return Comparison(**{**table, "kind": Kind(table["kind"])})
+
+
+def _storage(path: Path, error: OSError) -> StorageError:
+    msg = f"What was tried so far could not be kept in {path}: {error.strerror}."
+    return StorageError(msg, fix="Free some space, or name another folder in GOLDMAR_CACHE")

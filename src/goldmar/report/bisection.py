@@ -1,0 +1,207 @@
+"""What a bisection found, on a terminal, as JSON and as a Markdown section for a pull request."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
+from goldmar.report import words
+from goldmar.report.json import comparison_table
+from goldmar.report.markdown import escaped
+
+__all__ = ["SCHEMA", "headline", "render", "to_json", "to_markdown"]
+
+SCHEMA = 1
+
+_SHOWN = 10
+_COLOURS = {
+    TrialOutcome.GREEN: "green",
+    TrialOutcome.RED: "red",
+    TrialOutcome.BROKEN: "red",
+    TrialOutcome.UNINSTALLABLE: "dim",
+}
+
+
+def headline(found: Bisection) -> str:
+    """The finding in one sentence."""
+    if not found.culprits:
+        return f"{found.bad} is green: there is nothing to find among {words.counted(len(found.changes), 'change')}"
+    sets = " and ".join(_versions(found, culprit) for culprit in found.culprits)
+    turns = "breaks the models" if found.culprits[0].trial.outcome is TrialOutcome.BROKEN else "turns the check red"
+    each = ", each for itself" if len(found.culprits) > 1 else ""
+    return f"{sets} {turns}{each}"
+
+
+def render(found: Bisection, console: Console) -> None:
+    """Print it. Names are shown as they are, never as markup."""
+    console.print(_table_of_trials(found))
+    console.print()
+    style = "bold red" if found.culprits else "bold green"
+    console.print(Text.assemble(("FOUND" if found.culprits else "GREEN", style), "  ", words.clean(headline(found))))
+    for culprit in found.culprits:
+        for line in _findings(found, culprit):
+            console.print(Text(f"  {words.clean(line)}"))
+        if culprit.trial.failures:
+            console.print(_values(culprit.trial))
+            left = sum(map(len, culprit.trial.failed.values()))
+            console.print(Text(f"  {words.counted(left, 'drawing')} of {', '.join(culprit.trial.failed)} fail", "dim"))
+    for line in _closing(found):
+        console.print(Text(words.clean(line), "dim"))
+
+
+def to_json(found: Bisection) -> str:
+    """The bisection as JSON text; its shape is told in docs/bisect.md."""
+    report = {
+        "schema": SCHEMA,
+        "found": bool(found.culprits),
+        "summary": headline(found),
+        "good": str(found.good),
+        "bad": str(found.bad),
+        "models": list(found.models),
+        "changes": {name: {"old": old, "new": new} for name, (old, new) in found.changes.items()},
+        "culprits": [_culprit(found, culprit) for culprit in found.culprits],
+        "rest": None if found.rest is None else _trial(found.rest),
+        "trials": [_trial(trial) for trial in found.trials],
+        "environments": _count(found),
+        "remembered": sum(trial.remembered for trial in found.trials),
+        "uninstallable": sum(trial.outcome is TrialOutcome.UNINSTALLABLE for trial in found.trials),
+        "seconds": found.seconds,
+    }
+    return json.dumps(report, ensure_ascii=True, indent=2, allow_nan=False) + "\n"
+
+
+def to_markdown(found: Bisection) -> str:
+    """A section for a pull request."""
+    lines = [f"## goldmar bisect: {'❌' if found.culprits else '✅'} {escaped(headline(found), 500)}", ""]
+    for culprit in found.culprits:
+        lines += [f"- {escaped(line, 500)}" for line in _findings(found, culprit)]
+        if culprit.trial.failures:
+            lines += ["", "| model | drawing | value | want | got | difference | allowed |", f"|{' --- |' * 7}"]
+            for model, failure in culprit.trial.failures[:_SHOWN]:
+                cells = (model, failure.drawing_id, failure.name, *words.want_and_got(failure))
+                last = words.difference_and_allowed(failure)
+                lines.append(f"| {' | '.join((*map(escaped, cells), *last))} |")
+        lines.append("")
+    count = words.counted(len(found.trials), "mix").replace("mixs", "mixes")
+    lines += [f"<details><summary>{count} tried</summary>", "", "| taken | outcome | worst |", "| --- | --- | --- |"]
+    for trial in found.trials:
+        lines.append(f"| {escaped(_taken(found, trial), 300)} | {trial.outcome} | {_worst(trial)} |")
+    lines += ["", "</details>", ""]
+    lines += [escaped(line, 500) for line in _closing(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
+    for name in culprit.packages:
+        old, new = found.changes[name]
+        yield f"{name} {old or '(not there)'} → {new or '(gone)'}"
+    if culprit.trial.outcome is TrialOutcome.BROKEN:
+        yield culprit.trial.reason.splitlines()[0]
+    if len(culprit.packages) > 1:
+        yield "none of them does it alone:" if culprit.alone else "they cannot be installed one without the other"
+        for name, alone in culprit.alone.items():
+            yield f"{name} alone: {alone.outcome}, {_worst(alone)} of what is allowed"
+        for name, others in culprit.without.items():
+            if others is not None:
+                yield f"all but {name}: {others.outcome}, {_worst(others)} of what is allowed"
+    if not culprit.proven:
+        yield "that no package of these can be left out is not proven: a mix without one cannot be installed or breaks"
+
+
+def _closing(found: Bisection) -> Iterator[str]:
+    if found.culprits and found.rest is not None:
+        without = f"{found.bad} with this taken back"
+        yield f"{without} is {found.rest.outcome}" + (
+            f", worst value {_worst(found.rest)} of what is allowed" if found.rest.worst is not None else ""
+        )
+    skipped = sum(trial.outcome is TrialOutcome.UNINSTALLABLE for trial in found.trials)
+    remembered = sum(trial.remembered for trial in found.trials)
+    parts = [
+        words.counted(len(found.changes), "change"),
+        f"{words.counted(_count(found), 'environment')} tried"
+        + (f", {remembered} of them in an earlier run" if remembered else ""),
+        f"{skipped} mixes skipped that cannot be installed" if skipped else "",
+        f"{found.seconds:.0f} s",
+    ]
+    yield " · ".join(filter(None, parts))
+
+
+def _count(found: Bisection) -> int:
+    return sum(trial.outcome is not TrialOutcome.UNINSTALLABLE for trial in found.trials)
+
+
+def _versions(found: Bisection, culprit: CulpritSet) -> str:
+    named = []
+    for name in culprit.packages:
+        old, new = found.changes[name]
+        named.append(f"{name} {old} → {new}" if old and new else f"{name} {new} added" if new else f"{name} removed")
+    return " with ".join(named)
+
+
+def _taken(found: Bisection, trial: Trial) -> str:
+    """The shorter of what was taken and what was left."""
+    if not trial.taken:
+        return "nothing: the good lock file"
+    left = sorted(set(found.changes) - set(trial.taken))
+    if not left:
+        return "everything: the bad lock file"
+    return f"all but {', '.join(left)}" if len(left) < len(trial.taken) else ", ".join(trial.taken)
+
+
+def _worst(trial: Trial) -> str:
+    return "–" if trial.worst is None else f"{words.number(trial.worst)}×"
+
+
+def _table_of_trials(found: Bisection) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0), show_edge=False, header_style="dim")
+    table.add_column("taken from the bad lock file", overflow="fold", ratio=1)
+    table.add_column("outcome")
+    table.add_column("worst", justify="right")
+    table.add_column("seconds", justify="right")
+    for trial in found.trials:
+        seconds = "earlier" if trial.remembered else f"{trial.seconds:.1f}"
+        outcome = Text(trial.outcome.value, _COLOURS[trial.outcome])
+        table.add_row(Text(words.clean(_taken(found, trial))), outcome, _worst(trial), seconds)
+    return table
+
+
+def _values(trial: Trial) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 0), show_edge=False, header_style="dim")
+    for title in ("model", "drawing", "value"):
+        table.add_column(title, overflow="fold")
+    for title in ("want", "got", "difference", "allowed"):
+        table.add_column(title, justify="right", overflow="fold")
+    for model, failure in trial.failures[:_SHOWN]:
+        what = (model, failure.drawing_id, failure.name or failure.kind.value)
+        values: Sequence[str] = (*words.want_and_got(failure), *words.difference_and_allowed(failure))
+        table.add_row(*(Text(words.clean(cell)) for cell in (*what, *values)))
+    return table
+
+
+def _culprit(found: Bisection, culprit: CulpritSet) -> dict[str, Any]:
+    return {
+        "packages": [
+            {"name": name, "old": found.changes[name][0], "new": found.changes[name][1]} for name in culprit.packages
+        ],
+        "proven": culprit.proven,
+        "trial": _trial(culprit.trial),
+        "alone": {name: _trial(trial) for name, trial in culprit.alone.items()},
+        "without": {name: None if trial is None else _trial(trial) for name, trial in culprit.without.items()},
+    }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    table = dataclasses.asdict(trial)
+    worst = trial.worst
+    return table | {
+        "outcome": trial.outcome.value,
+        "worst": worst if worst is None or math.isfinite(worst) else repr(worst),
+        "failures": [{"model": model, **comparison_table(failure)} for model, failure in trial.failures],
+    }
