@@ -33,10 +33,10 @@ def lock(path: Path, pins: Mapping[str, str], wheels: Path) -> Path:
     return path
 
 
-SERVING = (
-    "torch", "torchserve", "pyyaml", "psutil", "pillow", "packaging", "wheel", "filelock", "fsspec", "jinja2",
-    "markupsafe", "mpmath", "networkx", "sympy", "typing-extensions", "setuptools", "enum-compat", "torch-model-archiver", "numpy",
-)  # fmt: skip
+SERVING = set(
+    "torch torchserve pyyaml psutil pillow packaging wheel filelock fsspec jinja2 markupsafe mpmath networkx sympy "
+    "typing-extensions setuptools enum-compat torch-model-archiver numpy".split()
+)
 
 
 def serving() -> str:
@@ -73,8 +73,15 @@ def handle(data, context):
 PARTS = tuple(f"part{number:02}" for number in range(1, 13))
 
 
-def part(folder: Path, name: str, version: str, *, shift: float = 0.0, factor: float = 0.0, **more: object) -> Path:
+def part(
+    folder: Path,
+    name: str,
+    version: str,
+    *,
+    shift: float = 0.0,
+    factor: float = 0.0,
+    code: str = "",
+    needs: Sequence[str] = (),
+) -> Path:
     """A package that adds `shift` to the answer; the `factor` of all twelve multiplied is added as well."""
-    return wheel(
-        folder, name, version, f"SHIFT = {shift!r}\nFACTOR = {factor!r}\n{more.get('code', '')}", more.get("needs", ())
-    )  # type: ignore[arg-type]
+    return wheel(folder, name, version, f"SHIFT = {shift!r}\nFACTOR = {factor!r}\n{code}", needs)
