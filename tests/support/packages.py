@@ -34,8 +34,27 @@ def lock(path: Path, pins: Mapping[str, str], wheels: Path) -> Path:
 
 
 SERVING = set(
-    "torch torchserve pyyaml psutil pillow packaging wheel filelock fsspec jinja2 markupsafe mpmath networkx sympy "
-    "typing-extensions setuptools enum-compat torch-model-archiver numpy".split()
+    [
+        "torch",
+        "torchserve",
+        "pyyaml",
+        "psutil",
+        "pillow",
+        "packaging",
+        "wheel",
+        "filelock",
+        "fsspec",
+        "jinja2",
+        "markupsafe",
+        "mpmath",
+        "networkx",
+        "sympy",
+        "typing-extensions",
+        "setuptools",
+        "enum-compat",
+        "torch-model-archiver",
+        "numpy",
+    ]
 )
 
 
