@@ -33,29 +33,27 @@ def lock(path: Path, pins: Mapping[str, str], wheels: Path) -> Path:
     return path
 
 
-SERVING = set(
-    [
-        "torch",
-        "torchserve",
-        "pyyaml",
-        "psutil",
-        "pillow",
-        "packaging",
-        "wheel",
-        "filelock",
-        "fsspec",
-        "jinja2",
-        "markupsafe",
-        "mpmath",
-        "networkx",
-        "sympy",
-        "typing-extensions",
-        "setuptools",
-        "enum-compat",
-        "torch-model-archiver",
-        "numpy",
-    ]
-)
+SERVING = {
+    "torch",
+    "torchserve",
+    "pyyaml",
+    "psutil",
+    "pillow",
+    "packaging",
+    "wheel",
+    "filelock",
+    "fsspec",
+    "jinja2",
+    "markupsafe",
+    "mpmath",
+    "networkx",
+    "sympy",
+    "typing-extensions",
+    "setuptools",
+    "enum-compat",
+    "torch-model-archiver",
+    "numpy",
+}
 
 
 def serving() -> str:
