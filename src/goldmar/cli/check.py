@@ -13,7 +13,6 @@ from goldmar.cli.options import (
     Backend,
     BackendOption,
     CaBundle,
-    CheckBackend,
     Clients,
     Headers,
     Json,
@@ -39,7 +38,7 @@ from goldmar.records import RunResult, Verdict
 def check(
     models: Models = None,
     url: Url = None,
-    backend: CheckBackend = None,
+    backend: BackendOption = None,
     lock: Lock = None,
     management_url: ManagementUrl = None,
     token_env: TokenEnv = None,
@@ -59,10 +58,7 @@ def check(
     """Ask each model about its sample drawings and hold the answers against its golden."""
     project = pipeline.load_project(Path.cwd())
     chosen = pipeline.select_models(project, models or [])
-    if lock is not None and url is not None:
-        msg = "--lock says what the models started here run with, and --url asks a server that runs already."
-        raise UsageError(msg, fix="leave one of the two out")
-    way = backend or (Backend.local if lock is None else Backend.worker)
+    way = _way(backend, lock, url)
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
         reach = opener(
@@ -80,11 +76,12 @@ def check(
         raise typer.Exit(ExitCode.DIFFERENT)
 
 
-@app.command(epilog="Example: `goldmar record thickness`")
+@app.command(epilog="Example: `goldmar record thickness`, `goldmar record thickness --lock ci/locks/serve.txt`")
 def record(
     model: Model,
     url: Url = None,
-    backend: BackendOption = Backend.local,
+    backend: BackendOption = None,
+    lock: Lock = None,
     management_url: ManagementUrl = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
@@ -99,11 +96,15 @@ def record(
     """Ask the model about its drawings and write what it says beside the golden, which stays as it is."""
     project = pipeline.load_project(Path.cwd())
     (chosen,) = pipeline.select_models(project, [model])
-    with ConsoleWatch(err) as watch:
-        reach = opener(project, watch, backend, url, management_url, token_env, token_file, header, ca_bundle, timeout)
-        run, verdict = pipeline.record(
-            pipeline.Job(project, [chosen], reach, watch, clients or project.clients, stages=stages)
+    way = _way(backend, lock, url)
+    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
+        python = environment.python if environment else None
+        reach = opener(
+            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, python
         )
+        job = pipeline.Job(project, [chosen], reach, watch, clients or project.clients, stages=stages)
+        job.python = environment.python_version if environment else job.python
+        run, verdict = pipeline.record(job)
     (result,) = run.models
     if not verdict.passed:
         _show(run, verdict, as_json=False)
@@ -134,6 +135,13 @@ def approve(
         typer.confirm(f"Make this the golden of {model}?", abort=True)
     path = pipeline.accept(proposal, reason=reason, approver=approver)
     out.print(f"approved {escape(str(short(path)))}")
+
+
+def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend:
+    if lock is not None and url is not None:
+        msg = "--lock says what the models started here run with, and --url asks a server that runs already."
+        raise UsageError(msg, fix="leave one of the two out")
+    return backend or (Backend.local if lock is None else Backend.worker)
 
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:

@@ -35,12 +35,11 @@ Lock = Annotated[
     typer.Option(metavar="FILE", help="Run the models with the packages of this lock file."),
 ]
 BackendOption = Annotated[
-    Backend, typer.Option("--backend", help="local: TorchServe with Java; worker: its worker alone, no Java.")
-]
-CheckBackend = Annotated[
     Backend | None,
     typer.Option(
-        "--backend", help="As for record: local by default, worker where there is a --lock.", show_default=False
+        "--backend",
+        help="local: TorchServe with Java; worker: its worker alone, no Java. Default: worker with --lock, else local.",
+        show_default=False,
     ),
 ]
 Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
