@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from goldmar.errors import UsageError
 
-__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes"]
+__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_tree"]
 
 _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
@@ -121,6 +121,20 @@ def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]
         before = Tree(merge_base, {}, {}, repository)
         changes.append(Change(before, after, tuple(touched[path] for path in sorted(touched))))
     return changes
+
+
+def read_tree(root: Path, head: str | None, folders: Iterable[str]) -> Change:
+    """The head alone, as a change in which nothing differs. Arguments and errors as those of `read_changes`."""
+    repository = _Repository.at(root)
+    places = [repository.from_top(folder) for folder in folders]
+    commit = repository.commit(head) if head is not None else ""
+    untracked = [] if commit else [path for path in repository.untracked() if repository.is_below(path, places)]
+    entries = dict(repository.listing(commit, places))
+    if not commit:
+        entries = {path: kind for path, kind in entries.items() if os.path.lexists(root / path)}
+        entries |= {path: Kind.link if repository.is_link(path) else Kind.file for path in untracked}
+    tree = Tree(commit, entries, {}, repository)
+    return Change(tree, tree, ())
 
 
 @dataclass(frozen=True, slots=True)

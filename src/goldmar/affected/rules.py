@@ -20,7 +20,7 @@ from goldmar.affected.recipes import (
     shown,
 )
 
-__all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select"]
+__all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
 
 _T = TypeVar("_T")
 
@@ -107,6 +107,12 @@ class _Placing:
     def reach_none(self, path: str, why: str) -> bool:
         _once(self.passed_over, (shown(path), why))
         return True
+
+
+def select_all(change: Change, layout: Layout, why: str) -> Selection:
+    """Every model of the head."""
+    names = Models(change.after, layout).names()
+    return Selection(models={name: [] for name in names}, everything=[why], known=len(names))
 
 
 def select(change: Change, layout: Layout) -> Selection:

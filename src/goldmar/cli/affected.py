@@ -14,16 +14,20 @@ from goldmar.errors import UsageError
 
 @app.command(epilog="Example: `goldmar affected --base origin/main`, `goldmar affected --base origin/main --matrix`")
 def affected(
-    base: Annotated[str, typer.Option(metavar="REF", help="The branch or commit that the change goes into.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="REF", help="The branch or commit that the change goes into.")
+    ] = None,
     head: Annotated[
         str | None,
         typer.Option(metavar="REF", help="The commit that holds it; the working tree by default, untracked files too."),
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every model, instead of those of a change.")] = False,
     as_json: Json = False,
     as_matrix: Annotated[
         bool, typer.Option("--matrix", help="Print one line of JSON for a GitHub Actions matrix.")
     ] = False,
     as_names: Annotated[bool, typer.Option("--names", help="Print the models' names alone, one a line.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a section for a summary page.")] = False,
     jobs: Annotated[
         int, typer.Option(min=1, max=pipeline.MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
     ] = pipeline.MOST_JOBS,
@@ -32,9 +36,12 @@ def affected(
 
     The change is what a pull request shows: from the merge base of BASE and the head to the head.
     """
-    if as_json + as_matrix + as_names > 1:
-        msg = "--json, --matrix and --names are three ways to print the same."
+    if as_json + as_matrix + as_names + as_markdown > 1:
+        msg = "--json, --matrix, --names and --markdown are ways to print the same."
         raise UsageError(msg, fix="leave all but one out")
+    if (base is None) is not every:
+        msg = "Say what the change goes into." if base is None else "--all looks at no change, and --base names one."
+        raise UsageError(msg, fix="goldmar affected --base main, or goldmar affected --all")
     project = pipeline.load_project(Path.cwd())
     reached = pipeline.find_affected(project, base, head)
     if as_json:
@@ -43,6 +50,8 @@ def affected(
         typer.echo(reached.to_matrix(jobs))
     elif as_names:
         typer.echo("".join(f"{name}\n" for name in reached.selection.models), nl=False)
+    elif as_markdown:
+        typer.echo(reached.to_markdown(), nl=False)
     else:
         for line in reached.lines():
             out.print(escape(line))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from goldmar.affected import Layout, Selection, matrix, read_changes, select
+from goldmar.affected import Layout, Selection, matrix, read_changes, read_tree, select, select_all
 from goldmar.config import Project
 
 __all__ = ["Reached", "find_affected"]
@@ -15,7 +15,10 @@ _REASONS, _SHOWN = 4, 20  # lines for people; --json has them all
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What a change reaches, and the change: merge bases and head as commits; `head` is empty for the working tree."""
+    """What a change reaches, and the change: merge bases and head as commits.
+
+    `head` is empty for the working tree, `base` and `bases` where every model was asked for.
+    """
 
     selection: Selection
     base: str
@@ -28,7 +31,7 @@ class Reached:
         return json.dumps(
             {
                 "schema": 1,
-                "base": self.base,
+                "base": self.base or None,
                 "merge_bases": list(self.bases),
                 "head": self.head or None,
                 "working_tree": not self.head,
@@ -46,9 +49,10 @@ class Reached:
     def lines(self) -> Iterator[str]:
         """For people: each model with why, then what was passed over."""
         found = self.selection
-        since = f"{self.base} ({', '.join(commit[:12] for commit in self.bases)})"
         until = self.head[:12] or "the working tree, what is not committed included"
-        yield f"From {since} to {until}: {_counted(found.touched, 'path')}"
+        if self.bases:
+            since = f"{self.base} ({', '.join(commit[:12] for commit in self.bases)})"
+            yield f"From {since} to {until}: {_counted(found.touched, 'path')}"
         if found.everything:
             yield f"Every model is reached, {found.known} in all:"
             yield from (f"  {why}" for why in found.everything[:_SHOWN])
@@ -69,15 +73,20 @@ class Reached:
         if len(found.passed_over) > _SHOWN:
             yield f"  and {len(found.passed_over) - _SHOWN} more, which --json lists"
 
+    def to_markdown(self) -> str:
+        """A section for the summary page of a CI run."""
+        text = "\n".join(self.lines()).replace("```", "` ` `")
+        return f"## goldmar affected\n\n```text\n{text}\n```\n"
+
     def to_matrix(self, jobs: int) -> str:
         """One line of JSON for `strategy.matrix` of GitHub Actions."""
         return matrix(self.selection, jobs)
 
 
-def find_affected(project: Project, base: str, head: str | None) -> Reached:
+def find_affected(project: Project, base: str | None, head: str | None) -> Reached:
     """The models that the change from `base` to `head` reaches; the working tree where `head` is None.
 
-    Raises UsageError where git cannot tell what differs.
+    Every model of the head where there is no base. Raises UsageError where git cannot tell what differs.
     """
     rules = project.affected
     layout = Layout(
@@ -87,11 +96,13 @@ def find_affected(project: Project, base: str, head: str | None) -> Reached:
         locks=rules.locks,
         tools=rules.tools,
     )
-    changes = read_changes(project.root, base, head, (layout.handlers, layout.golden))
+    folders = (layout.handlers, layout.golden)
+    if base is None:
+        change = read_tree(project.root, head, folders)
+        return Reached(select_all(change, layout, "all of them are asked for"), "", (), change.after.commit)
+    changes = read_changes(project.root, base, head, folders)
     found = [select(change, layout) for change in changes]
-    return Reached(
-        _joined(found), base, [change.before.commit for change in changes], changes[0].after.commit if head else ""
-    )
+    return Reached(_joined(found), base, [change.before.commit for change in changes], changes[0].after.commit)
 
 
 def _below(project: Project, folder: os.PathLike[str]) -> str:
