@@ -18,6 +18,8 @@ __all__ = ["Change", "Lock", "Pin", "changes", "closure", "mixed", "parse_lock",
 _COMMENT = re.compile(r"(?:^|\s)#(.*)$")  # as pip reads it: the # of a URL has no blank before it
 _PER_REQUIREMENT = re.compile(r"\s--(?:hash|config-settings?|global-option)[=\s]\S+")
 _INCLUDES = re.compile(r"(?:-r|-c|-e|--requirement|--constraint|--editable)(?:[=\s]|$)")
+_LINK = re.compile(r"(?P<option>^(?:-f|--find-links|-i|--index-url|--extra-index-url)[=\s]\s*)(?P<place>(?!\S*://)\S+)")
+_INDEX = re.compile(r"(?:-i|--index-url)(?=[=\s])")
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?")
 _EXACT = {"==", "==="}
 _COMPILE = "uv pip compile requirements.in -o {where}, or pip-compile"
@@ -47,9 +49,17 @@ class Lock:
     pins: Mapping[str, Pin]
     options: tuple[str, ...] = ()
 
+    def anchored(self) -> tuple[str, ...]:
+        """The options as they read from another folder: a path is relative to the lock file, as it is to pip."""
+        return tuple(_LINK.sub(self._absolute, line) for line in self.options)
+
     def text(self) -> str:
-        """A requirements file that pins the same."""
-        return "".join(f"{line}\n" for line in (*self.options, *(pin.line for pin in self.pins.values())))
+        """A requirements file that pins the same, wherever it is written to."""
+        return "".join(f"{line}\n" for line in (*self.anchored(), *(pin.line for pin in self.pins.values())))
+
+    def _absolute(self, found: re.Match[str]) -> str:
+        path = self.path.parent.absolute() / found["place"]
+        return f"{found['option']}{path}" if path.exists() else found.group()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +145,19 @@ def closure(lock: Lock, roots: Iterable[str]) -> frozenset[str] | None:
 
 
 def mixed(good: Lock, bad: Lock, taken: Iterable[str]) -> Lock:
-    """`good` with the packages `taken` as `bad` has them: another version, added or gone."""
+    """`good` with the packages `taken` as `bad` has them: another version, added or gone.
+
+    Packages are looked for wherever one of the two looks: of two indexes the second is an extra one.
+    """
     pins = dict(good.pins)
     for name in taken:
         pins.pop(name, None)
         if name in bad.pins:
             pins[name] = bad.pins[name]
-    options = tuple(dict.fromkeys((*good.options, *bad.options)))
-    return Lock(good.path, dict(sorted(pins.items())), options)
+    options, more = list(dict.fromkeys(good.anchored())), bad.anchored()
+    if any(_INDEX.match(line) for line in options):
+        more = tuple(line if line in options else _INDEX.sub("--extra-index-url", line) for line in more)
+    return Lock(good.path, dict(sorted(pins.items())), tuple(dict.fromkeys((*options, *more))))
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:

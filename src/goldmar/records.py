@@ -422,8 +422,9 @@ class CulpritSet:
 class Bisection:
     """What `goldmar bisect` found between two lock files. `culprits` is empty where the bad one is green.
 
-    `changes` maps a package to its versions in the good and the bad lock file, None where it is not there.
-    `rest` is the trial of the bad lock file with all culprits taken back, None where it cannot be installed.
+    `changes` maps a package to its versions in the good and the bad lock file, None where it is not there. `together`
+    has those that the resolver refuses alone: the packages they cannot move without, and its own words. `refused`
+    counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back.
     """
 
     good: Path
@@ -434,3 +435,5 @@ class Bisection:
     culprits: tuple[CulpritSet, ...]
     rest: Trial | None
     seconds: float
+    together: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    refused: int = 0

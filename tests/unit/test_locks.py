@@ -149,6 +149,23 @@ def test_a_mix_has_what_was_taken_and_keeps_the_rest():
     assert changes(mixed(good, bad, [c.name for c in changes(good, bad)]), bad) == ()
 
 
+def test_a_mix_looks_where_either_looks_from_any_folder(tmp_path):
+    for side in ("old", "new"):
+        (tmp_path / side / "wheels").mkdir(parents=True)
+        index = f"--index-url https://{side}.example/simple\n"
+        (tmp_path / side / "lock.txt").write_text(f"{index}--find-links wheels\n-f https://h.example/more\na==1\n")
+    good, bad = (read_lock(tmp_path / side / "lock.txt") for side in ("old", "new"))
+    assert mixed(good, bad, []).text().splitlines() == [
+        "--index-url https://old.example/simple",
+        f"--find-links {tmp_path}/old/wheels",
+        "-f https://h.example/more",
+        "--extra-index-url https://new.example/simple",
+        f"--find-links {tmp_path}/new/wheels",
+        "a==1",
+    ]
+    assert mixed(good, good, []).text() == good.text()
+
+
 def test_the_closure_goes_down_the_notes():
     lock = parse_lock(PIP_COMPILE.replace("via torch", "via requests"), "lock.txt")
     assert closure(lock, ["Requests"]) == {"requests", "certifi", "setuptools"}

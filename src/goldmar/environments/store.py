@@ -89,7 +89,7 @@ class Environments:
         """32 hexadecimal digits that tell what would be installed: pins, Python, platform, where packages come from."""
         pins = sorted(_normalised(pin) for pin in lock.pins.values())
         place = [sys.implementation.name, self._version, sysconfig.get_platform(), *uv.index_settings()]
-        content = json.dumps([pins, place, sorted(lock.options)])
+        content = json.dumps([pins, place, sorted(lock.anchored())])
         return hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @contextmanager

@@ -45,7 +45,7 @@ _INDEXES = {
 _DISK = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|Permission denied", re.I)
 _NETWORK = re.compile(
     r"error sending request|client error \(Connect\)|dns error|tcp connect error|operation timed out|offline\?"
-    r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)|network was disabled",
+    r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)",
     re.IGNORECASE,
 )
 _UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
@@ -66,7 +66,7 @@ def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = 
     Raises as `resolve` does.
     """
     command = ["pip", "install", "--python", str(python), "-r", str(requirements)]
-    return _warnings(_online_or_not(command, what=str(lock.path), hold=hold).stderr)
+    return _warnings(_cached_or_not(command, what=str(lock.path), hold=hold).stderr)
 
 
 def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
@@ -75,7 +75,7 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
     Raises UninstallableError with the resolver's own words, UnreachableError, StorageError, MissingExtraError.
     """
     command = ["pip", "compile", "--quiet", "--no-header", "--no-strip-extras", "--python", str(python)]
-    done = _online_or_not([*command, str(requirements)], what=str(lock.path))
+    done = _cached_or_not([*command, str(requirements)], what=str(lock.path))
     return parse_lock(done.stdout, lock.path)
 
 
@@ -138,14 +138,12 @@ def _executable() -> str:
     return found
 
 
-def _online_or_not(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
-    """Once more from uv's own cache where the network is dead: all that is needed may lie there."""
+def _cached_or_not(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+    """From uv's own cache first: what is pinned does not change, and a network may be slow, or dead."""
     try:
+        return _run([*command, "--offline"], what=what, hold=hold)
+    except (UninstallableError, UnreachableError):
         return _run(command, what=what, hold=hold)
-    except UnreachableError:
-        with contextlib.suppress(GoldmarError):
-            return _run([*command, "--offline"], what=what, hold=hold)
-        raise
 
 
 def _run(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
@@ -194,7 +192,7 @@ def _why(what: str, said: str) -> GoldmarError:
             fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
             detail=said,
         )
-    if _UNSOLVED.search(said) and not _offline(said):
+    if _UNSOLVED.search(said):
         return UninstallableError(
             f"{what} cannot be installed: its pins do not go together, or a version is not to be had.",
             fix="Resolve the lock file anew; versions that were withdrawn have to be replaced",
@@ -215,11 +213,6 @@ def _why(what: str, said: str) -> GoldmarError:
             detail=said,
         )
     return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
-
-
-def _offline(said: str) -> bool:
-    """uv says "No solution found" as well where it could not look."""
-    return "network was disabled" in said
 
 
 def _warnings(stderr: str) -> str:

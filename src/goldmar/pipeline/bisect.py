@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -19,7 +19,7 @@ from goldmar.locks import Lock, changes, closure
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
 from goldmar.pipeline.goldens import Golden, read_model
-from goldmar.pipeline.mixes import Mixes
+from goldmar.pipeline.mixes import Mixes, breakage
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
@@ -27,8 +27,6 @@ from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 __all__ = ["bisect"]
 
 Versions = Mapping[str, tuple[str | None, str | None]]
-
-_EXCEPTION = re.compile(r"\b(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))\b")
 
 
 def bisect(
@@ -54,20 +52,19 @@ def bisect(
     mixes = Mixes(project, *locks, goldens, watch, environments, trials)
     versions = {change.name: (change.old, change.new) for change in changes(*locks)}
     try:
-        culprits, rest = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
+        found = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
     except KeyboardInterrupt as stop:
         msg = f"Interrupted; {len(trials)} mixes were tried so far."
         raise Interrupted(
             msg, fix="run the same command again: it goes on from there", saved=trials.path if len(trials) else None
         ) from stop
-    return Bisection(
+    return replace(
+        found,
         good=good,
         bad=bad,
         models=tuple(models),
-        changes=versions,
         trials=tuple(mixes.tried.values()),
-        culprits=culprits,
-        rest=rest,
+        refused=mixes.refused,
         seconds=time.perf_counter() - clock,
     )
 
@@ -85,10 +82,9 @@ def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], e
     return cache_folder() / "bisect" / f"{key.hexdigest()[:32]}.jsonl"
 
 
-def _hunt(
-    mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch
-) -> tuple[tuple[CulpritSet, ...], Trial | None]:
+def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch) -> Bisection:
     """Both ends, then the search. The ends are asked about every drawing, mixes only about those that fail in BAD."""
+    found = Bisection(Path(), Path(), (), versions, (), (), None, 0.0)
     good = mixes.trial(frozenset())
     watch.note(_told(good, "the good lock file"))
     if good.outcome is not TrialOutcome.GREEN:
@@ -96,7 +92,7 @@ def _hunt(
     bad = mixes.trial(frozenset(versions))
     watch.note(_told(bad, "the bad lock file"))
     if bad.outcome is TrialOutcome.GREEN:
-        return (), bad
+        return replace(found, rest=bad)
     mixes.only(bad)
 
     def test(taken: frozenset[str]) -> Outcome:
@@ -106,11 +102,13 @@ def _hunt(
             watch.note(_told(trial, _some(taken)))
         return _outcome(trial, bad)
 
-    search = Search(test, mixes.needs(order))
+    needs = mixes.needs(order)
+    search = Search(test, needs)
     culprits = tuple(_described(culprit, mixes, search) for culprit in search.all(order))
     blamed = {name for culprit in culprits for name in culprit.packages}
-    rest = search.shrunk(frozenset(order) - blamed)
-    return culprits, mixes.trial(rest)
+    rest = mixes.trial(search.shrunk(frozenset(order) - blamed))
+    together = {name: (tuple(sorted(more)), mixes.refusal(frozenset([name]))) for name, more in needs.items()}
+    return replace(found, culprits=culprits, rest=rest, together=together)
 
 
 def _outcome(trial: Trial, bad: Trial) -> Outcome:
@@ -120,16 +118,10 @@ def _outcome(trial: Trial, bad: Trial) -> Outcome:
     if bad.outcome is TrialOutcome.BROKEN:
         if trial.outcome is not TrialOutcome.BROKEN:
             return Outcome.PASS
-        return Outcome.FAIL if _breakage(trial) == _breakage(bad) else Outcome.UNRESOLVED
+        return Outcome.FAIL if breakage(trial) == breakage(bad) else Outcome.UNRESOLVED
     if trial.outcome is TrialOutcome.BROKEN:
         return Outcome.UNRESOLVED
     return Outcome.FAIL if trial.outcome is TrialOutcome.RED else Outcome.PASS
-
-
-def _breakage(trial: Trial) -> tuple[tuple[str, ...], str]:
-    """Which models, and the kind of exception that ended the worker."""
-    named = _EXCEPTION.findall(trial.reason)
-    return tuple(sorted(trial.failed)), named[-1] if named else ""
 
 
 def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> CulpritSet:

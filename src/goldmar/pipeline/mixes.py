@@ -23,10 +23,12 @@ from goldmar.predict import predict
 from goldmar.records import Cells, Comparison, ModelResult, Trial, TrialOutcome
 from goldmar.serve.worker import WorkerServer
 
-__all__ = ["Mixes"]
+__all__ = ["Mixes", "breakage"]
 
 SHOWN = 20
 """Failing values that are kept of each trial, the worst first."""
+
+_EXCEPTION = re.compile(r"\b(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))\b")
 
 
 class Mixes:
@@ -64,6 +66,11 @@ class Mixes:
             goldens = [_cut(golden, set(trial.failed[golden.model])) for golden in goldens]
         self._goldens = tuple(goldens) or self._goldens
 
+    @property
+    def refused(self) -> int:
+        """How many mixes were turned down by the resolver."""
+        return sum(bool(words) for words in self._refusals.values())
+
     def needs(self, changed: Iterable[str]) -> dict[str, frozenset[str]]:
         """Change -> those without which the resolver refuses it. Nothing is installed for this.
 
@@ -92,7 +99,7 @@ class Mixes:
             try:
                 resolved = self._environments.resolve(lock)
             except UninstallableError as error:
-                self._refusals[taken] = error.detail or error.what
+                self._refusals[taken] = because(error)
             else:
                 missing = sorted({*resolved.pins} - {*lock.pins} - self._brought)
                 self._refusals[taken] = "; ".join(
@@ -111,7 +118,9 @@ class Mixes:
         trial = self._trials.get(taken)
         if trial is None:
             trial = self._run(taken)
-            self._trials.add(trial)
+            # A worker that was killed, or too slow, says more about the machine than about the packages.
+            if trial.outcome is not TrialOutcome.BROKEN or breakage(trial)[1]:
+                self._trials.add(trial)
         self.tried[taken] = trial
         return trial
 
@@ -129,7 +138,7 @@ class Mixes:
         except UninstallableError as error:
             if is_end:
                 raise
-            trial = Trial(names, TrialOutcome.UNINSTALLABLE, reason=error.detail or error.what)
+            trial = Trial(names, TrialOutcome.UNINSTALLABLE, reason=because(error))
         return replace(trial, seconds=time.perf_counter() - clock)
 
     def _asked(self, names: tuple[str, ...], python: Path) -> Trial:
@@ -173,6 +182,18 @@ class Mixes:
     def _extra(self, lock: Lock) -> frozenset[str]:
         """What the resolver adds to a lock file as it is: one made by pip-compile leaves setuptools out, say."""
         return frozenset(self._environments.resolve(lock).pins) - frozenset(lock.pins)
+
+
+def breakage(trial: Trial) -> tuple[tuple[str, ...], str]:
+    """Of a broken mix: whose workers died, and the last exception that is named; empty where none is."""
+    named = _EXCEPTION.findall(trial.reason)
+    return tuple(sorted(trial.failed)), named[-1] if named else ""
+
+
+def because(error: UninstallableError) -> str:
+    """The resolver's own words on one line, without its drawing of a tree."""
+    words = " ".join((error.detail or error.what).replace("╰─▶", " ").replace("×", " ").replace("│", " ").split())
+    return words[words.index("Because ") :] if "Because " in words else words
 
 
 def _held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:

@@ -32,7 +32,8 @@ _COLOURS = {
 def headline(found: Bisection) -> str:
     """The finding in one sentence."""
     if not found.culprits:
-        return f"{found.bad} is green: there is nothing to find among {words.counted(len(found.changes), 'change')}"
+        among = words.counted(len(found.changes), "change")
+        return f"{words.shown_path(found.bad)} is green: there is nothing to find among {among}"
     sets = " and ".join(_versions(found, culprit) for culprit in found.culprits)
     turns = "breaks the models" if found.culprits[0].trial.outcome is TrialOutcome.BROKEN else "turns the check red"
     each = ", each for itself" if len(found.culprits) > 1 else ""
@@ -71,7 +72,8 @@ def to_json(found: Bisection) -> str:
         "trials": [_trial(trial) for trial in found.trials],
         "environments": _count(found),
         "remembered": sum(trial.remembered for trial in found.trials),
-        "uninstallable": sum(trial.outcome is TrialOutcome.UNINSTALLABLE for trial in found.trials),
+        "refused": found.refused,
+        "together": {name: {"needs": list(needs), "reason": why} for name, (needs, why) in found.together.items()},
         "seconds": found.seconds,
     }
     return json.dumps(report, ensure_ascii=True, indent=2, allow_nan=False) + "\n"
@@ -94,40 +96,49 @@ def to_markdown(found: Bisection) -> str:
     for trial in found.trials:
         lines.append(f"| {escaped(_taken(found, trial), 300)} | {trial.outcome} | {_worst(trial)} |")
     lines += ["", "</details>", ""]
-    lines += [escaped(line, 500) for line in _closing(found)]
+    lines += [f"- {escaped(line, 1000)}" for line in _closing(found)]
     return "\n".join(lines) + "\n"
 
 
 def _findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
-    for name in culprit.packages:
-        old, new = found.changes[name]
-        yield f"{name} {old or '(not there)'} → {new or '(gone)'}"
+    """What is known of one set, a line each."""
     if culprit.trial.outcome is TrialOutcome.BROKEN:
         yield culprit.trial.reason.splitlines()[0]
-    if len(culprit.packages) > 1:
-        yield "none of them does it alone:" if culprit.alone else "they cannot be installed one without the other"
-        for name, alone in culprit.alone.items():
-            yield f"{name} alone: {alone.outcome}, {_worst(alone)} of what is allowed"
-        for name, others in culprit.without.items():
-            if others is not None:
-                yield f"all but {name}: {others.outcome}, {_worst(others)} of what is allowed"
+    for name in culprit.packages if len(culprit.packages) > 1 else ():
+        parts = []
+        if name in culprit.alone:
+            parts.append(f"alone {_said(culprit.alone[name])}")
+        elif needs := [more for more in found.together.get(name, ((), ""))[0] if more in culprit.packages]:
+            parts.append(f"cannot be installed without {', '.join(needs)}")
+        others = culprit.without.get(name)
+        parts.append(f"the others without it {_said(others)}" if others else "nothing to be installed without it")
+        yield f"{name}: {'; '.join(parts)}"
+    if len(culprit.alone) == len(culprit.packages) and all(0 < (one.worst or 0) <= 1 for one in culprit.alone.values()):
+        yield "each adds a part: none reaches the limit alone, together they pass it"
     if not culprit.proven:
-        yield "that no package of these can be left out is not proven: a mix without one cannot be installed or breaks"
+        yield "not proven that all of them are needed: a mix without one of them breaks, or cannot be installed"
+
+
+def _said(trial: Trial) -> str:
+    worst = "" if trial.worst is None else f", worst value {_worst(trial)} of what is allowed"
+    return f"{trial.outcome}{worst}"
 
 
 def _closing(found: Bisection) -> Iterator[str]:
+    """What was tried, and what is left."""
     if found.culprits and found.rest is not None:
-        without = f"{found.bad} with this taken back"
-        yield f"{without} is {found.rest.outcome}" + (
-            f", worst value {_worst(found.rest)} of what is allowed" if found.rest.worst is not None else ""
-        )
-    skipped = sum(trial.outcome is TrialOutcome.UNINSTALLABLE for trial in found.trials)
+        it = "it" if len(found.culprits) == 1 and len(found.culprits[0].packages) == 1 else "them"
+        yield f"{words.shown_path(found.bad)} without {it}: {_said(found.rest)}"
+    for name, (needs, reason) in found.together.items():
+        yield f"{name} moves only with {', '.join(needs) or 'nothing at all'}: {reason}"
     remembered = sum(trial.remembered for trial in found.trials)
     parts = [
         words.counted(len(found.changes), "change"),
         f"{words.counted(_count(found), 'environment')} tried"
         + (f", {remembered} of them in an earlier run" if remembered else ""),
-        f"{skipped} mixes skipped that cannot be installed" if skipped else "",
+        f"{words.counted(found.refused, 'mix').replace('mixs', 'mixes')} skipped that cannot be installed"
+        if found.refused
+        else "",
         f"{found.seconds:.0f} s",
     ]
     yield " · ".join(filter(None, parts))
@@ -156,7 +167,10 @@ def _taken(found: Bisection, trial: Trial) -> str:
 
 
 def _worst(trial: Trial) -> str:
-    return "–" if trial.worst is None else f"{words.number(trial.worst)}×"
+    """In shares of what is allowed; no tolerance reaches a text, a missing value, a refused drawing."""
+    if trial.worst is None:
+        return "–"
+    return "beyond any" if math.isinf(trial.worst) else f"{words.number(trial.worst)}×"
 
 
 def _table_of_trials(found: Bisection) -> Table:
