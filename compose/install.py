@@ -37,7 +37,7 @@ def main() -> None:
     if sys.argv[1] == "--source":
         site = site_packages(Path(sys.argv[3]))
         shutil.copytree(sys.argv[2], site / "goldmar", ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(site / "goldmar", quiet=2)
+        compiled(site / "goldmar")
         readable(site / "goldmar")
         return
     wheels, home = Path(sys.argv[1]), Path(sys.argv[2])
@@ -50,6 +50,7 @@ def main() -> None:
         for path in site.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     take_out_natives(site, home / "native")
+    compiled(site)
     readable(home)
 
 
@@ -59,8 +60,8 @@ def install(wheels: Path, lock: Path, home: Path) -> None:
         # pip runs out of its own wheel, so that the base image needs none.
         pip = [str(next(wheels.glob("pip-*.whl")) / "pip")]
         where = ["--no-index", "--find-links", str(wheels)]
-    command = [sys.executable, *pip, "--python", str(home), "install", "--no-cache-dir", "--no-deps", *where]
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action", "ignore"]
+    command = [sys.executable, *pip, "--python", str(home), "install", "--no-compile", "--no-deps", *where]
+    options = ["--quiet", "--no-cache-dir", "--disable-pip-version-check", "--no-input", "--root-user-action", "ignore"]
     if subprocess.run([*command, *options, "--requirement", str(lock)], check=False).returncode:
         sys.exit(
             f"error: pip could not install {lock.name}; it says why above.\n"
@@ -92,6 +93,11 @@ def take_out_natives(site: Path, target: Path) -> None:
 def site_packages(home: Path) -> Path:
     (found,) = home.glob("lib/python3.*/site-packages")
     return found
+
+
+def compiled(folder: Path) -> None:
+    """All at once and on every core, after what is not needed has gone: the containers can write no bytecode."""
+    compileall.compile_dir(folder, quiet=2, workers=0)
 
 
 def readable(folder: Path) -> None:

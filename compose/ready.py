@@ -1,7 +1,8 @@
 """Is the api ready? At least minWorkers READY of every model, and an answer to a drawing. Standard library only.
 
 Runs inside the api container, where the management port is: as its health check, and for whoever wants to know why it
-is not healthy yet. Prints one plain sentence, and a handler's traceback where one explains it; ends with 0 or 1.
+is not healthy yet. Prints one plain sentence, and a handler's traceback where one explains it. Ends with 0 when it is
+ready, with 1 when it is not, and with 3 when waiting cannot help.
 
 /ping would not do: it says Healthy while models are loading, and for minutes while a worker crashes again and again.
 
@@ -25,6 +26,7 @@ SHARED = Path("/run/goldmar")
 INFERENCE = "http://127.0.0.1:8080"
 MANAGEMENT = "http://127.0.0.1:8081"
 TIMEOUT_S = 8.0
+HOPELESS = 3
 
 TRACEBACK = "Traceback (most recent call last):"
 DIED = re.compile(r"Retry worker: \d+ in \d+ seconds")
@@ -50,7 +52,7 @@ def main() -> int:
         print(reason.why)
         if reason.detail:
             print(reason.detail)
-        return 1
+        return HOPELESS if reason.hopeless else 1
     publish("token", keys["inference"])
     why = f"Ready: {', '.join(counts)} workers, and each model has answered a drawing."
     tell(why, "", ready=True, hopeless=False)

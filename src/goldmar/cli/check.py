@@ -20,6 +20,7 @@ from goldmar.cli.options import (
     ManagementUrl,
     Model,
     Models,
+    Stack,
     Timeout,
     TokenEnv,
     TokenFile,
@@ -47,6 +48,7 @@ def check(
     ca_bundle: CaBundle = None,
     clients: Clients = None,
     timeout: Timeout = None,
+    env: Stack = None,
     reports: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write junit.xml, report.json and report.md there.")
     ] = None,
@@ -62,7 +64,7 @@ def check(
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
         reach = opener(
-            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, python
+            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
         job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
         job.python = environment.python_version if environment else job.python
@@ -89,6 +91,7 @@ def record(
     ca_bundle: CaBundle = None,
     clients: Clients = None,
     timeout: Timeout = None,
+    env: Stack = None,
     stages: Annotated[
         bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
     ] = False,
@@ -100,7 +103,7 @@ def record(
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
         reach = opener(
-            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, python
+            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
         job = pipeline.Job(project, [chosen], reach, watch, clients or project.clients, stages=stages)
         job.python = environment.python_version if environment else job.python

@@ -17,6 +17,7 @@ class Backend(StrEnum):
 
     local = "local"
     worker = "worker"
+    compose = "compose"
 
 
 Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models; all of them by default.")]
@@ -38,9 +39,14 @@ BackendOption = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="local: TorchServe with Java; worker: its worker alone, no Java. Default: worker with --lock, else local.",
+        help="local: TorchServe with Java; worker: its worker alone, no Java; compose: the api of compose/, in Docker. "
+        "Default: worker with --lock, else local.",
         show_default=False,
     ),
+]
+Stack = Annotated[
+    str | None,
+    typer.Option("--env", metavar="NAME", help="With --backend compose: the settings of compose/env/NAME.env."),
 ]
 Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds to wait for one answer.")]
@@ -58,12 +64,19 @@ def opener(
     header: Sequence[str] | None,
     ca_bundle: Path | None,
     timeout_s: float | None,
+    stack: str | None,
     python: Path | None = None,
 ) -> pipeline.Opener:
     """How to reach the models, from the options; nothing is started yet. `python` is that of a lock file."""
+    if stack is not None and backend is not Backend.compose:
+        msg = "--env chooses a stack of compose/env, and nothing else than --backend compose starts one."
+        raise UsageError(msg, fix=f"--backend compose --env {stack}")
+    if python is not None and backend is Backend.compose:
+        msg = "--lock makes an environment on this machine, and --backend compose has its own in an image."
+        raise UsageError(msg, fix="GOLDMAR_API_LOCK=FILE goldmar check --backend compose")
     if url is not None:
-        if backend is Backend.worker:
-            msg = "--backend worker starts a worker here, and --url asks a server that runs already."
+        if backend is not Backend.local:
+            msg = f"--backend {backend} starts a server here, and --url asks one that runs already."
             raise UsageError(msg, fix="leave one of the two out")
         return pipeline.remote_opener(
             url,
@@ -85,6 +98,8 @@ def opener(
         if value:
             msg = f"{name} says how to reach a running server, and there is no --url."
             raise UsageError(msg, fix="add --url http://HOST:PORT")
+    if backend is Backend.compose:
+        return pipeline.compose_opener(project, watch, stack=stack, timeout_s=timeout_s)
     if backend is Backend.worker:
         if timeout_s is not None:
             msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."

@@ -25,7 +25,15 @@ from goldmar.pipeline.reports import (
     write_bisection,
     write_reports,
 )
-from goldmar.pipeline.servers import local_opener, remote_opener, serve, token_file, wait_while_alive, worker_opener
+from goldmar.pipeline.servers import (
+    compose_opener,
+    local_opener,
+    remote_opener,
+    serve,
+    token_file,
+    wait_while_alive,
+    worker_opener,
+)
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 
@@ -46,6 +54,7 @@ __all__ = [
     "bisection_to_json",
     "build_archives",
     "check",
+    "compose_opener",
     "environment_of",
     "find_affected",
     "hold",

@@ -238,7 +238,7 @@ def _provenance(job: Job, server: Server, model: str) -> Provenance:
         backend=server.backend,
         url="" if ours else server.url,
         obtained_at=datetime.now(UTC).replace(microsecond=0),
-        python=job.python if ours else "",
+        python=job.python if ours and server.backend != "compose" else "",
         packages=packages,
     )
 

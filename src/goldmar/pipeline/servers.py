@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import MissingExtraError, ServerError, UsageError
 from goldmar.golden import find_drawings
@@ -18,11 +19,20 @@ from goldmar.pipeline.jobs import Opener
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve import Server
+from goldmar.serve.compose import ComposeServer
 from goldmar.serve.local import LocalServer
 from goldmar.serve.remote import RemoteServer, endpoint_from
 from goldmar.serve.worker import WorkerServer
 
-__all__ = ["local_opener", "remote_opener", "serve", "token_file", "wait_while_alive", "worker_opener"]
+__all__ = [
+    "compose_opener",
+    "local_opener",
+    "remote_opener",
+    "serve",
+    "token_file",
+    "wait_while_alive",
+    "worker_opener",
+]
 
 
 def local_opener(
@@ -55,6 +65,28 @@ def worker_opener(project: Project, watch: Watch, *, python: Path | None = None)
             on_progress=watch.step,
             startup_timeout_s=project.startup_timeout_s,
             python=python or sys.executable,
+        )
+
+    return open_
+
+
+def compose_opener(
+    project: Project, watch: Watch, *, stack: str | None = None, timeout_s: float | None = None
+) -> Opener:
+    """The api container of compose/docker-compose.yml, built from the archives and started here."""
+
+    def open_(goldens: Sequence[Golden]) -> Server:
+        archives = archives_for(project, [golden.model for golden in goldens])
+        digests = {path.stem: archive.digest(path) for path in archives}
+        archive.write_labels(project.model_store, digests)
+        return ComposeServer(
+            project.root,
+            archives,
+            labels=archive.line(digests),
+            stack=stack or "dev",
+            on_progress=watch.step,
+            startup_timeout_s=project.startup_timeout_s,
+            timeout_s=timeout_s or project.timeout_s,
         )
 
     return open_
