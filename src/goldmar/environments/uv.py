@@ -16,7 +16,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
+from goldmar.errors import (
+    GoldmarError,
+    MissingExtraError,
+    ServerError,
+    StorageError,
+    UninstallableError,
+    UnreachableError,
+)
 from goldmar.locks import Lock, parse_lock
 
 __all__ = ["handed_over", "index_settings", "install", "make_venv", "resolve"]
@@ -42,7 +49,9 @@ _INDEXES = {
 }
 """What says where packages come from, and the newer names of the same."""
 
-_DISK = re.compile(r"No space left on device|Disk quota exceeded|Read-only file system|Permission denied", re.I)
+_DISK = re.compile(
+    r"\(os error (?:13|20|27|28|30|122)\)|No space left on device|Failed to initialize cache", re.IGNORECASE
+)
 _NETWORK = re.compile(
     r"error sending request|client error \(Connect\)|dns error|tcp connect error|operation timed out|offline\?"
     r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)",
@@ -143,7 +152,8 @@ def _cached_or_not(command: Sequence[str], *, what: str, hold: Sequence[int] = (
     try:
         return _run([*command, "--offline"], what=what, hold=hold)
     except (UninstallableError, UnreachableError):
-        return _run(command, what=what, hold=hold)
+        pass  # its words are about the cache; those of the second go tell what is the matter
+    return _run(command, what=what, hold=hold)
 
 
 def _run(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
@@ -178,19 +188,25 @@ def _run(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subp
         process.communicate()
         raise
     if process.returncode != 0:
-        raise _why(what, stderr.strip() or stdout.strip())
+        raise _why(what, stderr.strip() or stdout.strip(), process.returncode)
     return subprocess.CompletedProcess(full, 0, stdout, stderr)
 
 
-def _why(what: str, said: str) -> GoldmarError:
+def _why(what: str, said: str, code: int) -> GoldmarError:
     """uv's words as an error of ours: what cannot be installed is told from what could not be fetched or written."""
+    if code < 0 and code != -signal.SIGXFSZ:
+        return ServerError(
+            f"uv was ended by {signal.Signals(-code).name} while it installed {what}.",
+            fix="Run it again; if nobody ended it, the machine ran out of memory: dmesg | grep -i 'out of memory'",
+        )
     said = re.sub(r"://[^/@\s]*@", "://", said)
-    said = "\n".join(line for line in said.splitlines() if not line.startswith("warning: Failed to hardlink"))
-    if _DISK.search(said):
+    noise = ("Using Python", "Using CPython", "Resolved ", "warning: Failed to hardlink")
+    said = "\n".join(line for line in said.splitlines() if not line.startswith(noise))
+    if _DISK.search(said) or code == -signal.SIGXFSZ:
         return StorageError(
             f"The environment of {what} could not be written.",
             fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
-            detail=said,
+            detail=said or None,
         )
     if _UNSOLVED.search(said):
         return UninstallableError(
@@ -212,7 +228,9 @@ def _why(what: str, said: str) -> GoldmarError:
             fix="Pin a version that has a wheel, or install what its build needs (a compiler, headers)",
             detail=said,
         )
-    return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
+    if code == 1:  # uv's own code for what it understands; 2 is for the rest
+        return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
+    return ServerError(f"uv failed while it installed {what}.", fix="Read what uv says above", detail=said)
 
 
 def _warnings(stderr: str) -> str:

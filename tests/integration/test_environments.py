@@ -1,0 +1,469 @@
+"""Environments of lock files, built with the real uv from wheels of our own: kept by content, whole or not at all."""
+
+import contextlib
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from goldmar.environments import Environments, cache_folder
+from goldmar.environments.uv import handed_over
+from goldmar.errors import MissingExtraError, StorageError, UninstallableError, UnreachableError
+from goldmar.locks import parse_lock, read_lock
+from tests.support.packages import wheel
+
+NOWHERE = "http://127.0.0.1:9/simple"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder of wheels that lock files point to, with caches of goldmar and of uv that nobody else uses."""
+    monkeypatch.setenv("GOLDMAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    for name in ("UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    wheel(tmp_path / "wheels", "alpha", "1.0", "VALUE = 1")
+    wheel(tmp_path / "wheels", "alpha", "2.0", "VALUE = 2", needs=["beta>=2"])
+    wheel(tmp_path / "wheels", "beta", "1.0", "VALUE = 1")
+    wheel(tmp_path / "wheels", "beta", "2.0", "VALUE = 2")
+    return tmp_path
+
+
+def lock_of(place: Path, *pins: str, name: str = "lock.txt", options: str = "--no-index\n--find-links wheels\n"):
+    path = place / name
+    path.write_text(options + "".join(f"{pin}\n" for pin in pins))
+    return read_lock(path)
+
+
+def said(python: Path, code: str) -> str:
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_lock_file_is_installed_once(place):
+    lock = lock_of(place, "alpha==1.0", "beta==2.0")
+    with Environments().use(lock) as environment:
+        assert not environment.reused
+        assert said(environment.python, "import alpha, beta; print(alpha.VALUE, beta.VALUE)") == "1 2"
+        assert said(environment.python, "import sys; print(sys.prefix)") == str(environment.folder)
+        assert environment.python_version == said(
+            environment.python, "import platform; print(platform.python_version())"
+        )
+    with Environments().use(lock) as again:
+        assert again.reused
+        assert again.folder == environment.folder
+
+
+def test_the_same_content_is_the_same_environment(place):
+    environments = Environments()
+    one = environments.digest(lock_of(place, "alpha==1.0", "beta==2.0"))
+    assert environments.digest(lock_of(place, "Beta==2", "# a note", "alpha==1.0.0", name="other.txt")) == one
+    different = [
+        lock_of(place, "alpha==1.0", "beta==1.0"),
+        lock_of(place, "alpha==1.0"),
+        lock_of(place, "alpha==1.0", "beta==2.0 --hash=sha256:aa"),
+        lock_of(place, "alpha==1.0", "beta[fast]==2.0"),
+        lock_of(place, "alpha==1.0", "beta==2.0", options="--index-url https://other.example/simple\n"),
+    ]
+    assert len({one, *map(environments.digest, different)}) == 6
+
+
+def test_where_packages_come_from_is_part_of_the_content_but_no_password_is(place, monkeypatch):
+    lock = lock_of(place, "alpha==1.0")
+    digests = []
+    for url in ("https://a.example/simple", "https://me:old@b.example/simple", "https://me:new@b.example/simple"):
+        monkeypatch.setenv("UV_EXTRA_INDEX_URL", url)
+        digests.append(Environments().digest(lock))
+    assert digests[0] != digests[1]
+    assert digests[1] == digests[2]
+
+
+def test_a_file_that_changed_under_its_name_is_other_content(place):
+    path = wheel(place / "direct", "gamma", "1.0", "VALUE = 1")
+    lock = parse_lock(f"gamma @ {path.as_uri()}\n", place / "lock.txt")
+    before = Environments().digest(lock)
+    with Environments().use(lock) as environment:
+        assert said(environment.python, "import gamma; print(gamma.VALUE)") == "1"
+    wheel(place / "direct", "gamma", "1.0", "VALUE = 10")
+    assert Environments().digest(lock) != before
+    with Environments().use(lock) as environment:
+        assert said(environment.python, "import gamma; print(gamma.VALUE)") == "10"
+
+
+def test_what_is_cached_needs_neither_uv_nor_a_network(place, monkeypatch):
+    lock = lock_of(place, "alpha==1.0")
+    with Environments().use(lock) as built:
+        pass
+    shutil.rmtree(place / "wheels")
+    (place / "wheels").mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with Environments().use(lock) as environment:
+        assert environment.folder == built.folder
+        assert said(environment.python, "import alpha; print(alpha.VALUE)") == "1"
+
+
+def test_without_uv_the_extra_is_named(place, monkeypatch):
+    monkeypatch.setenv("PATH", str(place))
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(MissingExtraError, match="'uv'") as raised, Environments().use(lock_of(place, "alpha==1.0")):
+        pass
+    assert "goldmar[bisect]" in raised.value.fix
+
+
+def test_a_dead_network_is_no_matter_where_uv_has_all_of_it(place, monkeypatch):
+    """Two locks from an index that is served here, then not: the third mix of the same versions still installs."""
+    with index(place) as url:
+        for pins in (["alpha==1.0", "beta==1.0"], ["beta==2.0"]):
+            with Environments().use(lock_of(place, *pins, options=f"--index-url {url}\n")):
+                pass
+    options = f"--index-url {url}\n"
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==2.0", options=options)) as environment:
+        assert said(environment.python, "import alpha, beta; print(alpha.VALUE, beta.VALUE)") == "1 2"
+    assert set(Environments().resolve(lock_of(place, "alpha==1.0", "beta==2.0", options=options)).pins) == {
+        "alpha",
+        "beta",
+    }
+
+
+def test_a_dead_network_is_told_from_what_cannot_be_installed(place, monkeypatch):
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    lock = lock_of(place, "alpha==1.0", options=f"--index-url {NOWHERE}\n")
+    with pytest.raises(UnreachableError, match="could not be fetched") as raised, Environments().use(lock):
+        pass
+    assert raised.value.exit_code == 3
+    assert "127.0.0.1:9" in raised.value.detail
+    assert left_over(place) == []
+
+
+@pytest.mark.parametrize(
+    ("pins", "words"),
+    [
+        (["alpha==2.0", "beta==1.0"], "beta>=2"),
+        (["alpha==3.0"], "alpha==3.0"),
+        (["nobody==1.0"], "nobody was not found"),
+    ],
+)
+def test_what_cannot_be_installed_is_told_in_the_words_of_the_resolver(place, pins, words):
+    lock = lock_of(place, *pins)
+    for attempt in (lambda: Environments().use(lock).__enter__(), lambda: Environments().resolve(lock)):
+        with pytest.raises(UninstallableError) as raised:
+            attempt()
+        assert words in " ".join(raised.value.detail.replace("│", "").split())
+        assert raised.value.exit_code == 2
+    assert left_over(place) == []
+
+
+def test_what_the_pins_need_besides_is_resolved(place):
+    resolved = Environments().resolve(lock_of(place, "alpha==2.0"))
+    assert {name: pin.version for name, pin in resolved.pins.items()} == {"alpha": "2.0", "beta": "2.0"}
+    assert resolved.pins["beta"].via == ("alpha",)
+
+
+def test_a_file_with_another_hash_is_not_installed(place):
+    lock = lock_of(place, f"alpha==1.0 --hash=sha256:{'0' * 64}")
+    with pytest.raises(UninstallableError, match="hash") as raised, Environments().use(lock):
+        pass
+    assert "0" * 64 in raised.value.detail
+
+
+def test_a_package_that_would_have_to_be_compiled_is_named(place):
+    """A source distribution whose build ends as one without a compiler does."""
+    import tarfile
+
+    source = place / "delta-1.0"
+    source.mkdir()
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: delta\nVersion: 1.0\n")
+    (source / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n')
+    (source / "b.py").write_text("def build_wheel(*a, **k):\n    raise SystemExit(\"command 'gcc' failed\")\n")
+    with tarfile.open(place / "wheels/delta-1.0.tar.gz", "w:gz") as archive:
+        archive.add(source, "delta-1.0")
+    with (
+        pytest.raises(UninstallableError, match="no wheel for this Python") as raised,
+        Environments().use(lock_of(place, "delta==1.0")),
+    ):
+        pass
+    assert "gcc" in raised.value.detail
+
+
+def test_a_version_that_was_withdrawn_is_installed_and_said(place):
+    with (
+        index(place, yanked="alpha-1.0") as url,
+        Environments().use(lock_of(place, "alpha==1.0", options=f"--index-url {url}\n")) as environment,
+    ):
+        assert "yanked" in environment.warnings
+        assert "wrong sums" in environment.warnings
+
+
+@pytest.mark.parametrize("broken", ["cache", "uv"])
+def test_a_folder_that_cannot_be_written_is_named(place, monkeypatch, broken):
+    (place / "file").write_text("")
+    monkeypatch.setenv({"cache": "GOLDMAR_CACHE", "uv": "UV_CACHE_DIR"}[broken], str(place / "file" / "below"))
+    with (
+        pytest.raises(StorageError, match="could not be written") as raised,
+        Environments().use(lock_of(place, "alpha==1.0")),
+    ):
+        pass
+    assert raised.value.exit_code == 3
+    assert "GOLDMAR_CACHE" in raised.value.fix
+
+
+def test_a_full_disk_is_told_from_what_cannot_be_installed(place):
+    """The limit on file sizes is what a test can set: uv's words for both come from the system."""
+    blob = wheel(place / "wheels", "large", "1.0", f"TEXT = {'x' * 3_000_000!r}")
+    assert blob.exists()
+    lock_of(place, "large==1.0")
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "from pathlib import Path\nfrom goldmar.environments import Environments\nfrom goldmar.locks import read_lock\n"
+        f"with Environments().use(read_lock(Path({str(place / 'lock.txt')!r}))): pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "StorageError" in done.stderr, done.stderr
+
+
+def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
+    """Out of memory, say: a bisection must not take the mix for one that cannot be installed."""
+    lock_of(place, "slow==1.0")
+    slow_source(place, seconds=60)
+    builder = in_a_process(place, stderr=subprocess.PIPE)
+    wait_for(lambda: (place / "building").exists())
+    os.killpg(int((place / "building").read_text()), signal.SIGKILL)
+    assert "ServerError: uv was ended by SIGKILL" in builder.communicate(timeout=30)[1]
+    assert left_over(place) == []
+
+
+def test_a_half_built_environment_is_never_used(place):
+    """Killed outright in the middle of a build; what it left is neither used nor kept."""
+    lock = lock_of(place, "slow==1.0")
+    slow_source(place, seconds=60)
+    builder = in_a_process(place)
+    try:
+        wait_for(lambda: list((place / "cache/environments").glob("*.tmp/requirements.txt")))
+        wait_for(lambda: (place / "building").exists())
+    finally:
+        os.kill(builder.pid, signal.SIGKILL)
+        builder.communicate()
+    os.killpg(int((place / "building").read_text()), signal.SIGKILL)
+    assert left_over(place) != []
+    slow_source(place, seconds=0)
+    with Environments().use(lock) as environment:
+        assert not environment.reused
+        assert said(environment.python, "import slow; print(slow.VALUE)") == "7"
+    assert left_over(place) == []
+
+
+def test_an_environment_without_its_marker_or_its_python_is_built_anew(place):
+    lock = lock_of(place, "alpha==1.0")
+    for damage in ("goldmar.json", "bin/python"):
+        with Environments().use(lock) as environment:
+            (environment.folder / damage).unlink()
+        with Environments().use(lock) as again:
+            assert not again.reused
+            assert said(again.python, "import alpha; print(alpha.VALUE)") == "1"
+
+
+def test_two_at_once_build_one(place):
+    lock_of(place, "slow==1.0")
+    slow_source(place, seconds=1)
+    both = [in_a_process(place), in_a_process(place)]
+    told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert sorted(each["reused"] for each in told) == [False, True]
+    assert told[0]["folder"] == told[1]["folder"]
+    assert left_over(place) == []
+
+
+def test_ctrl_c_ends_what_uv_started(place):
+    lock_of(place, "slow==1.0")
+    slow_source(place, seconds=60)
+    builder = in_a_process(place)
+    wait_for(lambda: (place / "building").exists())
+    group = int((place / "building").read_text())
+    os.kill(builder.pid, signal.SIGINT)
+    builder.communicate(timeout=20)
+    wait_for(lambda: not alive(group))
+    assert left_over(place) == []
+
+
+def test_the_ones_used_last_are_kept(place):
+    environments = Environments(keep=2)
+    folders = {}
+    for number, pins in enumerate((["alpha==1.0"], ["beta==1.0"], ["beta==2.0"])):
+        with environments.use(lock_of(place, *pins)) as environment:
+            folders[number] = environment.folder
+        os.utime(environment.folder, (number + 1, number + 1))
+    environments.prune()
+    assert [folder.exists() for folder in folders.values()] == [False, True, True]
+    with environments.use(lock_of(place, "beta==1.0")), environments.use(lock_of(place, "alpha==1.0")):
+        pass
+    assert [folder.exists() for folder in folders.values()] == [True, True, False]
+    assert len(list((place / "cache/environments").glob("*.lock"))) == 2
+
+
+def test_one_in_use_is_never_removed(place):
+    environments = Environments(keep=0)
+    with environments.use(lock_of(place, "alpha==1.0")) as environment:
+        assert Environments(keep=0).prune() == 0
+        with environments.use(lock_of(place, "alpha==1.0")) as at_once:
+            assert at_once.reused, "two may use it at once"
+        assert environment.folder.exists()
+    assert environments.prune() == 1
+    assert not environment.folder.exists()
+
+
+def test_pips_settings_are_handed_to_uv(tmp_path, monkeypatch):
+    """In a process of its own, with a pip.conf: what pip reads is read once in a process."""
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://me:secret@one.example/simple \nextra-index-url =\n  https://two.example/simple\n"
+        "  https://three.example/simple\ntrusted-host = one.example\n[install]\nfind-links =\n  /a b\n  /c\n"
+        "[freeze]\ntimeout = 7\n"
+    )
+    code = (
+        "import json, os; from goldmar.environments.uv import handed_over; print(json.dumps(handed_over(os.environ)))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    environment |= {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_PROXY": "http://proxy.example:3128"}
+
+    def told(**more: str) -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment | more, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    found = told()
+    assert found["UV_INDEX_URL"] == "https://me:secret@one.example/simple"
+    assert found["UV_EXTRA_INDEX_URL"] == "https://two.example/simple https://three.example/simple"
+    assert found["UV_FIND_LINKS"] == "/a,b,/c"
+    assert found["UV_INSECURE_HOST"] == "one.example"
+    assert found["ALL_PROXY"] == "http://proxy.example:3128"
+    assert found["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert "UV_HTTP_TIMEOUT" not in found
+    own = told(UV_DEFAULT_INDEX="https://own.example/simple", UV_FIND_LINKS="/own", UV_INDEX_STRATEGY="first-index")
+    assert not {"UV_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"} & set(own)
+
+
+def test_pips_settings_reach_uv(place, monkeypatch):
+    monkeypatch.setenv("UV_FIND_LINKS", str(place / "wheels"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    with Environments().use(lock_of(place, "alpha==1.0", options="")) as environment:
+        assert said(environment.python, "import alpha; print(alpha.VALUE)") == "1"
+    assert "UV_FIND_LINKS" not in handed_over(os.environ)
+
+
+def test_the_cache_is_where_it_is_said_to_be(monkeypatch, tmp_path):
+    monkeypatch.delenv("GOLDMAR_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == tmp_path / ".cache/goldmar"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative, which the specification says to ignore")
+    assert cache_folder() == tmp_path / ".cache/goldmar"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg/goldmar"
+    monkeypatch.setenv("GOLDMAR_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+
+
+# --- what the tests stand on
+
+
+USE = """
+import json, sys
+from pathlib import Path
+from goldmar.environments import Environments
+from goldmar.locks import read_lock
+with Environments().use(read_lock(Path(sys.argv[1]))) as found:
+    print(json.dumps({"folder": str(found.folder), "reused": found.reused}))
+"""
+
+
+def in_a_process(place: Path, stderr: int | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", USE, str(place / "lock.txt")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+
+
+def slow_source(place: Path, *, seconds: float) -> None:
+    """A source distribution whose build takes that long, and says in a file which process group it belongs to."""
+    import tarfile
+
+    code = wheel(place / "ready", "slow", "1.0", "VALUE = 7")
+    source = place / "slow-1.0"
+    source.mkdir(exist_ok=True)
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.2\nName: slow\nVersion: 1.0\n")
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "slow"\nversion = "1.0"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (source / "backend.py").write_text(
+        "import os, pathlib, shutil, time\n"
+        "def build_wheel(folder, *more, **options):\n"
+        f"    pathlib.Path({str(place / 'building')!r}).write_text(str(os.getpgid(0)))\n"
+        f"    time.sleep({seconds})\n"
+        f"    return shutil.copy({str(code)!r}, folder).rpartition('/')[2]\n"
+    )
+    with tarfile.open(place / "wheels/slow-1.0.tar.gz", "w:gz") as archive:
+        archive.add(source, "slow-1.0")
+
+
+@contextlib.contextmanager
+def index(place: Path, yanked: str = ""):
+    """A package index (PEP 503) over the wheels, on a free port of loopback."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = self.path.strip("/").split("/")
+            if parts[0] == "files":
+                body, kind = (place / "wheels" / parts[1]).read_bytes(), "application/zip"
+            else:
+                names = sorted(p.name for p in (place / "wheels").glob(f"{parts[1]}-*.whl"))
+                links = (f'<a href="/files/{name}"{yank(name)}>{name}</a><br>' for name in names)
+                body, kind = f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode(), "text/html"
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    def yank(name: str) -> str:
+        return ' data-yanked="wrong sums"' if yanked and name.startswith(yanked) else ""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def left_over(place: Path) -> list[str]:
+    return sorted(path.name for path in (place / "cache/environments").glob("*.tmp"))
+
+
+def wait_for(condition, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.05)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
