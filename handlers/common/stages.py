@@ -23,7 +23,8 @@ import torch
 
 HEADER = "X-Goldmar-Stages"
 CONTENT_TYPE = "application/vnd.goldmar.stages+json"
-MAX_DATA = 4 * 2**20  # characters of data in one answer: TorchServe sends no more than 6,553,500 bytes unless told to
+MAX_ANSWER = 4 * 2**20  # characters of data in one answer: TorchServe sends at most 6,553,500 bytes unless told to
+MAX_PART = 16 * 2**20  # bytes of one array that are still compressed: a second of work
 
 
 class Stages:
@@ -34,8 +35,8 @@ class Stages:
     def keep(self, index: int, stage: str, value: Any) -> None:
         """Note what request number `index` of the batch looks like after a stage, if it asked.
 
-        value: tensors, arrays, numbers, texts; or dicts, lists and dataclasses of them. What is done to it afterwards
-        is not seen.
+        value: tensors, arrays, images, numbers, texts; or dicts, lists and dataclasses of them. What is done to it
+        afterwards is not seen.
         """
         if index in self._asked:
             self._asked[index].add(stage, value)
@@ -55,7 +56,8 @@ class Stages:
             if not self._asked or not isinstance(answers, list) or len(answers) != len(data):
                 return answers
             for index, collected in self._asked.items():
-                if context.get_response_status(index)[0] == 200:  # one that was refused ends at the stage it failed in
+                # The stages of one that was refused end before the one that it failed in.
+                if context.get_response_status(index)[0] < 300:
                     collected.add("postprocess", json.dumps(_plain(answers[index]), sort_keys=True))
                 answers[index] = json.dumps({"answer": _plain(answers[index]), "stages": collected.stages})
                 context.set_response_content_type(index, CONTENT_TYPE)
@@ -83,13 +85,13 @@ class _Collected:
 
     def __init__(self, *, with_data: bool) -> None:
         self.stages: list[dict[str, Any]] = []
-        self._room = MAX_DATA if with_data else 0
+        self._room = MAX_ANSWER if with_data else 0
 
     def add(self, stage: str, value: Any) -> None:
         parts = []
         for name, leaf in _leaves(value, ""):
             part, content = describe(leaf)
-            if self._room:
+            if self._room and len(content) <= MAX_PART:
                 data = base64.b64encode(bz2.compress(content)).decode()
                 if len(data) <= self._room:
                     part["data"] = data
@@ -123,18 +125,21 @@ def _array(leaf: Any) -> np.ndarray[Any, Any] | None:
             leaf = leaf.numpy(force=True)
         except (RuntimeError, TypeError):  # sparse, quantised and the like: no reason to fail who asked
             return None
-    if isinstance(leaf, bytes | bytearray):
-        return np.frombuffer(leaf, np.uint8)
-    array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | bool | int | float | list) else None
-    return array if array is not None and array.dtype.kind in "biufc" else None
+    elif isinstance(leaf, bytes | bytearray):
+        leaf = np.frombuffer(leaf, np.uint8)
+    if isinstance(leaf, bool | int | float | list) or hasattr(leaf, "__array_interface__"):
+        array = np.asarray(leaf)
+        return array if array.dtype.kind in "biufc" else None
+    return None
 
 
-def _summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
-    numbers = np.abs(array) if array.dtype.kind == "c" else array
-    finite = numbers[np.isfinite(numbers)].astype(np.float64)
-    summary = {"nonzero": int(np.count_nonzero(array)), "not_finite": int(array.size - finite.size)}
-    if finite.size:
-        summary |= {"min": float(finite.min()), "max": float(finite.max()), "mean": float(finite.mean())}
+def _summary(array: np.ndarray[Any, Any]) -> dict[str, float]:
+    finite = np.isfinite(array)
+    summary: dict[str, float] = {"nonzero": int(np.count_nonzero(array)), "not_finite": int((~finite).sum())}
+    numbers = array if finite.all() else array[finite]
+    if numbers.size and array.dtype.kind != "c":
+        summary["min"], summary["max"] = float(numbers.min()), float(numbers.max())
+        summary["mean"] = float(numbers.mean(dtype=np.float64))
     return summary
 
 

@@ -11,7 +11,7 @@ import struct
 import sys
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +79,19 @@ class Worker:
         """Name of the model, as its archive says."""
         return str(self.handler.manifest["model"]["modelName"])
 
-    def predict(self, requests: Iterable[list[dict[str, Any]]]) -> list[Reply]:
+    def predict(
+        self, requests: Iterable[list[dict[str, Any]]], headers: Sequence[Mapping[str, str]] = ()
+    ) -> list[Reply]:
+        """`headers` has those of each request, or is empty for none at all."""
         batch = [
-            {"requestId": f"request-{index}".encode(), "parameters": parameters, "headers": []}
+            {
+                "requestId": f"request-{index}".encode(),
+                "parameters": parameters,
+                "headers": [
+                    {"name": name.encode(), "value": value.encode()}
+                    for name, value in (headers[index] if headers else {}).items()
+                ],
+            }
             for index, parameters in enumerate(requests)
         ]
         return list(_parse(bytes(self.service.predict(batch))))

@@ -27,6 +27,7 @@ FILES = {
     "handlers/gear/model.py",
     "handlers/gear/preprocess.py",
     "handlers/gear/requirements.txt",
+    "handlers/gear/stages.py",
     "handlers/gear/weights.pt",
 }
 
@@ -43,6 +44,11 @@ def test_writes_a_handler_and_a_golden_folder(tmp_path):
 def test_needs_nothing_else_of_the_project(tmp_path):
     scaffold(tmp_path, "gear")
     assert "common = []" in (tmp_path / "handlers/gear/archive.toml").read_text()
+
+
+def test_the_stages_are_those_of_the_reference_handlers():
+    ours = TEMPLATES.parents[2] / "handlers/common/stages.py"
+    assert (TEMPLATES / "handler/stages.py").read_bytes() == ours.read_bytes(), f"cp {ours} {TEMPLATES}/handler/"
 
 
 def test_follows_the_folders_that_the_project_names(tmp_path):
@@ -147,6 +153,10 @@ def preprocess():
     return module
 
 
+def tensor(preprocess, data: bytes, side: int):
+    return preprocess.to_tensor(preprocess.decode(data), side)
+
+
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind)
@@ -189,23 +199,23 @@ def test_says_what_is_wrong_with_a_request(preprocess, item, said):
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
 def test_reads_every_kind_of_image(preprocess, mode):
     image = Image.new(mode, (40, 30), 65535 if mode == "I;16" else None)
-    tensor = preprocess.to_tensor(encoded(image, "TIFF" if mode in {"CMYK", "I;16"} else "PNG"), 16)
-    assert tensor.shape == (1, 16, 16)
-    assert float(tensor.min()) >= 0
-    assert float(tensor.max()) <= 1
+    ink = tensor(preprocess, encoded(image, "TIFF" if mode in {"CMYK", "I;16"} else "PNG"), 16)
+    assert ink.shape == (1, 16, 16)
+    assert float(ink.min()) >= 0
+    assert float(ink.max()) <= 1
 
 
 def test_16_bits_are_scaled_not_clipped(preprocess):
-    half = preprocess.to_tensor(encoded(Image.new("I;16", (8, 8), 32768)), 8)
+    half = tensor(preprocess, encoded(Image.new("I;16", (8, 8), 32768)), 8)
     assert float(half[0, 0, 0]) == pytest.approx(0.5, abs=0.01)
 
 
 def test_transparent_is_paper(preprocess):
-    assert float(preprocess.to_tensor(encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0))), 8).max()) == 0
+    assert float(tensor(preprocess, encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0))), 8).max()) == 0
 
 
 def test_black_is_ink(preprocess):
-    assert float(preprocess.to_tensor(encoded(Image.new("1", (8, 8), 0)), 8).min()) == 1
+    assert float(tensor(preprocess, encoded(Image.new("1", (8, 8), 0)), 8).min()) == 1
 
 
 @pytest.mark.parametrize(
@@ -220,10 +230,10 @@ def test_black_is_ink(preprocess):
 )
 def test_a_damaged_drawing_is_a_sentence(preprocess, data, said):
     with pytest.raises(preprocess.BadDrawing, match=said) as caught:
-        preprocess.to_tensor(data, 16)
+        tensor(preprocess, data, 16)
     assert "0x" not in str(caught.value)
 
 
 def test_a_bomb_is_not_decoded(preprocess):
     with pytest.raises(preprocess.BadDrawing, match="more than is read here"):
-        preprocess.to_tensor(encoded(Image.new("1", (10000, 8001))), 16)
+        tensor(preprocess, encoded(Image.new("1", (10000, 8001))), 16)

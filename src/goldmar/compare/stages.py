@@ -20,6 +20,7 @@ __all__ = ["ROUNDING", "explain"]
 
 ROUNDING = 100
 _BATCHED = "inference"
+_AT_MOST = 5  # parts of one stage that are named
 
 
 class _How(Enum):
@@ -84,7 +85,9 @@ def _compare(kept: Stage, got: Stage) -> _Outcome:
         return _Outcome(_How.DIFFERENT, f"it has {_listed(list(there))}, and had {_listed(names)}")
     outcomes = [_compare_parts(kept.name, part, there[part.name]) for part in kept.parts]
     how = max((outcome.how for outcome in outcomes), key=lambda how: how.value, default=_How.EQUAL)
-    return _Outcome(how, "; ".join(outcome.words for outcome in outcomes if outcome.how is how and outcome.words))
+    said = [outcome.words for outcome in outcomes if outcome.how is how and outcome.words]
+    more = f"; and {len(said) - _AT_MOST} more parts" if len(said) > _AT_MOST else ""
+    return _Outcome(how, "; ".join(said[:_AT_MOST]) + more)
 
 
 def _compare_parts(stage: str, kept: Part, got: Part) -> _Outcome:
@@ -155,4 +158,5 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(name or "one part" for name in names) or "no part"
+    more = ", ..." if len(names) > _AT_MOST else ""
+    return (", ".join(name or "one part" for name in names[:_AT_MOST]) or "no part") + more

@@ -10,6 +10,7 @@ import bz2
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,15 +20,29 @@ from goldmar.errors import GoldenError
 from goldmar.files import write_atomically
 from goldmar.records import Part, Stage, Staged
 
-__all__ = ["KEPT", "OBTAINED", "Origin", "array_of", "content_of", "read_stages", "stages_of", "write_stages"]
+__all__ = [
+    "KEPT",
+    "MALFORMED",
+    "OBTAINED",
+    "Origin",
+    "array_of",
+    "content_of",
+    "read_stages",
+    "stages_of",
+    "write_stages",
+]
 
 KEPT, OBTAINED = "stages.jsonl", "obtained.stages.jsonl"
 SCHEMA = 1
+
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading JSON of another shape can raise."""
 
 _LARGE = 48 * 1024
 """Bytes of compressed data above which a part is kept as a sample: the raw output of a network hardly compresses."""
 _SAMPLE = 1024
 _MAX_CONTENT = 256 * 2**20
+_DTYPE = re.compile(r"text|file|\|[biu]1|<[iu][248]|<f[248]|<c(?:8|16)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ def read_stages(path: Path) -> tuple[Origin, dict[str, Staged]]:
         for line in body.splitlines():
             row = json.loads(line)
             found.setdefault(row["drawing_id"], []).extend(stages_of([row]))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except MALFORMED as error:
         msg = f"{path} holds no stages that can be used: {error}."
         fix = f"Take it from git again, or record it anew: goldmar record {path.parent.name} --stages"
         raise GoldenError(msg, fix=fix) from error
@@ -83,7 +98,7 @@ def read_stages(path: Path) -> tuple[Origin, dict[str, Staged]]:
 
 
 def stages_of(value: Any) -> tuple[Stage, ...]:
-    """Stages from their JSON, that of a handler or of a file. Raises ValueError, KeyError or TypeError."""
+    """Stages from their JSON, that of a handler or of a file. Raises one of MALFORMED."""
     return tuple(Stage(str(stage["stage"]), tuple(map(_part, stage["parts"]))) for stage in value)
 
 
@@ -92,9 +107,7 @@ def content_of(part: Part) -> bytes:
     if part.data is None:
         msg = "there is no data"
         raise ValueError(msg)
-    want = math.prod(part.shape) if part.dtype == "text" else math.prod(part.shape) * _itemsize(part.dtype)
-    if part.step > 1:
-        want = -(-math.prod(part.shape) // part.step) * _itemsize(part.dtype)
+    want = -(-math.prod(part.shape) // part.step) * _itemsize(part.dtype)
     if want > _MAX_CONTENT:
         msg = f"{want} bytes are more than is read"
         raise ValueError(msg)
@@ -127,7 +140,7 @@ def _part(value: Mapping[str, Any]) -> Part:
     shape = tuple(map(int, value["shape"]))
     step = int(value.get("step", 1))
     dtype = str(value["dtype"])
-    if min(shape, default=0) < 0 or step < 1 or (dtype not in ("text", "file") and not _itemsize(dtype)):
+    if min(shape, default=0) < 0 or step < 1 or not _DTYPE.fullmatch(dtype):
         msg = f"shape {shape}, step {step} or dtype {dtype!r} makes no sense"
         raise ValueError(msg)
     summary = {str(name): float(number) for name, number in value.get("summary", {}).items()}
@@ -137,8 +150,7 @@ def _part(value: Mapping[str, Any]) -> Part:
 def _itemsize(dtype: str) -> int:
     import numpy as np
 
-    found = np.dtype(dtype)
-    return found.itemsize if found.kind in "biufc" else 0
+    return 1 if dtype in ("text", "file") else np.dtype(dtype).itemsize
 
 
 def _as_json(part: Part) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from goldmar.compare.stages import explain
-from goldmar.errors import GoldenError, GoldmarError
+from goldmar.errors import GoldenError, GoldmarError, Interrupted
 from goldmar.golden import read_kept_stages, write_obtained_stages
 from goldmar.pipeline.goldens import Golden
 from goldmar.pipeline.watch import Watch
@@ -27,13 +27,20 @@ def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
     """
     watch.step(f"{golden.model}: asking for the stages of {len(golden.drawings)} drawings")
     found = []
-    for staged in ask_stages(golden.model, golden.drawings, server.target):
-        if staged.problem == NOT_GIVEN:
-            msg = f"The model answers {staged.drawing_id} without its stages."
-            raise GoldenError(msg, fix=TURN_ON, model=golden.model, saved=golden.folder / "obtained.csv")
-        if staged.problem is not None:
-            watch.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
-        found.append(staged)
+    try:
+        for staged in ask_stages(golden.model, golden.drawings, server.target):
+            if staged.problem == NOT_GIVEN:
+                msg = f"The model answers {staged.drawing_id} without its stages."
+                raise GoldenError(msg, fix=TURN_ON, model=golden.model)
+            if staged.problem is not None:
+                watch.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
+            found.append(staged)
+    except GoldmarError as error:
+        error.detail = error.detail or server.trouble()
+        error.saved = golden.folder / "obtained.csv"
+        raise
+    except KeyboardInterrupt as stop:
+        raise _interrupted(golden, golden.folder / "obtained.csv") from stop
     return write_obtained_stages(golden.folder, found)
 
 
@@ -48,12 +55,20 @@ def explain_failures(server: Server, golden: Golden, result: ModelResult, watch:
     watch.step(f"{golden.model}: asking for the stages of {len(failing)} failing drawings")
     done: list[Explanation] = []
     try:
-        done.extend(_explained(server, golden, failing, read_kept_stages(golden.folder)))
+        for explanation in _explained(server, golden, failing, read_kept_stages(golden.folder)):
+            done.append(explanation)  # one by one: those before an error count
+    except KeyboardInterrupt as stop:
+        raise _interrupted(golden, result.obtained) from stop
     except GoldmarError as error:
         said = {explanation.drawing_id for explanation in done}
         words = f"{error.what} {error.fix or ''}".strip()
         done += [Explanation(drawing, "", words) for drawing in failing if drawing not in said]
     return tuple(sorted(done, key=lambda explanation: explanation.drawing_id))
+
+
+def _interrupted(golden: Golden, saved: Path | None) -> Interrupted:
+    msg = f"Interrupted while {golden.model} was asked for its stages; its answers are complete."
+    return Interrupted(msg, fix="run the same command again", model=golden.model, saved=saved)
 
 
 def _explained(

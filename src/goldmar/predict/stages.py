@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from goldmar.errors import GoldenError
-from goldmar.golden.stages import stages_of
+from goldmar.golden.stages import MALFORMED, stages_of
 from goldmar.predict.answers import interpret
 from goldmar.predict.drawings import replies_of
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Part, Stage, Staged
@@ -38,7 +38,7 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
             try:
                 body = json.loads(answer.body)
                 stages = stages_of(body["stages"])
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except MALFORMED as error:
                 yield Staged(drawing.id, (), f"its stages cannot be read: {error}")
                 continue
             refused = None if 200 <= answer.status < 300 else _refusal(answer, body.get("answer"))

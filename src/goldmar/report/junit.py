@@ -61,7 +61,7 @@ def _suite(result: ModelResult, run: RunResult) -> ET.Element:
     explained = {one.drawing_id: [f"first stage: {words.explanation_words(one)}"] for one in result.explanations}
     for drawing in dict.fromkeys([*result.drawing_ids, *by_drawing]):
         kind, lines = _said(by_drawing.get(drawing, []))
-        _fail(_case(suite, result.model, drawing), kind, [*lines, *explained.get(drawing, [])])
+        _fail(_case(suite, result.model, drawing), kind, lines, explained.get(drawing, ()))
     if whole:
         _fail(_case(suite, result.model, _WHOLE), *_said(whole))
     elif not result.values:
@@ -85,10 +85,10 @@ def _said(failures: Sequence[Comparison]) -> tuple[str, list[str]]:
     return failures[0].kind.value if failures else "", lines
 
 
-def _fail(case: ET.Element, kind: str, lines: list[str]) -> None:
+def _fail(case: ET.Element, kind: str, lines: list[str], notes: Sequence[str] = ()) -> None:
     if not lines:
         return
-    clean = [words.clean(line) for line in lines]
+    clean = [words.clean(line) for line in (*lines, *notes)]
     more = f" (+{len(lines) - 1} more)" if len(lines) > 1 else ""
     ET.SubElement(case, "failure", type=kind, message=clean[0][:500] + more).text = "\n".join(clean)
 

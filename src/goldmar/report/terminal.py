@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldmar.records import Comparison, Kind, ModelResult, RunResult, Verdict
+from goldmar.records import Comparison, Explanation, Kind, ModelResult, RunResult, Verdict
 from goldmar.report import words
 
 __all__ = ["offenders", "render"]
@@ -85,14 +85,18 @@ def _render_model(result: ModelResult, console: Console) -> None:
 
 
 def _explain(result: ModelResult, console: Console) -> None:
-    """The first stage that differs of each drawing; those of which the same is to be said together."""
-    if not result.explanations:
-        return
-    console.print(Text("  first stage that differs:", "dim"))
-    for stage, detail, drawings in words.explained(result):
-        who = ", ".join(drawings[:3]) + (f" and {len(drawings) - 3:,} more" if len(drawings) > 3 else "")
-        said = Text.assemble("    ", (words.clean(who), "bold"), ": ", (stage, "red"), ": " if stage else "")
-        console.print(said.append(words.clean(detail)))
+    """The first stage that differs of each failing drawing, stage by stage; what cannot be explained comes last."""
+    by_stage: dict[str, list[Explanation]] = {}
+    for explanation in result.explanations:
+        by_stage.setdefault(explanation.stage, []).append(explanation)
+    for stage, found in sorted(by_stage.items(), key=lambda item: (not item[0], -len(item[1]))):
+        count = f" in {words.counted(len(found), 'drawing')}"
+        head = Text("  not explained" if not stage else "  first to differ: ", "dim")
+        console.print(head.append(words.clean(stage), "bold red").append(count, "default"))
+        for detail, drawings in words.said_of(found[:_AT_MOST]):
+            console.print(Text.assemble("    ", (words.clean(drawings), "bold"), f": {words.clean(detail)}"))
+        if len(found) > _AT_MOST:
+            console.print(Text(f"    … and {len(found) - _AT_MOST:,} more", "dim"))
 
 
 def offenders(result: ModelResult, console: Console, *, at_most: int = _AT_MOST) -> None:

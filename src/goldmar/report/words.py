@@ -13,7 +13,6 @@ from goldmar.records import Comparison, Explanation, Kind, ModelResult, NameSumm
 __all__ = [
     "clean",
     "counted",
-    "explained",
     "explanation_words",
     "failed_drawings",
     "headline",
@@ -22,6 +21,7 @@ __all__ = [
     "per_second",
     "quantile",
     "rounded_up",
+    "said_of",
     "shown_path",
     "spelt",
     "summary_words",
@@ -136,12 +136,12 @@ def failed_drawings(result: ModelResult) -> int:
     return len({failure.drawing_id for failure in result.failures if failure.drawing_id})
 
 
-def explained(result: ModelResult) -> list[tuple[str, str, list[str]]]:
-    """Stage, what is said of it and the drawings of which that is said."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for explanation in result.explanations:
-        found.setdefault((explanation.stage, explanation.detail), []).append(explanation.drawing_id)
-    return [(stage, detail, drawings) for (stage, detail), drawings in found.items()]
+def said_of(explanations: Sequence[Explanation]) -> list[tuple[str, str]]:
+    """What is said, and of which drawings: many a cause has the same words for all of them."""
+    found: dict[str, list[str]] = {}
+    for explanation in explanations:
+        found.setdefault(explanation.detail, []).append(explanation.drawing_id)
+    return [(detail, ", ".join(drawings)) for detail, drawings in found.items()]
 
 
 def explanation_words(explanation: Explanation) -> str:

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import torch
 from model import LABELS, SmallNet
-from preprocess import BadDrawing, drawing_bytes, to_tensor
+from preprocess import BadDrawing, decode, drawing_bytes, to_tensor
+from stages import Stages
 from ts.torch_handler.base_handler import BaseHandler
 
 # A drawing's tensor, or the sentence that says why there is none.
 Prepared = torch.Tensor | str
 
 
-class Handler(BaseHandler):
-    """Answers {"label": ..., "scores": {label: ...}}, and a sentence with status 400 for what it cannot read."""
+class Handler(Stages, BaseHandler):
+    """Answers {"label": ..., "scores": {label: ...}}, and a sentence with status 400 for what it cannot read.
+
+    What it hands to `keep` is for `goldmar check --explain`, and costs nothing until that asks.
+    """
 
     def initialize(self, context) -> None:
         settings = context.model_yaml_config["handler"]
@@ -30,20 +34,26 @@ class Handler(BaseHandler):
     def preprocess(self, data: list[dict]) -> list[Prepared]:
         """One entry a request, so that a bad drawing spoils nobody else's answer."""
         prepared: list[Prepared] = []
-        for item in data:
+        for index, item in enumerate(data):
             try:
-                prepared.append(to_tensor(drawing_bytes(item), self.side))
+                drawing = decode(drawing_bytes(item))
             except BadDrawing as error:
                 prepared.append(str(error))
+                continue
+            self.keep(index, "decode", drawing)
+            prepared.append(to_tensor(drawing, self.side))
+            self.keep(index, "preprocess", prepared[-1])
         return prepared
 
     def inference(self, data: list[Prepared], *args, **kwargs) -> list[list[float] | str]:
         """Asks the model once for the whole batch; returns each drawing's scores in the order of LABELS."""
-        tensors = [item for item in data if not isinstance(item, str)]
+        places = [index for index, item in enumerate(data) if not isinstance(item, str)]
         scores: list[list[float]] = []
-        if tensors:
+        if places:
             with torch.inference_mode():
-                scores = self.model(torch.stack(tensors)).softmax(dim=1).tolist()
+                logits = self.model(torch.stack([data[index] for index in places]))
+            self.keep_rows(places, "inference", logits)
+            scores = logits.softmax(dim=1).tolist()
         rows = iter(scores)
         return [item if isinstance(item, str) else next(rows) for item in data]
 

@@ -31,8 +31,8 @@ def drawing_bytes(item: dict) -> bytes:
     return bytes(content)
 
 
-def to_tensor(data: bytes, side: int) -> torch.Tensor:
-    """Decode an image and reduce it to float32 [1, side, side]: 0 is paper, 1 is ink. Raises BadDrawing."""
+def decode(data: bytes) -> Image.Image:
+    """The drawing in a file, upright and in shades of gray. Raises BadDrawing."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -43,12 +43,17 @@ def to_tensor(data: bytes, side: int) -> torch.Tensor:
                 upright = Image.alpha_composite(paper, upright.convert("RGBA"))
             if upright.mode.startswith("I"):  # 16 bits, which convert("L") would clip rather than scale
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            gray = upright.convert("L").resize((side, side), Image.Resampling.BOX)
+            return upright.convert("L")
     except BadDrawing:
         raise
     except UnidentifiedImageError:
         raise BadDrawing("This is no image, or one in a format that is not read here.") from None
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise BadDrawing(f"The drawing is damaged: {error}") from error
+
+
+def to_tensor(drawing: Image.Image, side: int) -> torch.Tensor:
+    """A gray drawing reduced to float32 [1, side, side]: 0 is paper, 1 is ink."""
+    gray = drawing.resize((side, side), Image.Resampling.BOX)
     ink = 1 - np.asarray(gray, dtype=np.float32) / 255  # [side, side]
     return torch.from_numpy(ink)[None]
