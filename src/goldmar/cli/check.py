@@ -138,6 +138,8 @@ def approve(
         typer.confirm(f"Make this the golden of {model}?", abort=True)
     path = pipeline.accept(proposal, reason=reason, approver=approver)
     out.print(f"approved {escape(str(short(path)))}")
+    if said := pipeline.stages_approved(proposal.folder):
+        out.print(escape(said))
 
 
 def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend:

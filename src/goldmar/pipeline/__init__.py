@@ -34,6 +34,7 @@ from goldmar.pipeline.servers import (
     wait_while_alive,
     worker_opener,
 )
+from goldmar.pipeline.stages import stages_approved
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 
@@ -73,6 +74,7 @@ __all__ = [
     "show",
     "show_bisection",
     "show_proposal",
+    "stages_approved",
     "to_json",
     "token_file",
     "verify_archive",

@@ -12,7 +12,7 @@ from goldmar.predict import NOT_GIVEN, ask_stages
 from goldmar.records import Explanation, ModelResult, Staged
 from goldmar.serve import Server
 
-__all__ = ["explain_failures", "record_stages"]
+__all__ = ["explain_failures", "record_stages", "stages_approved"]
 
 TURN_ON = (
     "list stages.py in archive.toml, set `stages: true` below `handler` in model-config.yaml, build the archive again, "
@@ -64,6 +64,15 @@ def explain_failures(server: Server, golden: Golden, result: ModelResult, watch:
         words = f"{error.what} {error.fix or ''}".strip()
         done += [Explanation(drawing, "", words) for drawing in failing if drawing not in said]
     return tuple(sorted(done, key=lambda explanation: explanation.drawing_id))
+
+
+def stages_approved(folder: Path) -> str:
+    """What a golden that was just approved has by way of stages, in words; empty where it never had any."""
+    try:
+        kept = read_kept_stages(folder)
+    except GoldmarError as error:
+        return f"{error.what} For `check --explain`: {error.fix}"
+    return f"with the stages of {len(kept)} drawings" if kept else ""
 
 
 def _interrupted(golden: Golden, saved: Path | None) -> Interrupted:

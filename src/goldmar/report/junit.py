@@ -58,7 +58,7 @@ def _suite(result: ModelResult, run: RunResult) -> ET.Element:
     for failure in result.failures:
         by_drawing.setdefault(failure.drawing_id, []).append(failure)
     whole = by_drawing.pop("", [])
-    explained = {one.drawing_id: [f"first stage: {words.explanation_words(one)}"] for one in result.explanations}
+    explained = {one.drawing_id: [f"first to differ: {words.explanation_words(one)}"] for one in result.explanations}
     for drawing in dict.fromkeys([*result.drawing_ids, *by_drawing]):
         kind, lines = _said(by_drawing.get(drawing, []))
         _fail(_case(suite, result.model, drawing), kind, lines, explained.get(drawing, ()))
