@@ -252,7 +252,7 @@ def test_parts_are_named_by_their_path(value: object, names: list[str]) -> None:
         object(),
         "\ud800",
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_nothing_that_a_handler_may_hold_fails_the_request(value: object) -> None:
     collected = stages._Collected(with_data=True)

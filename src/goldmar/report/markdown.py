@@ -29,14 +29,6 @@ def render(run: RunResult, verdict: Verdict) -> str:
             ("model", "drawings", "values", "failed", "worst absolute", "worst relative", "p50 ms", "p95 ms"),
             (_model(model) for model in run.models),
         )
-    total = sum(len(model.failures) for model in run.models)
-    if total:
-        page.add("", f"<details><summary>{words.counted(total, 'failure')}</summary>", "")
-        page.table(
-            ("model", "drawing", "value", "want", "got", "difference", "allowed", "why"),
-            (_failure(model, failure) for model in run.models for failure in model.failures),
-        )
-        page.add("", "</details>", always=True)
     if any(model.explanations for model in run.models):
         page.add("", "### First stage that differs", "")
         page.table(
@@ -47,6 +39,14 @@ def render(run: RunResult, verdict: Verdict) -> str:
                 for one in model.explanations
             ),
         )
+    total = sum(len(model.failures) for model in run.models)
+    if total:
+        page.add("", f"<details><summary>{words.counted(total, 'failure')}</summary>", "")
+        page.table(
+            ("model", "drawing", "value", "want", "got", "difference", "allowed", "why"),
+            (_failure(model, failure) for model in run.models for failure in model.failures),
+        )
+        page.add("", "</details>", always=True)
     return page.text()
 
 

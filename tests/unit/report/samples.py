@@ -7,7 +7,7 @@ from pathlib import Path
 
 from goldmar.compare import compare
 from goldmar.config import Tolerances
-from goldmar.records import Cells, ModelResult, RunResult, Tolerance, Verdict
+from goldmar.records import Cells, Explanation, ModelResult, RunResult, Tolerance, Verdict
 
 STARTED = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
 PASSED = Verdict(True)
@@ -72,6 +72,21 @@ def bad() -> ModelResult:
         asked=["a", "many", "new", "refused"],
         problems={"refused": "400: the TIFF is <cut> short"},
         retries=2,
+    )
+
+
+def explained() -> ModelResult:
+    """The same, asked again for the first stage that differs."""
+    words = "tensor differs in 3.1 % of elements, largest 0.004, after equal decode"
+    return replace(
+        bad(),
+        explanations=(
+            Explanation("a", "preprocess", words),
+            Explanation("many", "preprocess", words),
+            Explanation("new", "", f"nothing kept {NASTY}"),
+            Explanation("not asked", "", f"nothing kept {NASTY}"),
+            Explanation("refused", NASTY, "the model refuses it"),
+        ),
     )
 
 

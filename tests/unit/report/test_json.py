@@ -84,3 +84,11 @@ def test_no_password():
 def test_a_run_without_latencies():
     read = rendered(replace(samples.good(), latencies_s=(), obtained=None), verdict=samples.PASSED)["models"][0]
     assert (read["latency_p50_s"], read["predictions_per_second"], read["obtained"]) == (None, None, None)
+
+
+def test_explanations():
+    assert rendered(samples.bad())["models"][0]["explanations"] == []
+    found = rendered(samples.explained())["models"][0]["explanations"]
+    assert [one["drawing_id"] for one in found] == ["a", "many", "new", "not asked", "refused"]
+    assert found[0]["stage"] == "preprocess"
+    assert found[0]["detail"] == "tensor differs in 3.1 % of elements, largest 0.004, after equal decode"

@@ -66,6 +66,16 @@ def test_a_failure_says_all_of_its_drawing():
     assert len(failures["many"].text.splitlines()) == 24
 
 
+def test_the_first_stage_that_differs_is_below_what_failed():
+    root = rendered(samples.explained())
+    failures = {case.get("name"): case.find("failure") for case in root[0].findall("testcase")}
+    *_, last = failures["a"].text.splitlines()
+    assert last == (
+        "first to differ: preprocess: tensor differs in 3.1 % of elements, largest 0.004, after equal decode"
+    )
+    assert failures["a"].get("message") == rendered(samples.bad()).find(".//failure").get("message")
+
+
 def test_control_characters_are_spelt_out():
     root = rendered(samples.bad())
     text = "".join(failure.text for failure in root.findall(".//failure"))

@@ -32,6 +32,17 @@ def test_a_run_that_fails():
     assert "| part&#95;class | a | thickness | 9.60787392 | 9.7 | 0.0921 | 0.001 | different: differs by" in text
 
 
+def test_the_first_stage_that_differs():
+    text = rendered(samples.explained())
+    words = "tensor differs in 3.1 % of elements, largest 0.004, after equal decode"
+    assert f"| part&#95;class | a | preprocess | {words} |" in text
+    assert "| part&#95;class | new | – | nothing kept a&#124;b" in text
+    assert text.index("### First stage that differs") < text.index("<details>")
+    assert "First stage" not in rendered(samples.bad())
+    for mark in ("<img", "`c`", "@user", "\x1b", "\u202e"):
+        assert mark not in text
+
+
 def test_nothing_that_a_model_says_is_markup():
     text = rendered(samples.bad())
     assert "<img" not in text

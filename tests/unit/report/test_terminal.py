@@ -55,6 +55,24 @@ def test_a_run_that_fails():
     assert "would pass: s.* atol = 0.792 or rtol = 0.043" in squeezed(text)
 
 
+def test_the_first_stage_that_differs():
+    text = rendered(samples.explained(), width=140)
+    words = "tensor differs in 3.1 % of elements, largest 0.004, after equal decode"
+    assert f"  first to differ: preprocess in 2 drawings\n    a, many: {words}\n" in text
+    assert "  not explained in 2 drawings\n    new, not asked: nothing kept a|b" in text
+    assert text.index("preprocess in 2") < text.index("not explained")
+    assert "\x1b" not in text
+    assert "first to differ" not in rendered(samples.bad())
+
+
+def test_many_drawings_are_counted_not_listed():
+    many = tuple(samples.Explanation(f"WA-{i}", "decode", f"differs by {i}") for i in range(500))
+    text = rendered(samples.replace(samples.bad(), explanations=many))
+    assert "first to differ: decode in 500 drawings" in text
+    assert "… and 490 more" in text
+    assert "WA-11:" not in text
+
+
 def test_the_suggested_tolerance_passes():
     """Rounded for reading, but upwards."""
     from goldmar.report.words import rounded_up
@@ -66,7 +84,7 @@ def test_the_suggested_tolerance_passes():
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_column_is_lost(width):
-    text = rendered(samples.good(), samples.bad(), width=width)
+    text = rendered(samples.good(), samples.explained(), width=width)
     assert max(map(len, text.splitlines())) <= width
     header = squeezed(" ".join(text.splitlines()[1:6]))
     for title in (
