@@ -33,27 +33,9 @@ def lock(path: Path, pins: Mapping[str, str], wheels: Path) -> Path:
     return path
 
 
-SERVING = {
-    "torch",
-    "torchserve",
-    "pyyaml",
-    "psutil",
-    "pillow",
-    "packaging",
-    "wheel",
-    "filelock",
-    "fsspec",
-    "jinja2",
-    "markupsafe",
-    "mpmath",
-    "networkx",
-    "sympy",
-    "typing-extensions",
-    "setuptools",
-    "enum-compat",
-    "torch-model-archiver",
-    "numpy",
-}
+SERVING = {"enum-compat", "filelock", "fsspec", "jinja2", "markupsafe", "mpmath", "networkx", "numpy", "packaging"}
+SERVING |= {"pillow", "psutil", "pyyaml", "setuptools", "sympy", "torch", "torch-model-archiver", "torchserve"}
+SERVING |= {"typing-extensions", "wheel"}
 
 
 def serving() -> str:
@@ -67,7 +49,6 @@ def _digest(text: str) -> str:
 
 HANDLER = """
 import importlib, json
-from importlib import metadata
 
 PARTS = [importlib.import_module(f"part{number:02}") for number in range(1, 13)]
 
@@ -75,14 +56,13 @@ def handle(data, context):
     if data is None:
         return None
     shift = sum(part.SHIFT for part in PARTS)
-    factor = 1.0
-    for part in PARTS:
-        factor *= part.FACTOR
+    factors = [part.FACTOR for part in PARTS]
+    pairs = (sum(factors) ** 2 - sum(factor * factor for factor in factors)) / 2
     answers = []
     for row in data:
         body = row.get("body")
         numbers = (json.loads(body) if isinstance(body, (bytes, bytearray)) else body)["numbers"]
-        mean = sum(numbers) / len(numbers) + shift + factor
+        mean = sum(numbers) / len(numbers) + shift + pairs
         answers.append({"mean": mean, "count": len(numbers), "unit": "mm", "ok": True})
     return answers
 """
@@ -100,5 +80,5 @@ def part(
     code: str = "",
     needs: Sequence[str] = (),
 ) -> Path:
-    """A package that adds `shift` to the answer; the `factor` of all twelve multiplied is added as well."""
+    """A package that adds `shift` to the answer; so does the product of the `factor` of any two of them."""
     return wheel(folder, name, version, f"SHIFT = {shift!r}\nFACTOR = {factor!r}\n{code}", needs)
