@@ -128,7 +128,10 @@ def _closing(found: Bisection) -> Iterator[str]:
     """What was tried, and what is left."""
     if found.culprits and found.rest is not None:
         it = "it" if len(found.culprits) == 1 and len(found.culprits[0].packages) == 1 else "them"
-        yield f"{words.shown_path(found.bad)} without {it}: {_said(found.rest)}"
+        blamed = {name for culprit in found.culprits for name in culprit.packages}
+        also = sorted(set(found.changes) - set(found.rest.taken) - blamed)
+        needing = f" and what needs {it} ({', '.join(also)})" if also else ""
+        yield f"{words.shown_path(found.bad)} without {it}{needing}: {_said(found.rest)}"
     for name, (needs, reason) in found.together.items():
         yield f"{name} moves only with {', '.join(needs) or 'nothing at all'}: {reason}"
     remembered = sum(trial.remembered for trial in found.trials)
