@@ -5,6 +5,7 @@ import bz2
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from drawing import read_sheet
 from tensor import batch_tensor
 
 from .bad_drawings import GOOD
-from .service import Reply, Worker, loaded, parameter, stage
+from .service import HANDLERS, Reply, Worker, loaded, parameter, stage
 
 PNG = GOOD["png"][0]
 ASKING = {"X-Goldmar-Stages": "full"}
@@ -153,6 +154,46 @@ def test_after_a_batch_that_raised_the_next_one_is_as_ever(thickness: Worker, mo
     (reply,) = ask(thickness, (PNG, {}))
     assert (reply.status, reply.content_type) == (200, "application/json")
     assert not thickness.handler._asked
+
+
+# --- a handler that is no DrawingHandler
+
+MEAN_NET = """
+import torch
+
+
+class MeanNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, drawings):
+        return drawings.mean(dim=(1, 2)) * self.scale
+"""
+
+
+def test_the_handler_in_the_guide_tells_its_stages(tmp_path: Path) -> None:
+    guide = (HANDLERS.parent / "docs/stages.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert len(code[code.index("class ") :].splitlines()) <= 20
+    manifest = {"handler": "handler.py", "modelFile": "model.py", "serializedFile": "weights.pt"}
+    (tmp_path / "MAR-INF").mkdir()
+    (tmp_path / "MAR-INF/MANIFEST.json").write_text(
+        json.dumps({"model": {**manifest, "modelName": "mean", "configFile": "model-config.yaml"}})
+    )
+    (tmp_path / "handler.py").write_text(code)
+    (tmp_path / "model.py").write_text(MEAN_NET)
+    (tmp_path / "model-config.yaml").write_text("handler:\n  stages: true\n")
+    shutil.copy(HANDLERS / "common/stages.py", tmp_path)
+    torch.save({"scale": torch.ones(1)}, tmp_path / "weights.pt")
+    with loaded(tmp_path) as worker:
+        plain, asked = ask(worker, (PNG, {}), (GOOD["jpeg"][0], ASKING))
+    assert set(plain.json) == {"mean"}
+    said = parts_of(asked)
+    assert list(said) == NAMES
+    assert data_of(said["decode"][""]).shape == (64, 64)
+    assert np.array_equal(data_of(said["preprocess"][""]), data_of(said["decode"][""]).astype(np.float32) / 255)
+    assert data_of(said["inference"][""]) == pytest.approx(asked.json["answer"]["mean"])
 
 
 # --- digests

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,6 +199,49 @@ def test_a_server_that_does_not_tell_is_no_other_verdict(project: Project) -> No
     for one in project.explain(GOLDMAR_STAGES="off"):
         assert (one["stage"], one["detail"].startswith("the server does not give stages: ")) == ("", True)
         assert "GOLDMAR_STAGES=off" in one["detail"]
+
+
+ASKED = """
+
+    def keep(self, index, stage, value):
+        if index in self._asked:
+            {trouble}
+"""
+
+
+def make_trouble_for_those_who_ask(project: Project, trouble: str) -> None:
+    change_postprocess(project)
+    with (project.root / "handlers/thickness/handler.py").open("a") as file:
+        file.write(ASKED.format(trouble=trouble))
+
+
+def test_a_worker_that_dies_on_the_way_hides_no_verdict(project: Project) -> None:
+    make_trouble_for_those_who_ask(project, "import os; os._exit(7)")
+    found = project.explain()
+    assert len(found) == DRAWINGS
+    for one in found:
+        assert one["stage"] == ""
+        assert "The worker of thickness died" in one["detail"], one
+
+
+def test_ctrl_c_while_it_explains(project: Project) -> None:
+    asked = project.root / "asked"
+    make_trouble_for_those_who_ask(project, f"import time; open({str(asked)!r}, 'w').close(); time.sleep(60)")
+    project.succeeds("archive")
+    command = [str(GOLDMAR), "check", "--backend", "worker", "--explain"]
+    with subprocess.Popen(
+        command, cwd=project.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        until = time.monotonic() + 60
+        while not asked.exists():
+            assert running.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "its answers are complete" in said
+    assert "so far: golden/thickness/obtained.csv" in said
 
 
 def test_nothing_kept(project: Project) -> None:

@@ -25,9 +25,9 @@ def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
 
     Raises GoldenError where the server does not give them; obtained.csv stays.
     """
-    watch.step(f"{golden.model}: asking for the stages of {len(golden.drawings)} drawings")
     found = []
     try:
+        watch.step(_progress(golden, 0, len(golden.drawings)))
         for staged in ask_stages(golden.model, golden.drawings, server.target):
             if staged.problem == NOT_GIVEN:
                 msg = f"The model answers {staged.drawing_id} without its stages."
@@ -35,6 +35,7 @@ def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
             if staged.problem is not None:
                 watch.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
             found.append(staged)
+            watch.step(_progress(golden, len(found), len(golden.drawings)))
     except GoldmarError as error:
         error.detail = error.detail or server.trouble()
         error.saved = golden.folder / "obtained.csv"
@@ -52,11 +53,12 @@ def explain_failures(server: Server, golden: Golden, result: ModelResult, watch:
     failing = sorted({failure.drawing_id for failure in result.failures if failure.drawing_id})
     if not failing:
         return ()
-    watch.step(f"{golden.model}: asking for the stages of {len(failing)} failing drawings")
     done: list[Explanation] = []
     try:
+        watch.step(_progress(golden, 0, len(failing)))
         for explanation in _explained(server, golden, failing, read_kept_stages(golden.folder)):
-            done.append(explanation)  # one by one: those before an error count
+            done.append(explanation)
+            watch.step(_progress(golden, len(done), len(failing)))
     except KeyboardInterrupt as stop:
         raise _interrupted(golden, result.obtained) from stop
     except GoldmarError as error:
@@ -73,6 +75,10 @@ def stages_approved(folder: Path) -> str:
     except GoldmarError as error:
         return f"{error.what} For `check --explain`: {error.fix}"
     return f"with the stages of {len(kept)} drawings" if kept else ""
+
+
+def _progress(golden: Golden, done: int, drawings: int) -> str:
+    return f"{golden.model}: stages of {done} of {drawings} drawings"
 
 
 def _interrupted(golden: Golden, saved: Path | None) -> Interrupted:
