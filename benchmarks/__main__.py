@@ -25,6 +25,7 @@ from benchmarks.common import ROOT, Outcome, bars_table, markdown
 # Those that need a quiet machine least come first: the page cache and the CPU's clock have settled when it matters.
 BENCHMARKS = {
     "archive": "Archiving large weights",
+    "bisect": "Environments that `goldmar bisect` tries",
     "compare": "Comparing a million values",
     "preprocess": "Preprocessing of A3 drawings at 300 dpi",
     "client": "The client against TorchServe's own /ping",
