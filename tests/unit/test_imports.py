@@ -1,12 +1,14 @@
 """Who may import whom in src/goldmar: read from the sources, so that nothing has to be installed to hold the rule."""
 
 import ast
+import importlib
 import itertools
 import os
 import re
 import subprocess
 import sys
 import tomllib
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +66,12 @@ class Import:
 
 
 def modules(package: Path) -> Iterator[tuple[str, ast.Module]]:
-    """Dotted name below the package ("" for the package itself) and syntax tree of each source file."""
-    for path in sorted(package.rglob("*.py")):
+    """Dotted name below the package ("" for the package itself) and syntax tree of each source file.
+
+    A stub comes after the module that it is for, and so counts where names are told apart by module: its imports are
+    those that the module makes when it is asked.
+    """
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.pyi")]):
         parts = path.relative_to(package).with_suffix("").parts
         if parts[0] in NOT_THE_PACKAGE:
             continue
@@ -375,6 +381,35 @@ def test_every_module_can_be_imported_with_the_base_install():
     names = [f"{PACKAGE}.{name}" for name, _ in modules(SRC / PACKAGE) if name and top(name) not in PROVIDES]
     done = import_without(BLOCKED, *names)
     assert done.returncode == 0, done.stderr
+
+
+NAMES_AT_START = """
+import sys
+import goldmar.cli
+print(*sorted(name for name in sys.argv[1].split(",") if name in sys.modules))
+"""
+
+
+def test_the_command_line_starts_without_what_only_some_commands_need():
+    """`goldmar affected` runs on every push, and `--help` on every doubt: neither waits for numpy."""
+    heavy = "numpy,pandas,requests,pycurl,torch,goldmar.pipeline.jobs,goldmar.serve,goldmar.golden"
+    done = subprocess.run(
+        [sys.executable, "-c", NAMES_AT_START, heavy], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_every_name_that_the_pipeline_lists_is_there_and_is_no_module():
+    from goldmar import pipeline
+
+    stub = ast.parse((SRC / PACKAGE / "pipeline/__init__.pyi").read_text(encoding="utf-8"))
+    (listed,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert sorted(listed) == pipeline.__all__
+    for name, home in pipeline._HOMES.items():
+        importlib.import_module(home)
+        assert not isinstance(getattr(pipeline, name), types.ModuleType), name
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = pipeline.no_such_name
 
 
 def test_the_block_is_felt():

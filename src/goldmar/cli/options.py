@@ -1,5 +1,7 @@
 """Options that several commands take, and what they say together: how to reach the models."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path

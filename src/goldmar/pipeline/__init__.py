@@ -1,85 +1,49 @@
 """The jobs behind the commands: the floors joined, in ordered steps. The edges import from here.
 
 `jobs` holds check and record, `approval` the way from obtained to golden, `archives`, `environments` and `servers` what
-they stand on, `bisect` (with `mixes` and `trials`) the search between two lock files, `reports` the ways to show what
-was found.
+they stand on, `bisect` (with `mixes` and `trials`) the search between two lock files, `affected` what a change reaches,
+`reports` the ways to show what was found.
+
+`__init__.pyi` beside this lists what the edges may use, as imports; a new name goes there. Each is imported when it is
+first asked for: `goldmar affected` and `--help` should not wait for numpy.
 """
 
-from goldmar.affected import MOST_JOBS
-from goldmar.config import Project, load_project
-from goldmar.gate import judge
-from goldmar.init import scaffold
-from goldmar.pipeline.affected import Reached, find_affected
-from goldmar.pipeline.approval import Proposal, accept, propose
-from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
-from goldmar.pipeline.bisect import bisect
-from goldmar.pipeline.environments import environment_of
-from goldmar.pipeline.goldens import Golden, read_model, select_models
-from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
-from goldmar.pipeline.reports import (
-    bisection_to_json,
-    show,
-    show_bisection,
-    show_proposal,
-    to_json,
-    write_bisection,
-    write_reports,
-)
-from goldmar.pipeline.servers import (
-    compose_opener,
-    local_opener,
-    remote_opener,
-    serve,
-    token_file,
-    wait_while_alive,
-    worker_opener,
-)
-from goldmar.pipeline.stages import stages_approved
-from goldmar.pipeline.watch import Watch
-from goldmar.predict import predict
+import ast
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-__all__ = [
-    "CHECK",
-    "MOST_JOBS",
-    "RECORD",
-    "Golden",
-    "Job",
-    "Opener",
-    "Project",
-    "Proposal",
-    "Reached",
-    "Watch",
-    "accept",
-    "archives_for",
-    "bisect",
-    "bisection_to_json",
-    "build_archives",
-    "check",
-    "compose_opener",
-    "environment_of",
-    "find_affected",
-    "hold",
-    "judge",
-    "load_project",
-    "local_opener",
-    "predict",
-    "propose",
-    "read_model",
-    "record",
-    "refuse_unused_patterns",
-    "remote_opener",
-    "scaffold",
-    "select_models",
-    "serve",
-    "show",
-    "show_bisection",
-    "show_proposal",
-    "stages_approved",
-    "to_json",
-    "token_file",
-    "verify_archive",
-    "wait_while_alive",
-    "worker_opener",
-    "write_bisection",
-    "write_reports",
-]
+
+def _homes() -> dict[str, str]:
+    stub = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: str(node.module) for node in imports for alias in node.names}
+
+
+_HOMES = _homes()
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system binds a submodule in its package; one with the name of a function must not hide it.
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

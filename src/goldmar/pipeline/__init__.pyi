@@ -1,0 +1,78 @@
+from goldmar.affected import MOST_JOBS
+from goldmar.config import Project, load_project
+from goldmar.gate import judge
+from goldmar.init import scaffold
+from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.approval import Proposal, accept, propose
+from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
+from goldmar.pipeline.bisect import bisect
+from goldmar.pipeline.environments import environment_of
+from goldmar.pipeline.goldens import Golden, read_model, select_models
+from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
+from goldmar.pipeline.reports import (
+    bisection_to_json,
+    show,
+    show_bisection,
+    show_proposal,
+    to_json,
+    write_bisection,
+    write_reports,
+)
+from goldmar.pipeline.servers import (
+    compose_opener,
+    local_opener,
+    remote_opener,
+    serve,
+    token_file,
+    wait_while_alive,
+    worker_opener,
+)
+from goldmar.pipeline.stages import stages_approved
+from goldmar.pipeline.watch import Watch
+from goldmar.predict import predict
+
+__all__ = [
+    "CHECK",
+    "MOST_JOBS",
+    "RECORD",
+    "Golden",
+    "Job",
+    "Opener",
+    "Project",
+    "Proposal",
+    "Reached",
+    "Watch",
+    "accept",
+    "archives_for",
+    "bisect",
+    "bisection_to_json",
+    "build_archives",
+    "check",
+    "compose_opener",
+    "environment_of",
+    "find_affected",
+    "hold",
+    "judge",
+    "load_project",
+    "local_opener",
+    "predict",
+    "propose",
+    "read_model",
+    "record",
+    "refuse_unused_patterns",
+    "remote_opener",
+    "scaffold",
+    "select_models",
+    "serve",
+    "show",
+    "show_bisection",
+    "show_proposal",
+    "stages_approved",
+    "to_json",
+    "token_file",
+    "verify_archive",
+    "wait_while_alive",
+    "worker_opener",
+    "write_bisection",
+    "write_reports",
+]
