@@ -1,6 +1,7 @@
 """What a bisection has tried so far, on disk: one line of JSON a trial, so that it goes on where it was interrupted."""
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -50,7 +51,9 @@ class Trials:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # The line end comes first: the line before it may have been cut off.
-                os.write(descriptor, b"\n" + line + b"\n")
+                content = b"\n" + line + b"\n"
+                if os.write(descriptor, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

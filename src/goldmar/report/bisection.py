@@ -35,9 +35,10 @@ def headline(found: Bisection) -> str:
         among = words.counted(len(found.changes), "change")
         return f"{words.shown_path(found.bad)} is green: there is nothing to find among {among}"
     sets = " and ".join(_versions(found, culprit) for culprit in found.culprits)
-    turns = "breaks the models" if found.culprits[0].trial.outcome is TrialOutcome.BROKEN else "turns the check red"
-    each = ", each for itself" if len(found.culprits) > 1 else ""
-    return f"{sets} {turns}{each}"
+    broken = found.culprits[0].trial.outcome is TrialOutcome.BROKEN
+    if len(found.culprits) > 1:
+        return f"{sets} {'break the models' if broken else 'turn the check red'}, each for itself"
+    return f"{sets} {'breaks the models' if broken else 'turns the check red'}"
 
 
 def render(found: Bisection, console: Console) -> None:
