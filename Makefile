@@ -2,6 +2,7 @@
 #
 #   make demo    build the three archives, serve them with a real TorchServe, hold them against their goldens
 #   make test    lint, types and every test, those with a real TorchServe included
+#   make test-compose   the images and the compose stacks, with a real Docker engine
 #   make bench   measure side by side with the peers; prints ratios
 #   make lint    ruff and mypy alone
 #   make lock    resolve ci/locks/*.txt anew from pyproject.toml
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Bytecode of two checkouts or two users must not meet in one place; nor must a user's own packages get in.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help demo test bench lint format lock picture install clean
+.PHONY: help demo test test-compose bench lint format lock picture install clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -68,7 +69,11 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/compose $(TESTS)
+
+# Needs Docker, and as root on Debian brings it: ci/with-docker. One test at a time, all of them on the same engine.
+test-compose: install
+	ci/with-docker $(BIN)/python -m pytest tests/compose
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -22,7 +23,7 @@ SHARED = Path("/run/goldmar")
 URL = "http://api:8080"
 GONE_S = 10.0  # without an answer after one was there: the api has ended
 
-DIFFERENT, USAGE, SERVER, BUG = 1, 2, 3, 70  # goldmar's exit codes
+DIFFERENT, USAGE, SERVER, BUG, INTERRUPTED = 1, 2, 3, 70, 130  # goldmar's exit codes
 
 
 def main() -> int:
@@ -32,11 +33,15 @@ def main() -> int:
             "mkdir -p -m 777 reports, or name another folder in GOLDMAR_REPORTS",
             USAGE,
         )
-    if not any(GOLDEN.iterdir()):
+    try:
+        shutil.copytree(GOLDEN, WORK / "golden", ignore=shutil.ignore_patterns("obtained.*"))
+    except (OSError, shutil.Error) as error:
+        what = f"The goldens cannot be read by user {os.getuid()}, as whom this runs: {error}"
+        return fail(what, "chmod -R a+rX golden; for large ones GOLDMAR_BATCH_WORK=2g", USAGE)
+    if not any((WORK / "golden").iterdir()):
         return fail("There are no goldens in the folder golden/.", "goldmar record, then goldmar approve", USAGE)
     if code := wait(float(os.environ.get("GOLDMAR_STARTUP_TIMEOUT") or 120)):
         return code
-    shutil.copytree(GOLDEN, WORK / "golden", ignore=shutil.ignore_patterns("obtained.*"))
     (REPORTS / "report.json").unlink(missing_ok=True)
     try:
         done = subprocess.run(command(), cwd=WORK, check=False)
@@ -105,4 +110,12 @@ def fail(what: str, fix: str, code: int, detail: str = "") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception:
+        # Left alone, Python would end with 1, which says that predictions differ.
+        traceback.print_exc()
+        code = BUG
+    sys.exit(code)

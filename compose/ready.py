@@ -29,6 +29,7 @@ TIMEOUT_S = 8.0
 HOPELESS = 3
 
 TRACEBACK = "Traceback (most recent call last):"
+IN_ARCHIVE = re.compile(r'File "[^"]*/models/[0-9a-f]{32}/')
 DIED = re.compile(r"Retry worker: \d+ in \d+ seconds")
 
 
@@ -138,20 +139,25 @@ def log() -> list[list[str]]:
 
 
 def died_of(model: str) -> str:
-    """The last traceback of a worker of this model that died; empty where none did."""
+    """The traceback of a worker of this model that died, its last words without one; empty where none did."""
     mine = [fields for fields in log() if re.match(rf"W-\d+-{re.escape(model)}_", fields[1])]
     if not any(DIED.match(fields[3]) for fields in mine):
         return ""
     said = [fields[3] for fields in mine if fields[2] == "MODEL_LOG"]
-    starts = [number for number, line in enumerate(said) if line.startswith(TRACEBACK)]
-    if not starts:
+    found: list[list[str]] = []
+    inside = False
+    for line in said:
+        if line.startswith(TRACEBACK):
+            found.append([])
+            inside = True
+        if inside:
+            found[-1].append(line)
+            inside = len(found[-1]) == 1 or line[:1].isspace()  # up to the exception itself, which is not indented
+    if not found:
         return "\n".join(said[-20:]) or "It ended without a word: killed from outside, or out of memory."
-    block: list[str] = []
-    for line in said[starts[-1] :]:
-        block.append(line)
-        if len(block) > 1 and line[:1].strip():  # the exception itself: the first line that is not indented
-            break
-    return "\n".join(block)
+    # TorchServe goes on to look for a handler of its own of that name; what failed first is in the archive's files.
+    own = [block for block in found if any(IN_ARCHIVE.search(line) for line in block)]
+    return "\n".join(own[-1] if own else found[0])
 
 
 def last_words() -> str:

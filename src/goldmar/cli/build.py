@@ -13,13 +13,26 @@ from goldmar.errors import UsageError
 from goldmar.progress import ConsoleWatch
 
 
-@app.command(epilog="Example: `goldmar init gear_teeth`")
-def init(model: Annotated[str, typer.Argument(help="Name of the new model.")]) -> None:
+@app.command(epilog="Example: `goldmar init gear_teeth`, `goldmar init --compose`")
+def init(
+    model: Annotated[str | None, typer.Argument(help="Name of the new model.")] = None,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="Write compose/ too, to serve and check the models with Docker.")
+    ] = False,
+) -> None:
     """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are."""
+    if model is None and not compose:
+        msg = "There is nothing to scaffold: neither a model nor --compose was named."
+        raise UsageError(msg, fix="goldmar init MODEL")
     project = pipeline.load_project(Path.cwd(), create=True)
-    for path in pipeline.scaffold(project.root, model):
+    written = pipeline.scaffold(project.root, model) if model is not None else []
+    written += pipeline.scaffold_compose(project.root) if compose else []
+    for path in written:
         out.print(f"  {escape(str(short(path)))}")
-    out.print(f"Next: goldmar archive {model} && goldmar record {model}")
+    if model is not None:
+        out.print(f"Next: goldmar archive {model} && goldmar record {model}")
+    else:
+        out.print("Next: goldmar archive && ci/wheelhouse && goldmar check --backend compose")
 
 
 @app.command(epilog="Example: `goldmar archive thickness`, `goldmar archive --verify model_store/thickness.mar`")

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,6 @@ __all__ = ["ComposeServer"]
 
 FILE = Path("compose/docker-compose.yml")
 POLL_S = 0.3  # between two looks at the api, each of which starts a Python in its container
-PORT_RACES = 5
 STOP_S = 2  # what the api gets to end by itself; nobody asks it anything any more
 LAST_WORDS_S = 0.5  # for the log to follow an answer
 
@@ -34,7 +32,6 @@ HOPELESS = 3
 # Read by the daemon when this process is killed outright: the pipe breaks, and what was started is taken down.
 KEEPER = 'trap "" HUP INT QUIT TERM; read -r word && exit 0; exec "$@"'
 
-_PORT_TAKEN = re.compile(r"port is already allocated|address already in use", re.IGNORECASE)
 _NO_BASE = re.compile(
     r"(pull access denied|manifest unknown|failed to do request|failed to resolve source metadata|no such host|"
     r"net/http: request canceled|connection refused|i/o timeout)",
@@ -160,17 +157,17 @@ class ComposeServer:
         self._on_progress("building the image of the api")
         self._build()
         self._keep()
-        for race in range(1, PORT_RACES + 1):
-            port = _free_port()
-            self._on_progress("starting the api")
-            done = self._run("up", "-d", "--no-build", "api", port=port)
-            if done.code == 0:
-                break
-            if not _PORT_TAKEN.search(done.said) or race == PORT_RACES:
-                msg = "The api container could not be started."
-                raise ServerError(msg, detail=_tail(done.said), fix="docker info; df -h; free -m")
-        self.url = f"http://127.0.0.1:{port}"
-        self._container = self._run("ps", "-q", "api", port=port).said.strip().splitlines()[-1]
+        self._on_progress("starting the api")
+        done = self._run("up", "-d", "--no-build", "api")
+        if done.code:
+            msg = "The api container could not be started."
+            raise ServerError(msg, detail=_tail(done.said), fix="docker info; df -h; free -m")
+        self._container = self._run("ps", "-q", "api").said.strip().splitlines()[-1]
+        published = run(["docker", "port", self._container, "8080/tcp"]).said.split()
+        if not published:
+            msg = "The api container ended at once."
+            raise ServerError(msg, detail=f"{self._ended()}\n{_tail(self._logs())}", fix="The end of its log tells why")
+        self.url = f"http://{published[0]}"
         self._await_ready()
         token = run(["docker", "exec", self._container, "cat", "/run/goldmar/token"])
         if token.code:
@@ -208,7 +205,7 @@ class ComposeServer:
         ours = {found[1]: found[2] for found in map(_OURS.match, done.said.splitlines()) if found}
         if "error" in ours:
             raise ServerError(f"The image could not be built: {ours['error']}", fix=ours.get("fix"))
-        base = self._environment(0).get("BASE_IMAGE", "the base image")
+        base = self._environment().get("BASE_IMAGE", "the base image")
         fix = "the end of its output tells why"
         if _NO_BASE.search(done.said):
             fix = (
@@ -220,7 +217,7 @@ class ComposeServer:
         """From now on there is something to take down, even when this process is killed outright."""
         self._keeper = subprocess.Popen(
             ["sh", "-c", KEEPER, "goldmar-keeper", *self._command("down", "--volumes", "--timeout", "0")],
-            env=self._environment(0),
+            env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -294,11 +291,10 @@ class ComposeServer:
     def _run(
         self,
         *arguments: str,
-        port: int = 0,
         on_line: Callable[[str], None] | None = None,
         to_the_end: bool = False,
     ) -> Ran:
-        return run(self._command(*arguments), env=self._environment(port), on_line=on_line, to_the_end=to_the_end)
+        return run(self._command(*arguments), env=self._environment(), on_line=on_line, to_the_end=to_the_end)
 
     def _command(self, *arguments: str) -> list[str]:
         if self._compose is None:
@@ -306,13 +302,13 @@ class ComposeServer:
         files = ["-f", str(self._root / FILE), "--env-file", str(self._env_file)]
         return [*self._compose.command, "--project-name", self._project, *files, *arguments]
 
-    def _environment(self, port: int) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         """What this process was given, and what keeps runs apart: two at once share neither port nor image."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
         return inherited | {
             "GOLDMAR_MODELS": " ".join(self._archives),
             "GOLDMAR_ARCHIVES": self._labels,
-            "GOLDMAR_PORT": str(port or 8080),
+            "GOLDMAR_PORT": "0",  # Docker finds a free one
             "GOLDMAR_TAG": f"check-{self._content()}",
             "COMPOSE_DOCKER_CLI_BUILD": "1",
         }
@@ -332,9 +328,3 @@ def _said(entries: Sequence[Entry]) -> list[str]:
 
 def _tail(text: str, lines: int = 20) -> str:
     return "\n".join(text.rstrip().splitlines()[-lines:])
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
