@@ -3,6 +3,7 @@
 import base64
 import bz2
 import json
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -153,10 +154,23 @@ def test_data_that_does_not_fit_its_shape(shape, content):
 
 
 def test_data_that_unfolds_to_much_more_is_not_unfolded():
-    bomb = bz2.compress(bytes(300 * 2**20))
+    bomb = bz2.compress(bytes(100 * 2**20))
     assert len(bomb) < 1000
-    with pytest.raises(ValueError, match="has not the 8 bytes"):
-        content_of(Part("", "<f4", (2,), "", {}, bomb))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="has not the 8 bytes"):
+            content_of(Part("", "<f4", (2,), "", {}, bomb))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * 2**20
+
+
+def test_data_of_a_shape_beyond_reason_is_not_unfolded(monkeypatch):
+    monkeypatch.setattr("goldmar.golden.stages._MAX_CONTENT", 8)
+    content_of(Part("", "<f4", (2,), "", {}, bz2.compress(bytes(8))))
+    with pytest.raises(ValueError, match="12 bytes are more than is read"):
+        content_of(Part("", "<f4", (3,), "", {}, bz2.compress(bytes(12))))
 
 
 def test_data_survives_json():
