@@ -24,6 +24,7 @@ from benchmarks.common import ROOT, Outcome, bars_table, markdown
 
 # Those that need a quiet machine least come first: the page cache and the CPU's clock have settled when it matters.
 BENCHMARKS = {
+    "affected": "Which models a change reaches",
     "archive": "Archiving large weights",
     "bisect": "Environments that `goldmar bisect` tries",
     "compare": "Comparing a million values",
