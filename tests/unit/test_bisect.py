@@ -48,7 +48,7 @@ def test_two_that_fail_together_among_twelve_take_at_most_thirty(pair):
     oracle = Oracle(needs_all(pair))
     (found,) = Search(oracle).all(range(12))
     assert found.changes == pair
-    assert oracle.environments <= 30
+    assert oracle.environments <= 17  # 30 would do; what docs/bisect.md says counts on this
     assert {change: outcome for change, (_, outcome) in found.without.items()} == dict.fromkeys(pair, Outcome.PASS)
 
 
@@ -124,6 +124,13 @@ def test_an_unresolved_mix_is_no_proof_that_a_change_is_needed():
     assert {outcome for _, outcome in both.without.values()} == {Outcome.UNRESOLVED}
 
 
+def test_a_part_of_an_unresolved_mix_is_not_taken_to_pass():
+    oracle = Oracle(lambda changes: None if changes == {0, 1} else 0 in changes)
+    (found,) = Search(oracle).all(range(4))
+    assert found.changes == (0,)
+    assert oracle.asked[:4] == [{0, 1, 2, 3}, {0, 1}, {2, 3}, {0}]
+
+
 def test_what_was_taken_to_pass_is_tried_before_it_is_believed():
     """0 and 1 pass with anything of 2 and 3, and fail by themselves: no test may be left out in the end."""
 
@@ -186,10 +193,10 @@ def test_suspects_are_what_the_models_ask_for_and_what_computes():
         "numpy": ("1.26", "2.0"),
         "scipy": ("1.0", "1.1"),
         "jinja2": ("3.0", "3.1"),
-        "tomli": ("1.0", "1.0.1"),
+        "aiohttp": ("1.0", "1.0.1"),
         "rich": ("1.0", "2.0"),
         "new": (None, "1.0"),
     }
     order = by_suspicion(changes, asked_for=["pillow", "requests"], closure=["pillow", "requests", "numpy", "jinja2"])
-    assert order == ["pillow", "numpy", "scipy", "requests", "jinja2", "new", "rich", "tomli"]
+    assert order == ["pillow", "numpy", "scipy", "requests", "jinja2", "new", "rich", "aiohttp"]
     assert by_suspicion({}, [], []) == []
