@@ -149,6 +149,8 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     "a Dockerfile": (write("images/Dockerfile.api"), ALL, "images are built by it"),
     "goldmar itself": (write("src/goldmar/cli.py"), ALL, "it is goldmar itself"),
     "something else": (write("data/table.bin"), ALL, "data/table.bin is not in git yet, and what it is for"),
+    "an archive in git": (write("model_store/shaft.mar"), {"shaft"}, "model_store/shaft.mar is not in git yet"),
+    "an archive of nobody": (write("model_store/pin.mar"), set(), "pin is deleted"),
     "a folder that is no model's": (
         write("handlers/tools/x.py"),
         ALL,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from goldmar.errors import ConfigError
-from goldmar.locks import Lock, changes, closure, parse_lock
+from goldmar.locks import Lock, Pin, changes, closure, parse_lock
 
 __all__ = ["HARNESS", "SERVING", "Difference", "compare"]
 
@@ -65,8 +65,9 @@ def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
     changed = {c.name: f"{c.name} {_version(c.old)} -> {_version(c.new)}" for c in changes(good, bad)}
     for name in good.pins.keys() & bad.pins.keys() - changed.keys():
         was, now = good.pins[name], bad.pins[name]
-        if sorted(was.line.split()) != sorted(now.line.split()):
-            what = "another file" if was.line.split(" --")[0] == now.line.split(" --")[0] else "another marker"
+        if _beside_version(was) != _beside_version(now):
+            same_marker = _beside_version(was)[0] == _beside_version(now)[0]
+            what = "another file" if same_marker else "another marker"
             changed[name] = f"{name} {now.version} with {what}"
     foreign = set(_for_others(texts[0], good)) ^ set(_for_others(texts[1], bad))
     if foreign:
@@ -94,6 +95,13 @@ def _way(lock: Lock, roots: frozenset[str], name: str) -> str:
                 seen.add(parent)
                 waiting.append((parent, *way))
     return ""
+
+
+def _beside_version(pin: Pin) -> tuple[str, list[str]]:
+    """Extras and marker, and the options: hashes, in whatever order."""
+    requirement, *options = re.split(r"\s(?=--)", pin.line)
+    said = re.sub(r"^[A-Za-z0-9._-]+", "", requirement).replace(pin.version, "", 1)
+    return "".join(said.split()), sorted(option.strip() for option in options)
 
 
 def _for_others(text: str, lock: Lock) -> Sequence[str]:

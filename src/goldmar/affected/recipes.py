@@ -25,6 +25,7 @@ class Layout:
 
     handlers: str = "handlers"
     golden: str = "golden"
+    model_store: str = "model_store"
     ignore: tuple[str, ...] = ()
     locks: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()

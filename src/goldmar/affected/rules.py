@@ -185,6 +185,14 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
     return placing.reach(made.name, said)
 
 
+def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
+    """model_store/<model>.mar, where archives are kept in git: those that somebody else built have no handler here."""
+    parts = below(touched.path, placing.layout.model_store)
+    if len(parts) != 1 or not parts[0].endswith(".mar") or not is_model_name(parts[0].removesuffix(".mar")):
+        return False
+    return _reach_or_gone(placing, parts[0].removesuffix(".mar"), said)
+
+
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
     pattern = matches(touched.path, placing.ignored)
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
@@ -209,7 +217,7 @@ def _unplaced(placing: _Placing, touched: Touched, said: str) -> bool:
 
 
 Rule = Callable[[_Placing, Touched, str], bool]
-RULES: tuple[Rule, ...] = (_golden, _shared, _handler, _ignored, _lock, _known, _unplaced)
+RULES: tuple[Rule, ...] = (_golden, _shared, _handler, _archive, _ignored, _lock, _known, _unplaced)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------

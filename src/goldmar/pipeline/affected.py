@@ -92,6 +92,7 @@ def find_affected(project: Project, base: str | None, head: str | None) -> Reach
     layout = Layout(
         handlers=_below(project, project.handlers),
         golden=_below(project, project.golden),
+        model_store=_below(project, project.model_store),
         ignore=rules.ignore,
         locks=rules.locks,
         tools=rules.tools,

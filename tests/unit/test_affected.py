@@ -1,0 +1,179 @@
+"""The parts of `affected` that need no git: patterns, requirements, lock files, the matrix."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from goldmar.affected import MOST_JOBS, Selection, matrix
+from goldmar.affected.locks import HARNESS, SERVING, compare
+from goldmar.affected.patterns import matches
+from goldmar.affected.requirements import read_asked
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# ---- patterns -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "matched"),
+    [
+        ("docs/**", "docs/a", True),
+        ("docs/**", "docs/a/b/c.md", True),
+        ("docs/**", "handlers/docs/a", False),
+        ("docs", "docs/a/b", True),
+        ("docs/", "docs/a/b", True),
+        ("docs", "docs2/a", False),
+        ("**/*.md", "README.md", True),
+        ("**/*.md", "a/b/README.md", True),
+        ("*.md", "a/README.md", False),
+        ("*.md", "README.md", True),
+        ("a/*/c", "a/b/c", True),
+        ("a/*/c", "a/b/b/c", False),
+        ("a/**/c", "a/c", True),
+        ("a/**/c", "a/b/b/c", True),
+        ("?.txt", "a.txt", True),
+        ("?.txt", "/.txt", False),
+        ("a.c", "abc", False),
+        ("a[b]", "a[b]", True),
+        ("a[b]", "ab", False),
+        ("**", "anything/at\nall", True),
+    ],
+)
+def test_a_pattern(pattern: str, path: str, matched: bool) -> None:
+    assert (matches(path, [pattern]) == pattern) is matched
+
+
+# ---- requirements ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "unknown"),
+    [
+        ("numpy\n", {"numpy"}, False),
+        ("Py_Vips[binary]>=3  # images\n\n# nothing\n", {"py-vips"}, False),
+        ("numpy>=1; python_version < '4'\ntorch==2.13.0 \\\n    --hash=sha256:00\n", {"numpy", "torch"}, False),
+        ("x @ https://example.org/x.whl\n", {"x"}, False),
+        ("--prefer-binary\nnumpy\n", {"numpy"}, False),
+        ("-e .\n", set(), True),
+        ("./x.whl\n", set(), True),
+        ("--index-url https://example.org/\n", set(), True),
+        ("", set(), False),
+    ],
+)
+def test_what_requirements_ask_for(text: str, names: set[str], unknown: bool) -> None:
+    asked = read_asked("a/requirements.txt", {"a/requirements.txt": text.encode()}.get)
+    assert asked.names == names
+    assert bool(asked.unknown) is unknown
+
+
+def test_requirements_include_others_once_even_in_a_circle() -> None:
+    files = {"a/r.txt": b"-r ../b/s.txt\n-c c.txt\nnumpy", "b/s.txt": b"--requirement=../a/r.txt\npillow"}
+    asked = read_asked("a/r.txt", files.get)
+    assert asked.names == {"numpy", "pillow"}
+    assert asked.files == {"a/r.txt", "b/s.txt", "a/c.txt"}
+    assert asked.unknown == "there is no a/c.txt"
+
+
+# ---- lock files -----------------------------------------------------------------------------------------------------
+
+
+def test_the_names_of_goldmars_own_packages_are_those_of_its_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {key: {Requirement(each).name for each in lines} for key, lines in project["optional-dependencies"].items()}
+    assert {Requirement(each).name for each in project["dependencies"]} == set(HARNESS)
+    assert names["serve"] == set(SERVING)
+
+
+LOCK = b"""\
+a==1.0
+    # via b
+b==1.0
+    # via -r x.in
+c==1.0 ; python_version > "3"
+    # via -r x.in
+"""
+
+
+@pytest.mark.parametrize(
+    ("new", "changed"),
+    [
+        (LOCK, {}),
+        (LOCK + b"\n\n", {}),
+        (LOCK.replace(b"\n", b"\r\n"), {}),
+        (LOCK.replace(b"a==1.0", b"A==1.0.0"), {}),
+        (LOCK.replace(b"b==1.0", b"b==1.1"), {"b": "b 1.0 -> 1.1"}),
+        (LOCK.replace(b"c==1.0", b"c[x]==1.0"), {"c": "c 1.0 with another marker"}),
+        (LOCK.replace(b'> "3"', b'> "2"'), {"c": "c 1.0 with another marker"}),
+        (LOCK.replace(b"a==1.0", b"a==1.0 --hash=sha256:aa"), {"a": "a 1.0 with another file"}),
+        (LOCK.replace(b"a==1.0\n    # via b\n", b""), {"a": "a 1.0 -> none"}),
+        (LOCK + b"d==2\n    # via b\n", {"d": "d none -> 2"}),
+    ],
+)
+def test_what_differs_between_two_lock_files(new: bytes, changed: dict[str, str]) -> None:
+    difference = compare("x.txt", LOCK, new)
+    assert difference.everything == ""
+    assert difference.changed == changed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (None, LOCK, "is new"),
+        (LOCK, None, "is gone"),
+        (LOCK, b"a>=1\n", "cannot be read"),
+        (LOCK, b"\xff", "is not UTF-8"),
+        (LOCK, b"", "cannot be read"),
+        (LOCK, b"--index-url https://u:secret@example.org\n" + LOCK, "where packages come from: --index-url"),
+        (LOCK, LOCK.replace(b"    # via b\n", b"").replace(b"a==1.0", b"a==2"), "do not say who needs what"),
+        (LOCK, LOCK + b'w==1 ; sys_platform == "win32"\n    # via b\n', "for another Python or system"),
+    ],
+)
+def test_what_cannot_be_told_of_a_lock_file_reaches_everything(old: bytes, new: bytes, said: str) -> None:
+    difference = compare("x.txt", old, new)
+    assert said in difference.everything
+    assert "secret" not in difference.everything
+
+
+def test_a_package_is_reached_through_both_versions_of_a_lock_file() -> None:
+    """One that is no longer needed was needed before, and what took it along shows in the old notes alone."""
+    difference = compare("x.txt", LOCK, LOCK.replace(b"    # via b", b"    # via c").replace(b"a==1.0", b"a==2.0"))
+    assert difference.reached(["b"]) == {"a": "b"}
+    assert difference.reached(["c"]) == {"a": "c"}
+    assert difference.reached(["a"]) == {"a": ""}
+    assert difference.reached(["z"]) == {}
+
+
+# ---- the matrix -----------------------------------------------------------------------------------------------------
+
+
+def selection(count: int, why: str = "it changed") -> Selection:
+    return Selection(models={f"m{number:04}": [why] for number in range(count)})
+
+
+@given(count=st.integers(0, 1200), jobs=st.integers(1, MOST_JOBS))
+def test_every_model_is_in_one_job_and_jobs_are_as_even_as_can_be(count: int, jobs: int) -> None:
+    include = json.loads(matrix(selection(count), jobs))["include"]
+    sizes = [len(job["models"].split()) for job in include]
+    assert " ".join(job["models"] for job in include).split() == list(selection(count).models)
+    assert len(include) == min(jobs, count)
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert len({job["model"] for job in include}) == len(include)
+
+
+def test_a_matrix_is_one_line_and_short_whatever_the_reasons() -> None:
+    line = matrix(selection(MOST_JOBS, "a reason\n" * 1000))
+    assert "\n" not in line
+    assert len(line) < 2**20
+    assert matrix(selection(0)) == '{"include":[]}'
+
+
+def test_the_reasons_of_all_are_those_of_each() -> None:
+    found = Selection(models={"a": ["of its own"], "b": []}, everything=["compose changed"])
+    whys = [job["why"] for job in json.loads(matrix(found))["include"]]
+    assert whys == ["of its own; compose changed", "compose changed"]
