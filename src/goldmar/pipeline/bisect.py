@@ -54,7 +54,8 @@ def bisect(
     try:
         found = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
     except KeyboardInterrupt as stop:
-        msg = f"Interrupted; {len(trials)} mixes were tried so far."
+        count = len(trials)
+        msg = f"Interrupted; {count} {'mix was' if count == 1 else 'mixes were'} tried so far."
         raise Interrupted(
             msg, fix="run the same command again: it goes on from there", saved=trials.path if len(trials) else None
         ) from stop

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -88,7 +88,20 @@ class Mixes:
             others = sorted((o for o in everything if o != name), key=lambda o: (not _named(o, words), o))
             search = Search(lambda more, alone=alone: Outcome.PASS if self.refusal(alone | more) else Outcome.FAIL)  # type: ignore[misc]
             found[name] = frozenset(search.ddmin(others).changes) if others else frozenset()
-        return found
+        return {name: self._without_bystanders(name, found) for name in found}
+
+    def _without_bystanders(self, name: str, found: Mapping[str, frozenset[str]]) -> frozenset[str]:
+        """found[name] less what only came along because delta debugging leaves out one change at a time.
+
+        Two that have to move together, pydantic and pydantic-core, are refused each without the other and so stay in.
+        Left out here is a change together with all that cannot move without it.
+        """
+        needed = found[name]
+        for other in sorted(needed):
+            fewer = frozenset(o for o in needed if o != other and other not in found.get(o, ()))
+            if other in needed and not self.refusal(fewer | {name}):
+                needed = fewer
+        return needed
 
     def refusal(self, taken: frozenset[str]) -> str:
         """Why the resolver refuses a mix, in its own words; empty where it does not."""

@@ -1,0 +1,55 @@
+"""What has to move together, asked of the real resolver over small wheels of our own."""
+
+from pathlib import Path
+
+import pytest
+
+from goldmar.config import load_project
+from goldmar.environments import Environments
+from goldmar.locks import read_lock
+from goldmar.pipeline.mixes import Mixes
+from goldmar.pipeline.trials import Trials
+from tests.support.packages import wheel
+
+
+class Silent:
+    """A watch that looks away."""
+
+    def step(self, text: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+PACKAGES = {
+    "gm-lead": {"1": (), "2": ("gm-base>=2",)},
+    "gm-base": {"1": (), "2": ("gm-sub>=2",)},
+    "gm-sub": {"1": (), "2": ()},
+    "gm-mate": {"1": ("gm-mate-core==1",), "2": ("gm-mate-core==2",)},
+    "gm-mate-core": {"1": (), "2": ()},
+}
+
+
+@pytest.fixture
+def mixes(tmp_path: Path) -> Mixes:
+    wheels = tmp_path / "wheels"
+    for name, versions in PACKAGES.items():
+        for version, needs in versions.items():
+            wheel(wheels, name, version, needs=needs)
+    ends = []
+    for version in "12":
+        path = tmp_path / f"{version}.txt"
+        path.write_text(f"--no-index\n--find-links {wheels}\n" + "".join(f"{name}=={version}\n" for name in PACKAGES))
+        ends.append(read_lock(path))
+    project = load_project(tmp_path, create=True)
+    environments = Environments(tmp_path / "cache")
+    return Mixes(project, ends[0], ends[1], (), Silent(), environments, Trials(tmp_path / "trials.jsonl", fresh=True))
+
+
+def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(mixes: Mixes) -> None:
+    """Taken away one at a time, neither of the two can go: the resolver refuses each without the other."""
+    assert mixes.needs(["gm-lead", "gm-base", "gm-mate", "gm-mate-core", "gm-sub"]) == {
+        "gm-lead": {"gm-base", "gm-sub"},
+        "gm-base": {"gm-sub"},
+        "gm-mate": {"gm-mate-core"},
+        "gm-mate-core": {"gm-mate"},
+    }
