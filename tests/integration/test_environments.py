@@ -85,6 +85,26 @@ def test_where_packages_come_from_is_part_of_the_content_but_no_password_is(plac
     assert digests[1] == digests[2]
 
 
+def test_bytecode_is_shared_where_the_source_is_the_same_file_and_nowhere_else(place, monkeypatch):
+    """The two versions of beta have the same size, and the times that uv gives may be the same."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+
+    def compiled(environment) -> dict[str, int]:
+        return {
+            path.name.partition(".")[0]: path.stat().st_ino for path in environment.folder.rglob("__pycache__/*a.*pyc")
+        }
+
+    both = "import alpha, beta; print(alpha.VALUE, beta.VALUE)"
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==1.0")) as first:
+        assert said(first.python, both) == "1 1"
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==2.0")) as second:
+        (old,), (new,) = (list(each.folder.rglob("beta.py")) for each in (first, second))
+        os.utime(new, ns=(old.stat().st_atime_ns, old.stat().st_mtime_ns))
+        assert said(second.python, both) == "1 2"
+        assert compiled(second)["alpha"] == compiled(first)["alpha"]
+        assert compiled(second)["beta"] != compiled(first)["beta"]
+
+
 def test_a_file_that_changed_under_its_name_is_other_content(place):
     path = wheel(place / "direct", "gamma", "1.0", "VALUE = 1")
     lock = parse_lock(f"gamma @ {path.as_uri()}\n", place / "lock.txt")
@@ -263,7 +283,7 @@ def test_a_half_built_environment_is_never_used(place):
 
 def test_an_environment_without_its_marker_or_its_python_is_built_anew(place):
     lock = lock_of(place, "alpha==1.0")
-    for damage in ("goldmar.json", "bin/python"):
+    for damage in ("goldmar.json", "bin/python", "pyvenv.cfg"):
         with Environments().use(lock) as environment:
             (environment.folder / damage).unlink()
         with Environments().use(lock) as again:

@@ -186,6 +186,7 @@ class Environments:
             requirements = temporary / "requirements.txt"
             requirements.write_text(lock.text(), encoding="utf-8")
             warnings = uv.install(lock, requirements, temporary / "bin" / "python", hold=[held])
+            self._share_bytecode(temporary)
             pins = {pin.name: pin.version for pin in lock.pins.values()}
             write_atomically(temporary / _MARKER, json.dumps({"python": self._version, "pins": pins}, indent=1))
             temporary.rename(folder)
@@ -194,6 +195,26 @@ class Environments:
             raise
         self.prune()
         return warnings
+
+    def _share_bytecode(self, new: Path) -> None:
+        """Link the bytecode of the environment used last beside sources that are the very same file in both.
+
+        Most of a mix is what the mix before had: without this the worker compiles torch anew in each. A source of
+        another version is another file, even where its size and its time are the same.
+        """
+        others = [path for path in self._folder.iterdir() if (path / _MARKER).exists()]
+        with contextlib.suppress(OSError):  # another process may be removing it
+            donor = max(others, key=lambda path: path.stat().st_mtime, default=None)
+            for folder, _, names in os.walk(donor) if donor else ():
+                if os.path.basename(folder) != "__pycache__":  # noqa: PTH119 -- twenty thousand files
+                    continue
+                here = new / os.path.relpath(folder, donor)
+                for name in names:
+                    with contextlib.suppress(OSError):  # not there in one of the two
+                        source = f"{name.partition('.')[0]}.py"
+                        if (here.parent / source).samefile(Path(folder).parent / source):
+                            here.mkdir(exist_ok=True)
+                            os.link(Path(folder, name), here / name)
 
     @contextmanager
     def _written(self, lock: Lock) -> Iterator[Path]:

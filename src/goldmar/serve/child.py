@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -187,6 +188,9 @@ class Child:
             "PYTHONFAULTHANDLER": "1",
             "TMPDIR": str(self._private),
         }
+        if self._python != sys.executable:
+            # The environment of a lock file is a cache: bytecode that is kept there saves the next one from compiling.
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [str(self._python), "-u", str(SCRIPT), str(theirs.fileno()), str(self._model_dir), str(self._private)]
         try:
             with theirs:
