@@ -33,6 +33,7 @@ BENCHMARKS = {
     "check_throughput": "The client against wrk on a model",
     "verdict": "From `goldmar check` to its verdict",
     "serving": "`thickness` behind TorchServe",
+    "compose": "Build, up, batch and down with compose",
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -71,6 +71,21 @@ def engine() -> None:
             pytest.exit(f"There is no {name}: {found.err.strip()}\nfix: make test-compose", returncode=3)
 
 
+def images() -> set[str]:
+    return {
+        name for name in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split() if name.startswith("goldmar")
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_up(engine: None) -> Iterator[None]:
+    """The images of single tests go again; the layers that all of them share stay, and make the next run short."""
+    before = images()
+    yield
+    for image in sorted(images() - before - {"goldmar-api:test", "goldmar-batch:test"}):
+        docker("image", "rm", image)
+
+
 def copied(target: Path) -> Path:
     """What a project consists of, to change at will. The wheels are hard links: they are many and stay as they are."""
     leave = shutil.ignore_patterns("__pycache__", "obtained.*")

@@ -53,11 +53,11 @@ def test_compose_says_healthy_once_the_api_is_ready(running: Stack) -> None:
 
 
 def test_models_selects_what_is_served_and_checked(built: Path, stacks: list[Stack]) -> None:
-    stack = Stack(built, NEEDED[-1], settings={"GOLDMAR_MODELS": "thickness", "GOLDMAR_TAG": "test-one"})
+    settings = {"GOLDMAR_MODELS": "thickness", "GOLDMAR_TAG": "test-one", "DOCKER_BUILDKIT": "0"}
+    stack = Stack(built, NEEDED[-1], settings=settings)
     stacks.append(stack)
     stack.do("build", "api")
     stack.do("up", "-d", "api")
-    stack.settings["GOLDMAR_TAG"] = "test-one"
     docker("tag", "goldmar-batch:test", "goldmar-batch:test-one")
     done = stack.batch()
     assert done.code == 0, done.said
@@ -68,7 +68,9 @@ def test_models_selects_what_is_served_and_checked(built: Path, stacks: list[Sta
 # --- what the batch ends with -----------------------------------------------------------------------------------------
 
 
-def test_a_broken_handler_is_exit_code_3_with_its_traceback(own_project: Path, stacks: list[Stack]) -> None:
+def test_a_broken_handler_is_exit_code_3_with_its_traceback(
+    built: Path, own_project: Path, stacks: list[Stack]
+) -> None:
     """/ping says Healthy all the while; our health check says unhealthy, and why."""
     change_handler(own_project, "thickness", "\nimport no_such_package_at_all\n")
     settings = {"GOLDMAR_TAG": "test-broken", "GOLDMAR_MODELS": "thickness", "GOLDMAR_HEALTH_START": "1s"}
@@ -99,7 +101,7 @@ def test_a_broken_handler_is_exit_code_3_with_its_traceback(own_project: Path, s
         assert json.load(answer)["status"] == "Healthy"
 
 
-def test_an_api_killed_in_mid_run_is_exit_code_3(own_project: Path, stacks: list[Stack]) -> None:
+def test_an_api_killed_in_mid_run_is_exit_code_3(built: Path, own_project: Path, stacks: list[Stack]) -> None:
     change_handler(own_project, "thickness", SLOW)
     stack = Stack(own_project, NEEDED[0], settings={"GOLDMAR_TAG": "test-slow", "GOLDMAR_MODELS": "thickness"})
     stacks.append(stack)

@@ -26,6 +26,9 @@ POLL_S = 0.3  # between two looks at the api, each of which starts a Python in i
 STOP_S = 2  # what the api gets to end by itself; nobody asks it anything any more
 LAST_WORDS_S = 0.5  # for the log to follow an answer
 
+COMPOSE_CHOICES = {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "COMPOSE_ENV_FILES"}
+"""Variables that would have compose do something else than it is told here."""
+
 HOPELESS = 3
 """compose/ready.py: not ready, and waiting cannot help."""
 
@@ -304,13 +307,12 @@ class ComposeServer:
 
     def _environment(self) -> dict[str, str]:
         """What this process was given, and what keeps runs apart: two at once share neither port nor image."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
+        inherited = {name: value for name, value in os.environ.items() if name not in COMPOSE_CHOICES}
         return inherited | {
             "GOLDMAR_MODELS": " ".join(self._archives),
             "GOLDMAR_ARCHIVES": self._labels,
             "GOLDMAR_PORT": "0",  # Docker finds a free one
             "GOLDMAR_TAG": f"check-{self._content()}",
-            "COMPOSE_DOCKER_CLI_BUILD": "1",
         }
 
     def _content(self) -> str:

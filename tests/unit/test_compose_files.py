@@ -1,0 +1,271 @@
+"""What can be said of compose/ without a Docker engine; tests/compose runs the rest."""
+
+import importlib.util
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from PIL import Image
+
+from goldmar import mar
+from goldmar.archive import line, write_labels
+from goldmar.errors import ServerError, UsageError
+from goldmar.init import scaffold_compose
+from goldmar.serve.engine import Compose, find_compose, run
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = ROOT / "compose"
+
+
+def module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"compose_{name}", COMPOSE / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def zipped(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+def test_the_listing_names_every_file_of_compose():
+    """What it misses would be missing in a project that `goldmar init --compose` was called in."""
+    listed = (COMPOSE / "FILES").read_text(encoding="utf-8").split()
+    there = [str(path.relative_to(ROOT)) for path in COMPOSE.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert sorted(name for name in listed if name.startswith("compose/")) == sorted(there)
+    assert listed == sorted(set(listed))
+    assert [name for name in listed if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("name", ["api", "batch"])
+def test_a_dockerfile_passes_hadolint(name):
+    done = subprocess.run(
+        [Path(sys.executable).with_name("hadolint"), COMPOSE / f"{name}.Dockerfile"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_hadolint_says_no_to_a_bad_one(tmp_path):
+    bad = tmp_path / "Dockerfile"
+    bad.write_text("FROM debian\nRUN cd /tmp && sudo apt-get install gcc\n", encoding="utf-8")
+    done = subprocess.run([Path(sys.executable).with_name("hadolint"), bad], capture_output=True, text=True)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("script", ["base-image", "wheelhouse", "with-docker"])
+def test_a_script_passes_shellcheck(script):
+    assert os.access(ROOT / "ci" / script, os.X_OK)
+    command = [Path(sys.executable).with_name("shellcheck"), ROOT / "ci" / script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_has_to_be_pulled_to_read_a_dockerfile():
+    """A `# syntax=` line has BuildKit fetch an image, and `RUN --mount` is not for the classic builder."""
+    for path in COMPOSE.glob("*.Dockerfile"):
+        text = path.read_text(encoding="utf-8")
+        assert "syntax=" not in text
+        assert "--mount" not in text
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE_IMAGE}"}
+
+
+def test_every_setting_is_in_the_docs():
+    said = (COMPOSE / "docker-compose.yml").read_text(encoding="utf-8")
+    docs = (ROOT / "docs/compose.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\$\{([A-Z_]+)", said)) - {"GOLDMAR_SOURCE", "GOLDMAR_BATCH_MEMORY", "GOLDMAR_BATCH_CPUS"}
+    assert [name for name in sorted(names) if f"`{name}`" not in docs] == []
+
+
+def test_the_base_images_agree():
+    """The Dockerfiles' own default is that of the compose file."""
+    images = set()
+    for path in (*COMPOSE.glob("*.Dockerfile"), COMPOSE / "docker-compose.yml"):
+        images |= set(re.findall(r"BASE_IMAGE(?:=|:-)([\w.:-]+)", path.read_text(encoding="utf-8")))
+    assert len(images) == 1
+
+
+def test_both_services_give_up_every_privilege():
+    services = yaml.safe_load((COMPOSE / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"mem_limit", "memswap_limit", "cpus", "pids_limit"} <= set(service), name
+    assert "ports" not in services["batch"]
+
+
+def test_torchserve_listens_on_loopback_but_for_predictions():
+    lines = (COMPOSE / "config.properties").read_text(encoding="utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert [key for key, value in said.items() if "0.0.0.0" in value] == ["inference_address"]
+    assert said["disable_token_authorization"] == said["enable_model_api"] == said["enable_envvars_config"] == "false"
+    assert said["allowed_urls"] == "file:///opt/goldmar/models/.*"
+
+
+# --- the scripts in the images ----------------------------------------------------------------------------------------
+
+
+def test_the_build_knows_the_same_digest(tmp_path):
+    members = {"handler.py": b"x", "MAR-INF/MANIFEST.json": json.dumps({}).encode(), "é.bin": bytes(100), "a/b": b""}
+    path = zipped(tmp_path / "m.mar", members)
+    assert module("archives").digest(path) == mar.digest(path)
+
+
+def test_the_canary_is_a_drawing():
+    with Image.open(io.BytesIO(module("ready").drawing())) as image:
+        image.load()
+        assert (image.format, image.mode, image.size) == ("PNG", "L", (64, 64))
+        assert sorted(set(image.get_flattened_data())) == [0, 255]
+
+
+LOG = """\
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\tTraceback (most recent call last):
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\t  File "/tmp/models/{folder}/handler.py", line 1
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\tImportError: no such thing
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\tTraceback (most recent call last):
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\t  File "/opt/venv/ts/service.py", line 1
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0-stdout\tMODEL_LOG\tModuleNotFoundError: ts.torch_handler.handler
+2026-11-21T07:00:00,000\tINFO\tW-9000-gear_1.0\tWorkerThread\tRetry worker: 9000 in 1 seconds.
+""".format(folder="0" * 32)
+
+
+def test_a_death_is_told_by_the_traceback_of_the_handler(tmp_path):
+    ready = module("ready")
+    ready.SERVER = tmp_path
+    assert ready.died_of("gear") == ""
+    (tmp_path / "server.log").write_text(LOG, encoding="utf-8")
+    assert ready.died_of("gear").splitlines()[-1] == "ImportError: no such thing"
+    assert ready.died_of("gear_teeth") == ""
+    (tmp_path / "server.log").write_text("\n".join(LOG.splitlines()[:-1]), encoding="utf-8")
+    assert ready.died_of("gear") == ""  # a traceback is no death
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_of_the_archives_that_are_there(tmp_path):
+    zipped(tmp_path / "a.mar", {"x": b"1"})
+    zipped(tmp_path / "b.mar", {"x": b"2"})
+    digests = {name: mar.digest(tmp_path / f"{name}.mar") for name in "ab"}
+    path = write_labels(tmp_path, {"a": digests["a"]})
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]["api"]["build"]["args"]["GOLDMAR_ARCHIVES"]
+    assert said == "${GOLDMAR_ARCHIVES:-" + line(digests) + "}"
+
+    (tmp_path / "b.mar").unlink()
+    write_labels(tmp_path, {})
+    assert "b=sha256" not in path.read_text(encoding="utf-8")
+    new = "sha256:" + "1" * 64
+    write_labels(tmp_path, {"a": new})
+    assert f"a={new}" in path.read_text(encoding="utf-8")
+
+
+# --- goldmar init --compose -------------------------------------------------------------------------------------------
+
+
+def test_a_project_gets_the_files_and_goldmar_itself(tmp_path):
+    written = scaffold_compose(tmp_path)
+    assert tmp_path / "compose/docker-compose.yml" in written
+    assert os.access(tmp_path / "ci/wheelhouse", os.X_OK)
+    assert (tmp_path / "compose/goldmar/cli/__main__.py").is_file()
+    assert "!compose/goldmar" in (tmp_path / ".dockerignore").read_text(encoding="utf-8")
+    assert ":-compose/goldmar}" in (tmp_path / "compose/docker-compose.yml").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="already there; nothing was written"):
+        scaffold_compose(tmp_path)
+
+
+def test_a_file_of_the_users_own_is_not_touched(tmp_path):
+    (tmp_path / ".dockerignore").write_text("mine\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\.dockerignore is already there"):
+        scaffold_compose(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".dockerignore"]
+
+
+def test_a_wheel_holds_the_compose_files(tmp_path):
+    listed = (COMPOSE / "FILES").read_text(encoding="utf-8").split()
+    source = tmp_path / "source"
+    # A copy: setuptools leaves build folders where it works.
+    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "src", *listed]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names:
+            archive.add(ROOT / name, name, filter=lambda info: None if "__pycache__" in info.name else info)
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as archive:
+        archive.extractall(source, filter="data")
+    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", tmp_path]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, source], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    assert {f"goldmar/scaffold/compose/{name}" for name in listed} <= inside
+
+
+# --- finding an engine ------------------------------------------------------------------------------------------------
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+# What the docker command of Docker 20.10 and 28 prints in each case.
+DENIED = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock"
+ABSENT = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+
+
+@pytest.mark.parametrize(
+    ("script", "what", "fix"),
+    [
+        (f"echo '{DENIED}' >&2; exit 1", "does not let this user in", "usermod"),
+        (f"echo '{ABSENT}' >&2; exit 1", "No Docker engine answers", "systemctl start docker"),
+        ("echo 'panic' >&2; exit 2", "cannot be asked", "docker version"),
+        ('[ "$1" = version ] && exit 0; exit 1', "no compose", "apt-get install docker-compose"),
+    ],
+)
+def test_an_engine_that_cannot_be_used(tmp_path, monkeypatch, script, what, fix):
+    fake(tmp_path, "docker", script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nowhere")
+    monkeypatch.delenv("GOLDMAR_COMPOSE", raising=False)
+    fake(tmp_path, "sh", "")
+    with pytest.raises(ServerError, match=what) as raised:
+        find_compose()
+    assert fix in raised.value.fix
+
+
+def test_no_docker_at_all(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ServerError, match="command docker was not found"):
+        find_compose()
+
+
+@pytest.mark.parametrize(("plugin", "found"), [("0", ("docker", "compose")), ("1", ("docker-compose",))])
+def test_the_plugin_is_preferred(tmp_path, monkeypatch, plugin, found):
+    fake(tmp_path, "docker", f'[ "$1" = version ] && exit 0; echo 2.26.1; exit {plugin}')
+    fake(tmp_path, "docker-compose", "echo 1.29.2")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("GOLDMAR_COMPOSE", raising=False)
+    assert find_compose() == Compose(found, "2.26.1" if plugin == "0" else "1.29.2")
+    monkeypatch.setenv("GOLDMAR_COMPOSE", "docker-compose")
+    assert find_compose().name == "docker-compose"
+
+
+def test_lines_are_told_as_they_come():
+    lines: list[str] = []
+    done = run(["sh", "-c", "echo one; echo two >&2; exit 7"], on_line=lines.append)
+    assert (done.code, lines) == (7, ["one", "two"])
