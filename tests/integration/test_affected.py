@@ -196,6 +196,21 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
         set(),
         "made executable, or no longer: its content is the same",
     ),
+    "an executable bit on a golden": (
+        lambda repo: (repo.root / "golden/gear/expected.csv").chmod(0o755),
+        set(),
+        "golden/gear/expected.csv: made executable",
+    ),
+    "an executable bit on a shared file": (
+        lambda repo: (repo.root / "handlers/common/pdf.py").chmod(0o755),
+        set(),
+        "handlers/common/pdf.py: made executable",
+    ),
+    "an executable bit elsewhere": (
+        lambda repo: (repo.root / "pyproject.toml").chmod(0o755),
+        ALL,
+        "pyproject.toml made",
+    ),
     "an executable bit and a line": (
         both(append("handlers/gear/handler.py"), lambda repo: (repo.root / "handlers/gear/handler.py").chmod(0o755)),
         {"gear"},

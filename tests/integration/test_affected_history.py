@@ -273,6 +273,21 @@ def test_a_link_in_place_of_a_whole_model_is_followed(repo: Repository) -> None:
     assert names(repo.root) == ["gear", "twin"]
 
 
+@pytest.mark.parametrize("head", [None, "HEAD"])
+def test_a_shared_folder_that_is_a_link_and_leads_elsewhere(repo: Repository, head: str | None) -> None:
+    def links() -> None:
+        link(repo, "handlers/common/readers", "../lib/old")
+        repo.write("handlers/lib/old/png.py", "PNG = 1\n")
+        repo.write("handlers/lib/new/png.py", "PNG = 2\n")
+        repo.edit("handlers/gear/archive.toml", '"pdf.py"', '"pdf.py", "readers/png.py"')
+
+    on_main(repo, links)
+    (repo.root / "handlers/common/readers").unlink()
+    link(repo, "handlers/common/readers", "../lib/new")
+    repo.commit()
+    assert names(repo.root, head=head) == ["gear"]
+
+
 def test_links_of_many_models_to_one_file_are_all_followed(repo: Repository) -> None:
     on_main(
         repo, lambda: [link(repo, f"handlers/part{n}/handler.py", "../common/unused.py") for n in range(60)] and None
