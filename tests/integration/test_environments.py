@@ -1,6 +1,7 @@
 """Environments of lock files, built with the real uv from wheels of our own: kept by content, whole or not at all."""
 
 import contextlib
+import fcntl
 import http.server
 import json
 import os
@@ -174,7 +175,7 @@ def test_a_dead_network_is_told_from_what_cannot_be_installed(place, monkeypatch
 def test_what_cannot_be_installed_is_told_in_the_words_of_the_resolver(place, pins, words):
     lock = lock_of(place, *pins)
     for attempt in (lambda: Environments().use(lock).__enter__(), lambda: Environments().resolve(lock)):
-        with pytest.raises(UninstallableError) as raised:
+        with pytest.raises(UninstallableError, match="do not go together") as raised:
             attempt()
         assert words in " ".join(raised.value.detail.replace("│", "").split())
         assert raised.value.exit_code == 2
@@ -189,7 +190,7 @@ def test_what_the_pins_need_besides_is_resolved(place):
 
 def test_a_file_with_another_hash_is_not_installed(place):
     lock = lock_of(place, f"alpha==1.0 --hash=sha256:{'0' * 64}")
-    with pytest.raises(UninstallableError, match="hash") as raised, Environments().use(lock):
+    with pytest.raises(UninstallableError, match="whose hash is pinned") as raised, Environments().use(lock):
         pass
     assert "0" * 64 in raised.value.detail
 
@@ -272,6 +273,9 @@ def test_a_half_built_environment_is_never_used(place):
     finally:
         os.kill(builder.pid, signal.SIGKILL)
         builder.communicate()
+    (held,) = (place / "cache/environments").glob("*.lock")
+    with held.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what was started still writes: nobody may build beside it
     os.killpg(int((place / "building").read_text()), signal.SIGKILL)
     assert left_over(place) != []
     slow_source(place, seconds=0)
