@@ -53,3 +53,30 @@ def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(mixes
         "gm-mate": {"gm-mate-core"},
         "gm-mate-core": {"gm-mate"},
     }
+
+
+def test_what_a_mix_lacks_is_refused_but_not_what_both_ends_leave_out(tmp_path: Path) -> None:
+    """The resolver would bring gm-new along in some version or other; gm-unpinned it brings to either end as well."""
+    wheels = tmp_path / "wheels"
+    for name, version, needs in [
+        ("gm-app", "1", ("gm-unpinned",)),
+        ("gm-app", "2", ("gm-unpinned", "gm-new")),
+        ("gm-new", "1", ()),
+        ("gm-other", "1", ()),
+        ("gm-other", "2", ()),
+        ("gm-unpinned", "1", ()),
+    ]:
+        wheel(wheels, name, version, needs=needs)
+    ends = []
+    for pins in (["gm-app==1", "gm-other==1"], ["gm-app==2", "gm-new==1", "gm-other==2"]):
+        path = tmp_path / f"{len(ends)}.txt"
+        path.write_text("\n".join(["--no-index", f"--find-links {wheels}", *pins]))
+        ends.append(read_lock(path))
+    project = load_project(tmp_path, create=True)
+    environments = Environments(tmp_path / "cache")
+    mixes = Mixes(project, ends[0], ends[1], (), Silent(), environments, Trials(tmp_path / "trials.jsonl"))
+    assert mixes.refusal(frozenset({"gm-app"})) == "gm-app needs gm-new, which the mix does not have"
+    assert mixes.refusal(frozenset({"gm-other"})) == ""
+    assert mixes.refusal(frozenset({"gm-new"})) == ""
+    assert mixes.needs(["gm-app", "gm-new", "gm-other"]) == {"gm-app": {"gm-new"}}
+    assert mixes.refused >= 1
