@@ -192,6 +192,7 @@ def test_a_file_taken_out_of_git_and_left_there_is_changed_at_most(repo: Reposit
     found = find(repo.root)
     assert list(found.selection.models) == ["gear"]
     assert found.selection.deleted == []
+    assert "handlers/gear/handler.py changed" in found.selection.models["gear"]
 
 
 def test_a_conflict_that_is_not_resolved_counts(repo: Repository) -> None:

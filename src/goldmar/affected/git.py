@@ -20,10 +20,7 @@ _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
 
 # Against whatever the user's own configuration makes of a diff.
-_AS_IT_IS = (
-    *("--raw", "-z", "--no-abbrev", "--no-renames", "--no-relative", "--no-ext-diff", "--no-color"),
-    "--ignore-submodules=none",
-)
+_AS_IT_IS = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 
 
 class How(StrEnum):
