@@ -588,4 +588,5 @@ def test_a_repository_of_somebody_else(repo: Repository, tmp_path: Path) -> None
     wrapper.chmod(0o755)
     done = goldmar(repo.root, "--base", "main", path=f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 2
-    assert "git config --global --add safe.directory" in done.stderr
+    assert "it belongs to somebody else" in done.stderr
+    assert "fix: git config --global --add safe.directory" in done.stderr

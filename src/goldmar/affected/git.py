@@ -168,7 +168,7 @@ class _Repository:
     # ---- commits
 
     def commit(self, ref: str) -> str:
-        done = _git(self.top, self.environment, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}")
+        done = _git(self.top, self.environment, "rev-parse", "--verify", f"{ref}^{{commit}}")
         if done.returncode:
             raise self._unknown(ref)
         return os.fsdecode(done.stdout).strip()
