@@ -107,5 +107,5 @@ lock: install
 	@rm -f $(VENV)/.locked
 
 clean:
-	rm -rf $(VENV) $(REPORTS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache src/*.egg-info
+	rm -rf $(VENV) $(REPORTS) wheelhouse build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache src/*.egg-info
 	rm -f model_store/*.mar
