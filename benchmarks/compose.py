@@ -122,7 +122,9 @@ print(json.dumps(found))
 def weights(image: str) -> Table:
     """The base, then the largest packages, in MB."""
     base = megabytes(os.environ["BASE_IMAGE"])
-    found = json.loads(output("docker", "run", "--rm", "--entrypoint", "python3", image, "-c", WEIGH))
+    found = json.loads(
+        output("docker", "run", "--rm", "--network", "none", "--entrypoint", "python3", image, "-c", WEIGH)
+    )
     largest = sorted(found.items(), key=lambda pair: -pair[1])[:LARGEST]
     rows = [("base image", base), *((name, size / 1e6) for name, size in largest)]
     rest = megabytes(image) - sum(size for _, size in rows)
