@@ -33,6 +33,9 @@ from goldmar.serve.launch import MAX_BODY
 
 __all__ = ["WorkerServer"]
 
+LATE_S = 0.5  # for the log to follow an answer
+POLL_S = 0.02
+
 
 class WorkerServer:
     """Serve these archives while the context is entered; a goldmar.serve.Server.
@@ -84,7 +87,21 @@ class WorkerServer:
         return self._packages
 
     def trouble(self) -> str | None:
-        """The last traceback in the log of a worker that died, or else of any."""
+        """The last traceback in the log of a worker that died, or else of any.
+
+        An answer comes through a socket and may be here before the log, which comes through a pipe. So what there is
+        has to stay the same from one look to the next, and where there is nothing it is looked for half a second.
+        """
+        until = time.monotonic() + LATE_S
+        found = self._traceback()
+        while time.monotonic() < until:
+            time.sleep(POLL_S)
+            before, found = found, self._traceback()
+            if found is not None and found == before:
+                break
+        return found
+
+    def _traceback(self) -> str | None:
         for child in sorted(self._children.values(), key=lambda child: child.alive):
             if said := child.said():
                 return said
