@@ -180,7 +180,7 @@ def _good_is_not(good: Trial) -> GoldmarError:
     drawings = sum(map(len, good.failed.values()))
     return UsageError(
         f"The good lock file is not green: {drawings} drawings differ from their goldens with it.",
-        fix="Name a lock file with which goldmar check --lock is green",
+        fix="Name a lock file with which goldmar check --lock is green; were the two given in the wrong order?",
         detail="\n".join(lines),
     )
 

@@ -20,10 +20,10 @@ from goldmar.pipeline.jobs import hold, refuse_unused_patterns
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
-from goldmar.records import Cells, Comparison, ModelResult, Trial, TrialOutcome
+from goldmar.records import Cells, Comparison, Kind, ModelResult, Trial, TrialOutcome
 from goldmar.serve.worker import WorkerServer
 
-__all__ = ["Mixes", "breakage"]
+__all__ = ["Mixes", "breakage", "held"]
 
 SHOWN = 20
 """Failing values that are kept of each trial, the worst first."""
@@ -181,7 +181,7 @@ class Mixes:
             reason = "\n".join(filter(None, (error.what, error.detail)))
             failed = {error.model: ()} if error.model else dict.fromkeys(models, ())
             return Trial(names, TrialOutcome.BROKEN, failed=failed, reason=reason)
-        return _held(names, results)
+        return held(names, results)
 
     def _lock(self, taken: frozenset[str]) -> Lock:
         if not taken:
@@ -209,8 +209,15 @@ def because(error: UninstallableError) -> str:
     return words[words.index("Because ") :] if "Because " in words else words
 
 
-def _held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:
-    failures = [(result.model, failure) for result in results for failure in result.failures]
+def held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:
+    """What the results of the models come to: green or red, how near the limit, and what fails."""
+    failures = [
+        (result.model, failure)
+        for result in results
+        for failure in result.failures
+        # A mix is asked about some drawings alone; that there was nothing else to compare says nothing.
+        if failure.kind is not Kind.NOTHING_COMPARED or len(result.failures) == 1
+    ]
     failures.sort(key=lambda each: -_share(each[1]))
     passing = [near for result in results for near in result.closest]
     numbers = [_share(comparison) for comparison in (*passing, *(failure for _, failure in failures))]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
+from goldmar.records import Bisection, CulpritSet, Kind, Trial, TrialOutcome
 from goldmar.report import words
 from goldmar.report.json import comparison_table
 from goldmar.report.markdown import escaped
@@ -112,8 +112,14 @@ def _findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
         elif needs := [more for more in found.together.get(name, ((), ""))[0] if more in culprit.packages]:
             parts.append(f"cannot be installed without {', '.join(needs)}")
         others = culprit.without.get(name)
-        parts.append(f"the others without it {_said(others)}" if others else "nothing to be installed without it")
+        parts.append(
+            f"the others without it {_said(others)}" if others else "the others cannot be installed without it"
+        )
         yield f"{name}: {'; '.join(parts)}"
+    # A drawing that was refused, or failed on, has no values to show: the reason is all there is.
+    refusals = ((model, each) for model, each in culprit.trial.failures if each.kind is Kind.NO_ANSWER and each.detail)
+    if first := next(refusals, None):
+        yield f"{first[0]} {first[1].drawing_id}: {first[1].detail}"
     if len(culprit.alone) == len(culprit.packages) and all(0 < (one.worst or 0) <= 1 for one in culprit.alone.values()):
         yield "each adds a part: none reaches the limit alone, together they pass it"
     if not culprit.proven:

@@ -52,6 +52,14 @@ def test_one_culprit_is_named_with_its_versions_and_the_values_that_move():
     assert "<summary>4 mixes tried</summary>" in page
 
 
+def test_a_drawing_that_was_refused_is_named_with_the_reason():
+    refused = Comparison(Kind.NO_ANSWER, "a/b", detail="The model refuses it (status 400): no TIFF.")
+    trial = replace(CULPRIT, failures=(("m", refused),))
+    found = replace(ONE, culprits=(CulpritSet(("pillow",), trial),))
+    assert "m a/b: The model refuses it (status 400): no TIFF." in shown(found)
+    assert "- m a/b: The model refuses it (status 400): no TIFF." in bisection.to_markdown(found)
+
+
 def test_packages_that_come_and_go_are_said_so():
     found = replace(ONE, changes={"numpy": ("1.0", None), "pillow": (None, "13.0"), "rich": ("1", "2")})
     assert "pillow 13.0 added turns the check red" in shown(found)
@@ -87,7 +95,7 @@ def test_those_that_only_move_together_are_told_from_those_that_only_fail_togeth
     }
     found = replace(ONE, culprits=(culprit,), together=together, refused=3)
     text = shown(found)
-    assert "numpy: cannot be installed without pillow; nothing to be installed without it" in text
+    assert "numpy: cannot be installed without pillow; the others cannot be installed without it" in text
     assert "numpy moves only with pillow: Because numpy==2.0 depends on pillow==13.0" in text
     assert "3 mixes skipped that cannot be installed" in text
     assert json.loads(bisection.to_json(found))["together"]["numpy"]["needs"] == ["pillow"]
