@@ -21,7 +21,7 @@ FILES = {
     "ci/renovate.json": "vendor.renovate",
     "ci/dependabot.yml": "vendor.dependabot",
 }
-SCRIPTS = ["ci/regression", "ci/local", "ci/base-image", "ci/wheelhouse", ".ci/run"]
+SCRIPTS = ["ci/regression", "ci/local", "ci/culprit", "ci/base-image", "ci/wheelhouse", ".ci/run"]
 
 
 def run(program: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,105 @@
+"""ci/culprit, run for real after a lock file was changed: with uv, environments and TorchServe's worker."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.ci.conftest import ROOT
+from tests.ci.test_scripts import environment
+from tests.support.packages import lock, wheel
+from tests.support.repository import Repository
+
+LOCK = "ci/locks/api.txt"
+
+
+@pytest.fixture
+def locked(workshop: Repository, tmp_path: Path) -> Repository:
+    """The models compute with a package of ours, whose newer version is another one; `main` has the older."""
+    wheels = tmp_path / "wheels"
+    for name in ("scale", "harmless"):
+        wheel(wheels, name, "1.0", "FACTOR = 1.0")
+        wheel(wheels, name, "1.1", f"FACTOR = {1.5 if name == 'scale' else 1.0}")
+    shutil.copy2(ROOT / "ci/culprit", workshop.root / "ci/culprit")
+    (workshop.root / "ci/locks").mkdir()
+    workshop.git("checkout", "-q", "main")
+    workshop.write(
+        "handlers/common/mean.py",
+        "import scale\n\n\ndef mean(numbers):\n    return sum(numbers) / len(numbers) * scale.FACTOR\n",
+    )
+    lock(workshop.root / LOCK, {"scale": "1.0", "harmless": "1.0"}, wheels)
+    workshop.commit("the packages")
+    workshop.git("checkout", "-q", "branch")
+    workshop.git("merge", "-q", "main")
+    return workshop
+
+
+def culprit(repo: Repository, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [repo.root / "ci/culprit", *arguments],
+        cwd=repo.root,
+        env=environment() | {"GOLDMAR_CACHE": str(repo.root.parent / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_package_that_did_it_is_named_for_the_pull_request(locked: Repository) -> None:
+    for name in ("scale", "harmless"):
+        locked.edit(LOCK, f"{name}==1.0", f"{name}==1.1")
+    locked.commit("bump both")
+    done = culprit(locked, "--base", "main", "--reports", "reports/job", "gear")
+    assert done.returncode == 1, done.stdout + done.stderr
+    section = (locked.root / "reports/job/culprit.md").read_text()
+    assert section.startswith("## goldmar bisect: ❌ scale 1.0 → 1.1 turns the check red\n")
+    assert "| gear | a | mean | 3.0 | 4.5 |" in section
+
+
+def test_a_lock_file_that_did_not_change_did_nothing(locked: Repository) -> None:
+    locked.edit("handlers/common/mean.py", "* scale", "* 2 * scale")
+    locked.commit("a handler")
+    done = culprit(locked, "--base", "main", "gear")
+    assert done.returncode == 0, done.stderr
+    said = f"{LOCK} is what it was at main: no package did it\n"
+    assert done.stdout == (locked.root / "reports/culprit.md").read_text() == said
+
+
+def test_a_lock_file_that_is_new_has_nothing_to_be_compared_with(locked: Repository) -> None:
+    (locked.root / LOCK).rename(locked.root / "ci/locks/other.txt")
+    done = subprocess.run(
+        [locked.root / "ci/culprit", "--base", "main", "gear"],
+        env=environment() | {"GOLDMAR_API_LOCK": "ci/locks/other.txt"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ci/locks/other.txt is new" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gear"], "--base is missing"),
+        (["--base", "main"], "No model was named"),
+        (["--base", "nosuch", "gear"], "no commit that nosuch and HEAD have in common"),
+        (["--lock", "x", "gear"], "There is no option --lock"),
+        (["--base"], "--base wants a value"),
+    ],
+)
+def test_what_it_cannot_work_with_is_exit_code_2_and_a_fix(locked: Repository, arguments: list[str], said: str) -> None:
+    done = culprit(locked, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "fix: " in done.stderr
+    assert not (locked.root / "reports").exists()
+
+
+def test_without_a_lock_file_it_says_where_to_name_one(locked: Repository) -> None:
+    (locked.root / LOCK).unlink()
+    done = culprit(locked, "--base", "main", "gear")
+    assert done.returncode == 2
+    assert "GOLDMAR_API_LOCK" in done.stderr
