@@ -148,6 +148,8 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     "pyproject": (edit("pyproject.toml", "mar]", "mar]\nclients = 3"), ALL, "pyproject.toml changed"),
     "a Dockerfile": (write("images/Dockerfile.api"), ALL, "images are built by it"),
     "goldmar itself": (write("src/goldmar/cli.py"), ALL, "it is goldmar itself"),
+    "what makes the base image": (write("ci/base-image"), ALL, "every image stands on it"),
+    "what gathers the wheels": (write("ci/wheelhouse"), ALL, "every image is installed from it"),
     "something else": (write("data/table.bin"), ALL, "data/table.bin is not in git yet, and what it is for"),
     "an archive in git": (write("model_store/shaft.mar"), {"shaft"}, "model_store/shaft.mar is not in git yet"),
     "an archive of nobody": (write("model_store/pin.mar"), set(), "pin is deleted"),

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from packaging.utils import canonicalize_name
+
 from goldmar.errors import ConfigError
 from goldmar.locks import Lock, Pin, changes, closure, parse_lock
 
@@ -109,7 +111,7 @@ def _for_others(text: str, lock: Lock) -> Sequence[str]:
     joined = re.sub(r"\s*\\\r?\n\s*", " ", text)
     lines = (" ".join(line.split(" #")[0].split()) for line in joined.splitlines() if ";" in line)
     named = ((re.match(r"[A-Za-z0-9._-]+", line), line) for line in lines if not line.startswith(("#", "-")))
-    return [line for match, line in named if match and re.sub(r"[-_.]+", "-", match[0]).lower() not in lock.pins]
+    return [line for match, line in named if match and canonicalize_name(match[0]) not in lock.pins]
 
 
 def _options(good: Lock, bad: Lock) -> str:

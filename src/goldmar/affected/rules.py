@@ -44,8 +44,8 @@ IGNORED = (
 
 EVERYTHING = {
     "compose/**": "the images of every model are built by it",
-    "ci/base-image/**": "every image stands on it",
-    "ci/wheelhouse/**": "every image is installed from it",
+    "ci/base-image": "every image stands on it",
+    "ci/wheelhouse": "every image is installed from it",
     "**/*Dockerfile*": "images are built by it",
     "**/*.Containerfile": "images are built by it",
     "src/goldmar/**": "it is goldmar itself",

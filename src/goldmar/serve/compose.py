@@ -17,14 +17,14 @@ from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedEr
 from goldmar.mar import read
 from goldmar.records import Endpoint
 from goldmar.serve.engine import Compose, Ran, find_compose, run
-from goldmar.serve.log import Entry, last_traceback, parse, passings
+from goldmar.serve.interpreter import LIST_PACKAGES
+from goldmar.serve.log import LATE_S, Entry, last_traceback, parse, passings
 
 __all__ = ["ComposeServer"]
 
 FILE = Path("compose/docker-compose.yml")
 POLL_S = 0.3  # between two looks at the api, each of which starts a Python in its container
 STOP_S = 2  # what the api gets to end by itself; nobody asks it anything any more
-LAST_WORDS_S = 0.5  # for the log to follow an answer
 
 COMPOSE_CHOICES = {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "COMPOSE_ENV_FILES"}
 """Variables that would have compose do something else than it is told here."""
@@ -43,8 +43,6 @@ _NO_BASE = re.compile(
 _BUILDING = re.compile(r"(?:Step \d+/\d+ : |#\d+ \[)")
 _OURS = re.compile(r"(?:#\d+ [\d.]+ )?(error|fix): (.+)")
 _MISSING = re.compile(r"No module named '([^'.]+)")
-
-_PACKAGES = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
 
 class ComposeServer:
@@ -111,7 +109,7 @@ class ComposeServer:
 
     def packages(self) -> Mapping[str, str]:
         """What is installed in the image; empty where the container cannot be asked any more."""
-        done = run(["docker", "exec", self._container, "python3", "-c", _PACKAGES])
+        done = run(["docker", "exec", self._container, "python3", "-c", LIST_PACKAGES])
         try:
             return {str(name): str(version) for name, version in json.loads(done.said).items()}
         except ValueError:
@@ -121,7 +119,7 @@ class ComposeServer:
         """What the container's log says since READY: how it ended, or the last traceback of a handler."""
         if not self._container:
             return None
-        until = time.monotonic() + LAST_WORDS_S
+        until = time.monotonic() + LATE_S
         while True:
             if ended := self._ended():
                 return f"{ended}\n{_tail(self._logs())}".rstrip()

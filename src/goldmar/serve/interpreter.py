@@ -9,9 +9,9 @@ from pathlib import Path
 
 from goldmar.errors import NotReadyError
 
-__all__ = ["packages_of"]
+__all__ = ["LIST_PACKAGES", "packages_of"]
 
-_LIST = """
+LIST_PACKAGES = """
 import json
 from importlib import metadata
 print(json.dumps({d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}))
@@ -24,7 +24,7 @@ def packages_of(python: Path | str, *, timeout_s: float = 120.0) -> Mapping[str,
         return {found.name: found.version for found in metadata.distributions() if found.name}
     try:
         done = subprocess.run(
-            [str(python), "-c", _LIST], capture_output=True, text=True, check=True, timeout=timeout_s, cwd="/"
+            [str(python), "-c", LIST_PACKAGES], capture_output=True, text=True, check=True, timeout=timeout_s, cwd="/"
         )
         packages: dict[str, str] = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:

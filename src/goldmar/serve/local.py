@@ -24,7 +24,7 @@ from goldmar.records import Drawing, Endpoint
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
-from goldmar.serve.log import CHATTER, LogReader, Passing, last_traceback, passings, tail
+from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, passings, tail
 from goldmar.serve.management import Described, Management, mapped
 
 __all__ = ["LocalServer"]
@@ -37,7 +37,6 @@ PORT_RACES = 5
 
 _PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind", re.IGNORECASE)
 _LAST_WORDS_S = 3.0  # for a traceback to reach the log: only a death without one takes that long
-_LATE_S = 0.5  # for the log to follow an answer
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MISSING = re.compile(r"No module named '([^'.]+)")
 
@@ -128,7 +127,7 @@ class LocalServer:
         How the server ended, how a worker ended, or the last traceback of a handler. TorchServe answers first and
         writes its log after, so an empty log is looked at for half a second more.
         """
-        until = time.monotonic() + _LATE_S
+        until = time.monotonic() + LATE_S
         while (found := self._trouble()) is None and time.monotonic() < until:
             time.sleep(POLL_S)
         return found

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["LOG4J", "Entry", "LogReader", "Passing", "last_traceback", "parse", "passings", "tail"]
+__all__ = ["LATE_S", "LOG4J", "Entry", "LogReader", "Passing", "last_traceback", "parse", "passings", "tail"]
+
+LATE_S = 0.5
+"""Seconds for the log to follow an answer: what asks a model may have it before its traceback is written."""
 
 LOG4J = """\
 <?xml version="1.0" encoding="UTF-8"?>

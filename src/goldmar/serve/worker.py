@@ -30,10 +30,10 @@ from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.launch import MAX_BODY
+from goldmar.serve.log import LATE_S
 
 __all__ = ["WorkerServer"]
 
-LATE_S = 0.5  # for the log to follow an answer
 POLL_S = 0.02
 
 
