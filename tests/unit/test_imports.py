@@ -28,6 +28,7 @@ FLOORS = {
     "mar": 1,
     "golden": 1,
     "locks": 1,
+    "transport": 1,
     "affected": 2,
     "archive": 2,
     "environments": 2,

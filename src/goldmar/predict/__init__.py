@@ -5,10 +5,10 @@
 """
 
 from goldmar.predict.answers import interpret
-from goldmar.predict.connection import Request
 from goldmar.predict.drawings import exchange, predict
 from goldmar.predict.leaves import flatten
 from goldmar.predict.retries import Retries
 from goldmar.predict.stages import NOT_GIVEN, ask_stages
+from goldmar.transport.connection import Request
 
 __all__ = ["NOT_GIVEN", "Request", "Retries", "ask_stages", "exchange", "flatten", "interpret", "predict"]

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from goldmar.errors import GoldmarError, UsageError
 from goldmar.predict.answers import interpret
-from goldmar.predict.connection import Connection, Request
-from goldmar.predict.network import shown
 from goldmar.predict.pool import Asker, Reply, asked
 from goldmar.predict.retries import Retries
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Prediction
+from goldmar.transport.connection import Connection, Request
+from goldmar.transport.network import shown
 
 __all__ = ["exchange", "predict", "replies_of"]
 

@@ -12,10 +12,10 @@ from threading import Event, Lock, Thread
 from typing import Protocol
 
 from goldmar.predict.answers import overloaded, retry_after_s
-from goldmar.predict.connection import Stopped
-from goldmar.predict.faults import RefusedError
 from goldmar.predict.retries import Retries
 from goldmar.records import Answer
+from goldmar.transport.connection import Stopped
+from goldmar.transport.faults import RefusedError
 
 __all__ = ["Asker", "Reply", "asked"]
 

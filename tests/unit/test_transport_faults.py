@@ -6,7 +6,7 @@ import pycurl
 import pytest
 
 from goldmar.errors import ConfigError, GoldmarError, UnreachableError, UsageError
-from goldmar.predict.faults import Fault, RefusedError, fault
+from goldmar.transport.faults import Fault, RefusedError, fault
 
 CODES = sorted(
     {getattr(pycurl, name) for name in dir(pycurl) if name.startswith("E_") and not name.startswith("E_MULTI")}

@@ -18,9 +18,9 @@ from typing import Final
 import pycurl
 
 from goldmar.errors import GoldenError, UsageError
-from goldmar.predict.faults import Fault, fault
-from goldmar.predict.network import authorities, proxy_for, shown, user_agent
 from goldmar.records import Answer, Endpoint
+from goldmar.transport.faults import Fault, fault
+from goldmar.transport.network import authorities, proxy_for, shown, user_agent
 
 __all__ = ["MAX_ANSWER_BYTES", "Connection", "Request", "Stopped"]
 
