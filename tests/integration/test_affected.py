@@ -91,6 +91,7 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     ),
     "an extra of the archive": (append("handlers/rim/table.csv"), {"rim"}, "handlers/rim/table.csv"),
     "an extra that looks like a document": (append("handlers/rim/NOTES.md"), {"rim"}, "handlers/rim/NOTES.md"),
+    "a model that looks like one": (append("handlers/rim/rules.md"), {"rim"}, "handlers/rim/rules.md"),
     "a model card": (append("handlers/rim/MODEL_CARD.md"), set(), "ignored by **/*.md"),
     "documents": (append("README.md", "docs/guide.txt", "handlers/README.md"), set(), "ignored by docs/**"),
     "requirements": (append("handlers/gear/requirements.txt"), {"gear"}, "handlers/gear/requirements.txt changed"),

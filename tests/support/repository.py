@@ -53,10 +53,11 @@ FILES = {
     "handlers/gear/requirements.txt": "pillow>=11\n",
     "handlers/shaft/archive.toml": 'version = "1.0"\ncommon = ["tensor.py"]\n',
     "handlers/shaft/requirements.txt": "numpy>=1.26  # arrays\n",
-    "handlers/rim/archive.toml": 'version = "1.0"\nextra = ["table.csv", "NOTES.md"]\n',
+    "handlers/rim/archive.toml": 'version = "1.0"\nserialized_file = "rules.md"\nextra = ["table.csv", "NOTES.md"]\n',
     "handlers/rim/requirements.txt": "imagecodecs>=2025\n",
     "handlers/rim/table.csv": "a,b\n",
     "handlers/rim/NOTES.md": "part of the archive\n",
+    "handlers/rim/rules.md": "the model itself\n",
     **{
         f"handlers/{model}/{name}": f"# {name} of {model}\n"
         for model in ("gear", "shaft", "rim")

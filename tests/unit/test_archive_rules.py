@@ -8,6 +8,7 @@ import pytest
 from goldmar.archive import build
 from goldmar.errors import ArchiveError, MissingExtraError
 
+LOADING = "from ts.torch_handler.base_handler import BaseHandler\nclass Handler(BaseHandler): ...\n"
 HANDLER = "class Handler:\n    def handle(self, data, context):\n        return data\n"
 CONFIG = {
     "minWorkers": "1",
@@ -55,11 +56,11 @@ def test_the_folder_that_the_cases_break_is_accepted(folder, tmp_path):
 
 
 BROKEN = {
-    "weights missing": ({"weights.pt": None}, "has no weights.pt"),
+    "weights missing": ({"weights.pt": None, "handler.py": LOADING}, "has no weights.pt"),
     "handler missing": ({"handler.py": None}, "has no handler.py"),
     "config missing": ({"model-config.yaml": None}, "has no model-config.yaml"),
     "recipe missing": ({"archive.toml": None}, "has no archive.toml"),
-    "model missing": ({"model.py": None}, "has no model.py"),
+    "model missing": ({"model.py": None, "handler.py": LOADING}, "has no model.py"),
     "second class": (
         {"handler.py": HANDLER + "class Other:\n    pass\n"},
         "handler.py:4 defines a second class, Other",
@@ -100,6 +101,20 @@ BROKEN = {
     "extra missing": ({"archive.toml": 'version = "1"\nextra = ["nosuch.txt"]\n'}, "lists nosuch.txt, but there is no"),
     "extra outside": ({"archive.toml": 'version = "1"\nextra = ["/etc/passwd"]\n'}, "leads to /etc/passwd, outside"),
     "extra outside, relative": ({"archive.toml": 'version = "1"\nextra = ["../../x"]\n', "../../x": ""}, "outside"),
+    "weights not there": ({"archive.toml": 'version = "1"\nserialized_file = "a.onnx"\n'}, "there is no file"),
+    "weights a number": ({"archive.toml": 'version = "1"\nserialized_file = 1\n'}, "must be the name of a file"),
+    "weights outside": ({"archive.toml": 'version = "1"\nserialized_file = "/etc/passwd"\n'}, "outside"),
+    "weights a folder": ({"archive.toml": 'version = "1"\nserialized_file = "."\n'}, "there is no file"),
+    "network no module": ({"archive.toml": 'version = "1"\nmodel_file = "weights.pt"\n'}, "is a Python module"),
+    "network of two classes": (
+        {"archive.toml": 'version = "1"\nmodel_file = "net.py"\n', "net.py": "class A: ...\nclass B: ...\n"},
+        "net.py:2 defines a second class",
+    ),
+    "weights twice": ({"archive.toml": 'version = "1"\nextra = ["weights.pt"]\n'}, "both become weights.pt"),
+    "weights and an extra of its name": (
+        {"archive.toml": 'version = "1"\nserialized_file = "a/x"\nextra = ["x"]\n', "a/x": "", "x": ""},
+        "both become x",
+    ),
     "equal names": (
         {
             "archive.toml": 'version = "1"\ncommon = ["preprocess.py"]\n',
@@ -139,6 +154,14 @@ def test_a_config_without(folder, tmp_path, key):
 
 def test_no_such_folder(tmp_path):
     assert "no handler directory" in refusal(tmp_path / "nosuch", tmp_path).what
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "model.py", "requirements.txt"])
+def test_a_link_that_leads_nowhere(folder, tmp_path, name):
+    """It must not be left out as if nobody had wanted it."""
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("gone")
+    assert "there is no file" in refusal(folder, tmp_path).what
 
 
 @pytest.mark.parametrize("name", ["weights.pt", "preprocess.py"])

@@ -122,6 +122,12 @@ def _made(folder: str, path: str, content: bytes | None) -> Made:
         if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
             return Made(folder, frozenset(), f"{path}: {key} is no list of names")
         shared |= {posixpath.normpath(f"{home}/{each}") for each in names}
+    for key in ("serialized_file", "model_file"):
+        part = table.get(key, "")
+        if not isinstance(part, str):
+            return Made(folder, frozenset(), f"{path}: {key} is no name of a file")
+        if part:
+            shared.add(posixpath.normpath(f"{handlers}/{folder}/{part}"))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return Made(folder, frozenset(), f"{path}: model is no name")
     return Made(name, frozenset(shared))

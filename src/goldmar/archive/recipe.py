@@ -1,20 +1,25 @@
-"""Which files go into an archive: the fixed names, every module beside them, and what archive.toml lists."""
+"""Which files go into an archive: the fixed names, every module beside them, and what archive.toml lists.
+
+Two of them are the model, under the names that TorchServe's manifest has for them: the serialized file (weights.pt
+where nothing else is said) and the model file, one nn.Module (model.py). A handler may do without either.
+"""
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from goldmar.errors import ArchiveError
 
-__all__ = ["CONFIG", "HANDLER", "MODEL", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
+__all__ = ["CONFIG", "HANDLER", "MODEL", "RECIPE", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
 
 RECIPE = "archive.toml"
 HANDLER, MODEL, WEIGHTS = "handler.py", "model.py", "weights.pt"
 CONFIG, REQUIREMENTS = "model-config.yaml", "requirements.txt"
-NEEDED = (HANDLER, WEIGHTS, CONFIG)
+NEEDED = (HANDLER, CONFIG)
+SERIALIZED_FILE, MODEL_FILE = "serialized_file", "model_file"
 
 # torch-model-archiver's own rule for names. A version becomes a part of a URL: no slash, space, plus or percent sign.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
@@ -23,12 +28,19 @@ VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to archive. `files` maps the name in the archive to the file it is copied from; both sides are checked."""
+    """What to archive. `files` maps the name in the archive to the file it is copied from; both sides are checked.
+
+    `serialized_file` and `model_file` are names in the archive, as TorchServe's manifest tells them to the handler, or
+    None. `without_weights`: archive.toml says that there is no serialized file on purpose.
+    """
 
     folder: Path
     model: str
     version: str
     files: Mapping[str, Path]
+    serialized_file: str | None
+    model_file: str | None
+    without_weights: bool = False
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -51,7 +63,17 @@ def read_recipe(folder: Path) -> Recipe:
             f"{folder / RECIPE}: {version!r} is no version: it becomes a part of the URL.",
             fix='Use numbers with dots, as in version = "1.0"; a suffix of letters and digits may follow',
         )
-    return Recipe(folder=folder, model=model, version=version, files=_collect(folder, table))
+    serialized = _model_part(folder, table, SERIALIZED_FILE, WEIGHTS)
+    network = _model_part(folder, table, MODEL_FILE, MODEL)
+    return Recipe(
+        folder=folder,
+        model=model,
+        version=version,
+        files=_collect(folder, table, [path for path in (serialized, network) if path is not None]),
+        serialized_file=serialized.name if serialized else None,
+        model_file=network.name if network else None,
+        without_weights=table.get(SERIALIZED_FILE) == "",
+    )
 
 
 def _table(folder: Path) -> dict[str, Any]:
@@ -66,7 +88,7 @@ def _table(folder: Path) -> dict[str, Any]:
         raise ArchiveError(f"{path} is not TOML: {error}.", fix="Mend the line it names") from error
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
-    known = ("version", "model", "common", "extra")
+    known = ("version", "model", SERIALIZED_FILE, MODEL_FILE, "common", "extra")
     if unknown := sorted(set(table) - set(known)):
         raise ArchiveError(f"{path}: unknown key {unknown[0]!r}.", fix=f"Known keys: {', '.join(known)}")
     return table
@@ -81,6 +103,35 @@ def _string(folder: Path, table: Mapping[str, Any], key: str, default: str | Non
     return value
 
 
+def _model_part(folder: Path, table: Mapping[str, Any], key: str, usual: str) -> Path | None:
+    """The file that `key` names; the usual one where it names none and there is one; None where it says ""."""
+    value = table.get(key, usual if _is_there(folder / usual) else "")
+    if not isinstance(value, str):
+        raise ArchiveError(
+            f"{folder / RECIPE}: {key} must be the name of a file.",
+            fix=f'As in {key} = "{usual}", or {key} = "" for none',
+        )
+    if not value:
+        return None
+    path = folder / value
+    if not path.is_file():
+        raise ArchiveError(
+            f"{folder / RECIPE} says {key} = {value!r}, but there is no file {path}.",
+            fix=f'Add the file, or correct the line; {key} = "" says that there is none',
+        )
+    if key == MODEL_FILE and path.suffix != ".py":
+        raise ArchiveError(
+            f"{folder / RECIPE} says {key} = {value!r}, and a model file is a Python module.",
+            fix=f'The weights go into {SERIALIZED_FILE} = "{value}"',
+        )
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    """Also a link that leads nowhere: to leave it out would be to lose what it was meant for."""
+    return path.is_symlink() or path.exists()
+
+
 def _names(folder: Path, table: Mapping[str, Any], key: str) -> list[str]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
@@ -90,12 +141,13 @@ def _names(folder: Path, table: Mapping[str, Any], key: str) -> list[str]:
     return value
 
 
-def _collect(folder: Path, table: Mapping[str, Any]) -> dict[str, Path]:
+def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> dict[str, Path]:
     for name in NEEDED:
         if not (folder / name).is_file():
-            raise ArchiveError(f"{folder} has no {name}.", fix=_how_to_get(folder, name))
+            raise ArchiveError(f"{folder} has no {name}.", fix=f"goldmar init {folder.name} shows what belongs there")
     common = folder.resolve().parent / "common"
-    wanted = [folder / name for name in (*NEEDED, MODEL, REQUIREMENTS) if (folder / name).is_file()]
+    wanted = [folder / name for name in (*NEEDED, REQUIREMENTS) if _is_there(folder / name)]
+    wanted += [path for path in parts if path not in wanted]
     wanted += [path for path in folder.glob("*.py") if path not in wanted]
     wanted += [folder / name for name in _names(folder, table, "extra")]
     shared = [common / name for name in _names(folder, table, "common")]
@@ -123,9 +175,3 @@ def _collect(folder: Path, table: Mapping[str, Any]) -> dict[str, Path]:
             )
         files[path.name] = path
     return files
-
-
-def _how_to_get(folder: Path, name: str) -> str:
-    if name == WEIGHTS:
-        return f"Train it, or copy the state_dict to {folder / name} (a link may not lead outside)"
-    return f"goldmar init {folder.name} shows what belongs there"

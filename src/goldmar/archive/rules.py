@@ -4,7 +4,6 @@ The rules follow `ts.model_loader`, `ts.torch_handler.base_handler` and `ModelCo
 """
 
 import ast
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,8 +60,8 @@ def check_module(path: Path) -> ast.Module:
     return tree
 
 
-def check_handler(path: Path) -> None:
-    """`handler.py` must define exactly one class, and no `handle` that TorchServe would call instead of it."""
+def check_handler(path: Path) -> ast.Module:
+    """Parse `handler.py`: exactly one class, and no `handle` that TorchServe would call instead of it."""
     tree = check_module(path)
     _one_class(path, tree, "TorchServe takes the one class it finds there as the handler")
     for name, line in _bound(tree.body):
@@ -71,17 +70,15 @@ def check_handler(path: Path) -> None:
                 f"{path}:{line} defines `handle` beside the class; TorchServe would call it instead of the class.",
                 fix="Rename it, or make it a method",
             )
+    return tree
 
 
-def check_model(path: Path, weights: Path) -> None:
-    """`model.py` must define exactly one class; it may be missing where the weights are TorchScript."""
-    if path.is_file():
-        _one_class(path, check_module(path), "BaseHandler takes the one class it finds there as the network")
-    elif not _is_torchscript(weights):
-        raise ArchiveError(
-            f"{path.parent} has no {path.name}, and {weights.name} is no TorchScript that could do without.",
-            fix=f"Add {path.name} with one nn.Module",
-        )
+def check_model(path: Path) -> ast.Module:
+    """Parse the model file: exactly one class."""
+    tree = check_module(path)
+    otherwise = f', or model_file = "" in archive.toml, where {path.name} is no network but a module like the others'
+    _one_class(path, tree, "BaseHandler takes the one class it finds there as the network", otherwise)
+    return tree
 
 
 def check_config(path: Path) -> None:
@@ -141,15 +138,15 @@ def _loader_without_duplicates(yaml: Any) -> Any:
     return Loader
 
 
-def _one_class(path: Path, tree: ast.Module, why: str) -> None:
+def _one_class(path: Path, tree: ast.Module, why: str, otherwise: str = "") -> None:
     classes = dict(_classes(tree.body))
     if not classes:
-        raise ArchiveError(f"{path} defines no class; {why}.", fix=f"Define one class in {path.name}")
+        raise ArchiveError(f"{path} defines no class; {why}.", fix=f"Define one class in {path.name}{otherwise}")
     if len(classes) > 1:
         (_, _), (second, line), *_ = classes.items()
         raise ArchiveError(
             f"{path}:{line} defines a second class, {second}; {why}.",
-            fix="Move it to a module of its own beside it; every .py there goes into the archive",
+            fix=f"Move it to a module of its own beside it; every .py there goes into the archive{otherwise}",
         )
 
 
@@ -184,11 +181,3 @@ def _bound(body: list[ast.stmt]) -> Iterator[tuple[str, int]]:
             yield from ((alias.asname or alias.name.split(".")[0], node.lineno) for alias in node.names)
         elif isinstance(node, ast.Assign):
             yield from ((target.id, node.lineno) for target in node.targets if isinstance(target, ast.Name))
-
-
-def _is_torchscript(weights: Path) -> bool:
-    try:
-        with zipfile.ZipFile(weights) as archive:
-            return any("/code/" in name for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from goldmar.archive.recipe import CONFIG, HANDLER, MODEL, REQUIREMENTS, WEIGHTS, Recipe, read_recipe
+from goldmar.archive.loading import check_loading
+from goldmar.archive.recipe import CONFIG, HANDLER, REQUIREMENTS, Recipe, read_recipe
 from goldmar.archive.rules import check_config, check_handler, check_model, check_module
 from goldmar.errors import ArchiveError
 from goldmar.files import atomic_path
@@ -75,20 +76,25 @@ def source_digest(handler_dir: Path) -> str:
 
 
 def _check(recipe: Recipe) -> None:
-    folder = recipe.folder
+    modules = {}
     for name, path in sorted(recipe.files.items()):
         if name == HANDLER:
-            check_handler(path)
+            modules[name] = check_handler(path)
+        elif name == recipe.model_file:
+            modules[name] = check_model(path)
         elif name.endswith(".py"):
-            check_module(path)
-    check_model(folder / MODEL, folder / WEIGHTS)
-    check_config(folder / CONFIG)
+            modules[name] = check_module(path)
+    check_loading(recipe, modules)
+    check_config(recipe.folder / CONFIG)
 
 
 def _manifest(recipe: Recipe) -> bytes:
-    model = {"modelName": recipe.model, "serializedFile": WEIGHTS, "handler": HANDLER}
-    if MODEL in recipe.files:
-        model["modelFile"] = MODEL
+    model = {"modelName": recipe.model}
+    if recipe.serialized_file is not None:
+        model["serializedFile"] = recipe.serialized_file
+    model["handler"] = HANDLER
+    if recipe.model_file is not None:
+        model["modelFile"] = recipe.model_file
     model["modelVersion"] = recipe.version
     if REQUIREMENTS in recipe.files:
         model["requirementsFile"] = REQUIREMENTS
