@@ -15,20 +15,24 @@ import zipfile
 from pathlib import Path
 from typing import NoReturn
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What a model may be called: that of goldmar.layout, which says why; a test holds the two equal.
+NAME = re.compile(
+    r"(?!(?i:common|.*\.mar|(?:readme|license|notice|makefile|codeowners)(?:\..*)?"
+    r"|.*\.(?:cfg|csv|ini|json|lock|md|py|rst|sh|toml|txt|ya?ml))\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
+)
 
 
 def main() -> None:
     store, target = Path(sys.argv[1]), Path(sys.argv[2])
-    there = {path.stem: path for path in sorted(store.glob("*.mar"))}
+    there = {path.stem: path for path in sorted(store.glob("*.mar")) if not path.name.startswith(".")}
     if not there:
         fail("model_store/ holds no archive", "goldmar archive")
     models = os.environ.get("GOLDMAR_MODELS", "").split() or list(there)
     for model in models:
+        if not NAME.fullmatch(model):
+            fail(f"{model!r} is no name for a model", "rename it; docs/formats.md says what a model may be called")
         if model not in there:
             fail(f"GOLDMAR_MODELS names {model}, and there is no model_store/{model}.mar", f"goldmar archive {model}")
-        if not NAME.fullmatch(model):
-            fail(f"{model}.mar cannot be served under that name", "use letters, digits, dots, dashes and underscores")
     said = dict(pair.split("=", 1) for pair in os.environ.get("GOLDMAR_ARCHIVES", "").split() if "=" in pair)
     for model in sorted({*models, *said}):
         check(model, there.get(model), said.get(model))

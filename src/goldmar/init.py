@@ -1,22 +1,19 @@
 """A new model to start from: a handler that works as it is, two sample drawings and their tolerances."""
 
 import errno
-import keyword
-import re
 import secrets
 import shutil
 from pathlib import Path
 
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
+from goldmar.layout import check_name
 
 __all__ = ["scaffold", "scaffold_compose"]
 
 _PACKAGE = Path(__file__).parent
 _TEMPLATES = _PACKAGE / "scaffold"
 _RENAMED = {"gitignore": ".gitignore"}  # packaging tools and git would take the template itself at its word
-_RESERVED = {"common"}  # handlers/common holds what several handlers share
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 def scaffold(project_root: Path, model: str) -> list[Path]:
@@ -28,7 +25,7 @@ def scaffold(project_root: Path, model: str) -> list[Path]:
         UsageError: the name cannot be used, or one of the folders is already there.
         StorageError: the folders cannot be written.
     """
-    _check_name(model)
+    check_name(model)
     project = load_project(project_root, create=True)
     targets = _targets(project, model)
     for target in targets.values():
@@ -105,14 +102,6 @@ def _compose_files() -> tuple[Path, list[str]]:
 
 def _targets(project: Project, model: str) -> dict[str, Path]:
     return {"golden": project.golden / model, "handler": project.handlers / model}
-
-
-def _check_name(model: str) -> None:
-    if _NAME.fullmatch(model) and not keyword.iskeyword(model) and model not in _RESERVED:
-        return
-    why = "is reserved" if keyword.iskeyword(model) or model in _RESERVED else "is no name for a model"
-    msg = f"{model!r} {why}."
-    raise UsageError(msg, fix="Begin with a letter; then letters, digits, - and _, at most 64 characters in all")
 
 
 def _copy(template: Path, stage: Path) -> None:

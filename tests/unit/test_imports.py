@@ -27,6 +27,7 @@ FLOORS = {
     "config": 1,
     "mar": 1,
     "golden": 1,
+    "layout": 1,
     "locks": 1,
     "transport": 1,
     "affected": 2,

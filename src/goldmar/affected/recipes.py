@@ -2,21 +2,19 @@
 
 import json
 import posixpath
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from goldmar.affected.git import Kind, Tree
 from goldmar.affected.requirements import Asked, read_asked
+from goldmar.errors import ConfigError
+from goldmar.layout import COMMON, HANDLER, RECIPE, is_model_name, model_of
 
-__all__ = ["Layout", "Made", "Models", "below", "is_model_name", "shown"]
+__all__ = ["Layout", "Made", "Models", "below", "shown"]
 
-RECIPE, HANDLER, REQUIREMENTS, COMMON = "archive.toml", "handler.py", "requirements.txt", "common"
+REQUIREMENTS = "requirements.txt"
 FIXED = frozenset({RECIPE, HANDLER, REQUIREMENTS, "model.py", "weights.pt", "model-config.yaml"})
-
-# The name of a model goes into commands and addresses; the rule is that of the archive.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,11 @@ def _made(folder: str, path: str, content: bytes | None) -> Made:
         table = tomllib.loads(content.decode("utf-8"))
     except ValueError as error:  # of TOML or of UTF-8
         return Made(folder, frozenset(), f"{path} is not TOML ({error})")
-    shared, name = set(), table.get("model", folder)
+    try:
+        name = model_of(table, folder)
+    except ConfigError:
+        return Made(folder, frozenset(), f"{path}: model is no name")
+    shared = set()
     handlers = posixpath.dirname(posixpath.dirname(path))
     for key, home in (("common", f"{handlers}/{COMMON}"), ("extra", f"{handlers}/{folder}")):
         names = table.get(key, [])
@@ -128,19 +130,12 @@ def _made(folder: str, path: str, content: bytes | None) -> Made:
             return Made(folder, frozenset(), f"{path}: {key} is no name of a file")
         if part:
             shared.add(posixpath.normpath(f"{handlers}/{folder}/{part}"))
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        return Made(folder, frozenset(), f"{path}: model is no name")
     return Made(name, frozenset(shared))
 
 
 def below(path: str, folder: str) -> list[str]:
     """The parts of `path` below `folder`; empty where it does not lie below it."""
     return path[len(folder) + 1 :].split("/") if path.startswith(f"{folder}/") else []
-
-
-def is_model_name(folder: str) -> bool:
-    """Whether a folder under handlers/ or golden/ can be a model's."""
-    return folder != COMMON and _NAME.fullmatch(folder) is not None
 
 
 def shown(text: str) -> str:

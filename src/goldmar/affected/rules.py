@@ -7,18 +7,8 @@ from typing import TypeVar
 from goldmar.affected.git import Change, How, Kind, Touched
 from goldmar.affected.locks import HARNESS, SERVING, Difference, compare
 from goldmar.affected.patterns import matches
-from goldmar.affected.recipes import (
-    COMMON,
-    FIXED,
-    HANDLER,
-    RECIPE,
-    REQUIREMENTS,
-    Layout,
-    Models,
-    below,
-    is_model_name,
-    shown,
-)
+from goldmar.affected.recipes import FIXED, REQUIREMENTS, Layout, Models, below, shown
+from goldmar.layout import COMMON, HANDLER, RECIPE, SUFFIX, is_model_name
 
 __all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
 
@@ -188,9 +178,9 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
 def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
     """model_store/<model>.mar, where archives are kept in git: those that somebody else built have no handler here."""
     parts = below(touched.path, placing.layout.model_store)
-    if len(parts) != 1 or not parts[0].endswith(".mar") or not is_model_name(parts[0].removesuffix(".mar")):
+    if len(parts) != 1 or not parts[0].endswith(SUFFIX) or not is_model_name(parts[0].removesuffix(SUFFIX)):
         return False
-    return _reach_or_gone(placing, parts[0].removesuffix(".mar"), said)
+    return _reach_or_gone(placing, parts[0].removesuffix(SUFFIX), said)
 
 
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from goldmar.files import write_atomically
+from goldmar.layout import is_model_name
 from goldmar.mar import digest
 
 __all__ = ["LABELS", "line", "write_labels"]
@@ -25,7 +26,7 @@ services:
       args:
         GOLDMAR_ARCHIVES: "${{GOLDMAR_ARCHIVES:-{line}}}"
 """
-_PAIR = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)=(sha256:[0-9a-f]{64})")
+_PAIR = re.compile(r"([A-Za-z0-9._-]+)=(sha256:[0-9a-f]{64})")
 
 
 def line(digests: Mapping[str, str]) -> str:
@@ -47,7 +48,9 @@ def write_labels(model_store: Path, known: Mapping[str, str]) -> Path:
     path = model_store / LABELS
     said = dict(_PAIR.findall(path.read_text(encoding="utf-8", errors="replace"))) if path.exists() else {}
     digests = {
-        mar.stem: known.get(mar.stem) or said.get(mar.stem) or digest(mar) for mar in sorted(model_store.glob("*.mar"))
+        mar.stem: known.get(mar.stem) or said.get(mar.stem) or digest(mar)
+        for mar in sorted(model_store.glob("*.mar"))
+        if is_model_name(mar.stem)
     }
     write_atomically(path, _TEMPLATE.format(line=line(digests)))
     return path

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldmar.errors import ArchiveError
+from goldmar.errors import ArchiveError, ConfigError
+from goldmar.layout import COMMON, HANDLER, RECIPE, model_of
 
 __all__ = ["CONFIG", "HANDLER", "MODEL", "RECIPE", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
 
-RECIPE = "archive.toml"
-HANDLER, MODEL, WEIGHTS = "handler.py", "model.py", "weights.pt"
+MODEL, WEIGHTS = "model.py", "weights.pt"
 CONFIG, REQUIREMENTS = "model-config.yaml", "requirements.txt"
 NEEDED = (HANDLER, CONFIG)
 SERIALIZED_FILE, MODEL_FILE = "serialized_file", "model_file"
 
-# torch-model-archiver's own rule for names. A version becomes a part of a URL: no slash, space, plus or percent sign.
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
+# A version becomes a part of a URL: no slash, space, plus or percent sign.
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
 
 
@@ -51,12 +50,11 @@ def read_recipe(folder: Path) -> Recipe:
     if not folder.is_dir():
         raise ArchiveError(f"There is no handler directory {folder}.", fix=f"goldmar init {folder.name}")
     table = _table(folder)
-    model = _string(folder, table, "model", folder.resolve().name)
-    if not MODEL_NAME.fullmatch(model):
-        raise ArchiveError(
-            f"{folder / RECIPE}: {model!r} is no name for a model.",
-            fix="Use letters, digits, '_', '-' and '.', beginning with a letter or digit",
-        )
+    try:
+        # The name as it is listed in handlers/, wherever a link there leads.
+        model = model_of(table, folder.absolute().name)
+    except ConfigError as error:
+        raise ArchiveError(f"{folder / RECIPE}: {error.what}", fix=error.fix) from error
     version = _string(folder, table, "version", None)
     if not VERSION.fullmatch(version):
         raise ArchiveError(
@@ -145,7 +143,7 @@ def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> d
     for name in NEEDED:
         if not (folder / name).is_file():
             raise ArchiveError(f"{folder} has no {name}.", fix=f"goldmar init {folder.name} shows what belongs there")
-    common = folder.resolve().parent / "common"
+    common = folder.resolve().parent / COMMON
     wanted = [folder / name for name in (*NEEDED, REQUIREMENTS) if _is_there(folder / name)]
     wanted += [path for path in parts if path not in wanted]
     wanted += [path for path in folder.glob("*.py") if path not in wanted]

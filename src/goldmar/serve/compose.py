@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
+from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.records import Endpoint
 from goldmar.serve.engine import Compose, Ran, find_compose, run
@@ -81,7 +82,7 @@ class ComposeServer:
     ) -> None:
         self.url = ""
         self._root = root
-        self._archives = {path.stem: path for path in archives}
+        self._archives = by_model(archives)
         self._labels = labels
         self._stack = stack
         self._on_progress = on_progress or (lambda line: None)

@@ -19,6 +19,7 @@ from goldmar.errors import (
     UsageError,
     WorkerDiedError,
 )
+from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve.interpreter import packages_of
@@ -37,7 +38,6 @@ PORT_RACES = 5
 
 _PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind", re.IGNORECASE)
 _LAST_WORDS_S = 3.0  # for a traceback to reach the log: only a death without one takes that long
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MISSING = re.compile(r"No module named '([^'.]+)")
 
 
@@ -337,16 +337,7 @@ def _named(archives: Sequence[Path]) -> dict[str, Path]:
     if not archives:
         msg = "There is no archive to serve."
         raise UsageError(msg, fix="goldmar archive")
-    named: dict[str, Path] = {}
-    for path in archives:
-        if path.stem in named:
-            msg = f"{named[path.stem]} and {path} would both be served as {path.stem}."
-            raise UsageError(msg, fix="Rename one of the files", model=path.stem)
-        if not _NAME.fullmatch(path.stem):
-            msg = f"{path.name} cannot be served: a model's name has letters, digits, dots, dashes and underscores."
-            raise UsageError(msg, fix="Rename the file", model=path.stem)
-        named[path.stem] = path
-    return named
+    return by_model(archives)
 
 
 def _line(described: Described, seconds: int) -> str:

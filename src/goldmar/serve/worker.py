@@ -22,9 +22,9 @@ from goldmar.errors import (
     MissingExtraError,
     ModelUnknownError,
     NotReadyError,
-    UsageError,
     WorkerDiedError,
 )
+from goldmar.layout import by_model
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
@@ -112,15 +112,9 @@ class WorkerServer:
             _need_torchserve()
         deadline = time.monotonic() + self._startup_timeout_s
         try:
-            for mar in self._archives:
-                if mar.stem in self._children:
-                    raise UsageError(
-                        f"{self._children[mar.stem].mar} and {mar} would both be served as {mar.stem}.",
-                        fix="Rename one of the files",
-                        model=mar.stem,
-                    )
-                self._children[mar.stem] = Child(mar, self._python)
-                self._say(f"{mar.stem}: TorchServe's worker is starting")
+            for model, mar in by_model(self._archives).items():
+                self._children[model] = Child(mar, self._python)
+                self._say(f"{model}: TorchServe's worker is starting")
             self._wait_until_ready(deadline)
         except BaseException:
             self._stop()

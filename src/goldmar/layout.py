@@ -1,0 +1,321 @@
+"""How a project is laid out, and what a model may be called. docs/formats.md has the same for people.
+
+The rule: whatever exists in handlers/, golden/ or model_store/ is a model. What can be none and must not be passed over
+either (a name that is not allowed, a file in the place of a folder, a link that leads nowhere) is a `Problem`.
+
+compose/archives.py cannot import this and has a copy of `NAME`; a test holds the two equal.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from goldmar.config import Project, read_toml
+from goldmar.errors import ArchiveError, ConfigError, GoldenError, GoldmarError, UsageError
+
+__all__ = [
+    "COMMON",
+    "GOLDEN",
+    "HANDLER",
+    "NAME",
+    "NAME_FIX",
+    "RECIPE",
+    "SUFFIX",
+    "Entry",
+    "Model",
+    "Place",
+    "Problem",
+    "Survey",
+    "by_model",
+    "check_name",
+    "is_model_name",
+    "kind_of",
+    "model_of",
+    "survey",
+]
+
+HANDLER, RECIPE, COMMON, GOLDEN, SUFFIX = "handler.py", "archive.toml", "common", "expected.csv", ".mar"
+
+# Beside the folders of the models there may be files for people and tools. A name that such a file could have is no
+# model's: a file in the place of a folder (a link that git wrote as text) is then never taken for a note.
+_NOTE = (
+    r"(?:readme|license|notice|makefile|codeowners)(?:\..*)?|.*\.(?:cfg|csv|ini|json|lock|md|py|rst|sh|toml|txt|ya?ml)"
+)
+
+# Addresses, file names, commands, and lists with blanks or commas between: hence so few letters.
+NAME = re.compile(rf"(?!(?i:common|.*\.mar|{_NOTE})\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,62}}[A-Za-z0-9_-])?")
+NAME_FIX = (
+    "Use letters, digits, '_', '-' and '.', at most 64, a letter or digit first and no '.' last; "
+    "not 'common', and not the name of a file such as notes.md"
+)
+
+
+class Place(StrEnum):
+    """Where a thing lies, of which the name says a model's."""
+
+    handlers = "handlers"
+    golden = "golden"
+
+
+_MARKS = {
+    Place.handlers: frozenset({HANDLER, RECIPE}),
+    Place.golden: frozenset({GOLDEN, "drawings", "provenance.toml", "tolerance.toml"}),
+}
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a model may be called so."""
+    return NAME.fullmatch(name) is not None
+
+
+def check_name(name: str) -> str:
+    """The name, where a model may be called so. Raises UsageError."""
+    if not is_model_name(name):
+        raise UsageError(_no_name(name), fix=NAME_FIX)
+    return name
+
+
+def by_model(archives: Iterable[Path]) -> dict[str, Path]:
+    """Archives by the model that each is served as: its file name without the suffix.
+
+    Raises UsageError for a name that no model may have, and for two archives of one model.
+    """
+    named: dict[str, Path] = {}
+    for path in archives:
+        name = check_name(path.stem)
+        if name in named:
+            raise UsageError(
+                f"{named[name]} and {path} would both be served as {name}.", fix="Rename one of the files", model=name
+            )
+        named[name] = path
+    return named
+
+
+def model_of(recipe: Mapping[str, Any], folder: str) -> str:
+    """The model that a handler folder makes: what its archive.toml says, or the folder's name.
+
+    Raises ConfigError where that is no name for a model.
+    """
+    name = recipe.get("model", folder)
+    if not isinstance(name, str) or not is_model_name(name):
+        raise ConfigError(_no_name(name), fix=NAME_FIX)
+    return name
+
+
+def _no_name(name: object) -> str:
+    return f"{name!r} is no name for a model."
+
+
+# ---- one thing ------------------------------------------------------------------------------------------------------
+
+
+class Entry(StrEnum):
+    """What a thing in handlers/ or golden/ is."""
+
+    model = "model"  # or what is there of one
+    shared = "shared"  # handlers/common
+    beside = "beside"  # a file for people or tools, a hidden folder
+    refused = "refused"  # no name for a model, and nothing that may lie beside one
+
+
+def kind_of(place: Place, name: str, *, is_folder: bool, inside: Iterable[str] = ()) -> Entry:
+    """What a thing in handlers/ or golden/ is, by its name and, of a folder, the names in it."""
+    holds_model = is_folder and not _MARKS[place].isdisjoint(inside)
+    if place is Place.handlers and name == COMMON and is_folder and not holds_model:
+        return Entry.shared
+    if name.startswith((".", "_")):
+        # Of editors, Python, or a goldmar that is at work; but a model that is parked so must not be passed over.
+        at_work = name.startswith(".") and name.endswith(".tmp")
+        return Entry.refused if holds_model and not at_work else Entry.beside
+    if is_model_name(name):
+        return Entry.model
+    is_note = not is_folder and re.fullmatch(_NOTE, name, re.IGNORECASE | re.DOTALL)
+    return Entry.beside if is_note else Entry.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that cannot be used and must not be passed over. `model` is empty where it is nobody's."""
+
+    path: Path
+    what: str
+    fix: str
+    model: str = ""
+    golden: bool = False
+
+    def error(self) -> GoldmarError:
+        """To raise: GoldenError where it is about a golden, otherwise ArchiveError; both end with exit code 2."""
+        return (GoldenError if self.golden else ArchiveError)(self.what, fix=self.fix, model=self.model or None)
+
+
+# ---- all of it ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is there of one model.
+
+    `handlers` are the folders whose archive is called so, in order; more than one is a problem. `golden` and `archive`
+    are None where there is no such folder or file; `approved` says whether there is an expected.csv.
+    """
+
+    name: str
+    handlers: tuple[Path, ...] = ()
+    golden: Path | None = None
+    archive: Path | None = None
+    approved: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Every model of a project by name, sorted, and every problem: those of the models and those of nobody."""
+
+    models: Mapping[str, Model]
+    problems: tuple[Problem, ...]
+
+    def model(self, name: str) -> Model:
+        """One model; empty-handed where nothing of that name is there."""
+        return self.models.get(name, Model(name))
+
+
+def survey(project: Project) -> Survey:
+    """What exists in handlers/, golden/ and model_store/. Reads names and archive.toml, and nothing else."""
+    found = _Found()
+    for path, name in _entries(found, project.handlers):
+        _take_handler(found, path, name)
+    for path, name in _entries(found, project.golden):
+        _take_golden(found, path, name)
+    for path, name in _entries(found, project.model_store):
+        _take_archive(found, path, name)
+    _refuse_twins(found)
+    problems = tuple(found.problems)
+    names = {*found.handlers, *found.golden, *found.archives, *(each.model for each in problems if each.model)}
+    models = {
+        name: Model(
+            name,
+            tuple(found.handlers.get(name, ())),
+            found.golden.get(name),
+            found.archives.get(name),
+            approved=name in found.golden and os.path.lexists(found.golden[name] / GOLDEN),
+            problems=tuple(each for each in problems if each.model == name),
+        )
+        for name in sorted(names)
+    }
+    return Survey(models, problems)
+
+
+class _Found:
+    """What was seen so far, by model."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, list[Path]] = {}
+        self.golden: dict[str, Path] = {}
+        self.archives: dict[str, Path] = {}
+        self.problems: list[Problem] = []
+
+    def refuse(self, path: Path, what: str, fix: str, model: str = "", *, golden: bool = False) -> None:
+        self.problems.append(Problem(path, what, fix, model, golden))
+
+
+def _entries(found: _Found, folder: Path) -> Iterator[tuple[Path, str]]:
+    """What lies in one of the three folders, sorted; nothing where the project does not have it."""
+    if not os.path.lexists(folder):
+        return
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        found.refuse(folder, f"{folder} cannot be listed: {error.strerror}.", f"ls -ld '{folder}'")
+        return
+    yield from ((folder / name, name) for name in names)
+
+
+def _inside(found: _Found, path: Path) -> list[str] | None:
+    """The names in a folder; None where there is none, or where a link leads nowhere."""
+    try:
+        return sorted(each.name for each in path.iterdir())
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return None
+        found.refuse(path, f"{path} cannot be listed: {error.strerror}.", f"ls -ld '{path}'", _named(path.name))
+        return []
+
+
+def _take_handler(found: _Found, path: Path, name: str) -> None:
+    inside = _inside(found, path)
+    kind = kind_of(Place.handlers, name, is_folder=inside is not None, inside=inside or ())
+    if kind is Entry.refused:
+        fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
+        found.refuse(path, f"{path}: {_no_name(name)}", fix)
+    elif kind is Entry.model and inside is None:
+        found.refuse(path, _no_folder(path), f"Put the handler's folder there, or: rm '{path}'", name)
+    elif kind is Entry.model:
+        model = name
+        try:
+            if RECIPE in (inside or ()):
+                model = model_of(read_toml(path / RECIPE), name)
+        except ConfigError as error:
+            what = error.what if str(path) in error.what else f"{path / RECIPE}: {error.what}"
+            found.refuse(path, what, error.fix or "", name)
+        found.handlers.setdefault(model, []).append(path)
+
+
+def _take_golden(found: _Found, path: Path, name: str) -> None:
+    inside = _inside(found, path)
+    kind = kind_of(Place.golden, name, is_folder=inside is not None, inside=inside or ())
+    if kind is Entry.refused:
+        fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
+        found.refuse(path, f"{path}: {_no_name(name)}", fix, golden=True)
+    elif kind is Entry.model and inside is None:
+        fix = f"Put the golden's folder there (git checkout -- '{path}'), or: rm '{path}'"
+        found.refuse(path, _no_folder(path), fix, name, golden=True)
+    elif kind is Entry.model:
+        found.golden[name] = path
+
+
+def _take_archive(found: _Found, path: Path, name: str) -> None:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122, a Path would see no suffix in `.mar`
+    if name.startswith(".") or suffix.lower() != SUFFIX:
+        return
+    if suffix != SUFFIX or not is_model_name(stem):
+        what = f"{path}: {_no_name(stem)}" if suffix == SUFFIX else f"{path} does not end in {SUFFIX}."
+        found.refuse(path, what, f"mv '{path}' to a name that is one, or: rm '{path}'. {NAME_FIX}", _named(stem))
+    elif not path.is_file():
+        what = f"{path} is a link that leads nowhere." if not path.exists() else f"{path} is no file."
+        found.refuse(path, what, f"rm -r '{path}' && goldmar archive {stem}", stem)
+    else:
+        found.archives[stem] = path
+
+
+def _named(name: str) -> str:
+    return name if is_model_name(name) else ""
+
+
+def _no_folder(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"{path} is a link that leads nowhere."
+    return f"{path} is a file, and a folder should be there (a link that git wrote as text?)."
+
+
+def _refuse_twins(found: _Found) -> None:
+    for name, folders in found.handlers.items():
+        if len(folders) > 1:
+            both = " and ".join(map(str, folders))
+            fix = f"Give one of them another name: model = ... in its {RECIPE}"
+            found.refuse(folders[0], f"{both} both make the model {name}.", fix, name)
+    spelt: dict[str, set[str]] = {}
+    for name in (*found.handlers, *found.golden, *found.archives):
+        spelt.setdefault(name.lower(), set()).add(name)
+    for twins in spelt.values():
+        for name in sorted(twins) if len(twins) > 1 else ():
+            path = (*found.handlers.get(name, ()), found.golden.get(name), found.archives.get(name))
+            what = f"The models {' and '.join(sorted(twins))} differ in nothing but capital letters."
+            found.refuse(next(filter(None, path)), what, "Rename one of them: some file systems hold but one", name)
