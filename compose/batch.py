@@ -57,7 +57,7 @@ def main() -> int:
 
 def command() -> list[str]:
     options = ["--url", URL, "--token-file", str(SHARED / "token"), "--reports", str(REPORTS)]
-    return [sys.executable, "-m", "goldmar.cli", "check", *os.environ.get("GOLDMAR_MODELS", "").split(), *options]
+    return [sys.executable, "-m", "goldmar", "check", *os.environ.get("GOLDMAR_MODELS", "").split(), *options]
 
 
 def wait(seconds: float) -> int:

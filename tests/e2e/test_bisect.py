@@ -52,7 +52,7 @@ def bad(project: Path, name: str, changed: Mapping[str, str], **more: str) -> Pa
 
 def command(project: Path, *words: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "goldmar.cli", *map(str, words)],
+        [sys.executable, "-m", "goldmar", *map(str, words)],
         cwd=project,
         env=os.environ | {"GOLDMAR_CACHE": str(project / "cache"), "COLUMNS": "160"},
         stdout=subprocess.PIPE,

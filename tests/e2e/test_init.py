@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 
 def goldmar(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "goldmar.cli", *arguments],
+        [sys.executable, "-m", "goldmar", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """LocalServer with a real TorchServe: ready, closed to others, gone without a trace."""
 
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -34,6 +35,25 @@ def test_ready_means_that_it_answers(server: LocalServer) -> None:
     assert len(server.pids()["obedient"]) == 1
     assert server.packages()["torchserve"] == "0.12.0"
     assert server.alive()
+
+
+def test_predictions_are_at_the_port_that_was_asked_for(archive_of: Archiver) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with LocalServer([archive_of("obedient")], port=port) as server:
+        assert server.url == f"http://127.0.0.1:{port}"
+        assert ask(server.target, b"1").status_code == 200
+    with LocalServer([archive_of("obedient")], port=port) as again:  # although its connections are not all forgotten
+        assert ask(again.target, b"1").status_code == 200
+
+
+def test_a_port_that_is_taken_is_said_at_once(archive_of: Archiver) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"Port {port} cannot be had") as caught:
+            LocalServer([archive_of("obedient")], port=port).__enter__()
+    assert "--port" in (caught.value.fix or "")
 
 
 def test_predictions_need_the_inference_token(server: LocalServer) -> None:

@@ -106,6 +106,30 @@ def test_help_of_the_whole(goldmar: Goldmar) -> None:
     assert all(command in done.out for command in COMMANDS)
 
 
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(COMMANDS))])
+def test_help_is_short_to_ask_for(goldmar: Goldmar, command: list[str]) -> None:
+    assert goldmar(*command, "-h").out == goldmar(*command, "--help").out != ""
+
+
+def test_it_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "goldmar", "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (ExitCode.OK, f"goldmar {__version__}")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_and_models(project: Path, shell: str) -> None:
+    def completed(line: str) -> tuple[int, str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)} if shell == "bash" else {}
+        asked = {"_GOLDMAR_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line, **words}
+        asked["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
+        done = subprocess.run([GOLDMAR], env={**os.environ, **asked}, capture_output=True, text=True, timeout=60)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    code, said = completed("goldmar che")
+    assert (code, "check" in said, "record" in said) == (ExitCode.OK, True, False)
+
+
 def test_version(goldmar: Goldmar) -> None:
     done = goldmar("--version")
     assert (done.code, done.out.strip()) == (ExitCode.OK, f"goldmar {__version__}")

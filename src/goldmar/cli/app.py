@@ -15,7 +15,7 @@ app = typer.Typer(
     name="goldmar",
     help="Keeps model APIs honest: reproducible TorchServe archives, held against golden predictions.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )

@@ -61,9 +61,13 @@ def archive(
         out.print(f"{word} {escape(str(short(b.path)))}  {b.model} {b.version}  {b.digest}")
 
 
-@app.command(epilog="Example: `goldmar serve thickness --token-file /tmp/token`")
+@app.command(epilog="Example: `goldmar serve thickness --port 8080 --token-file /tmp/token`")
 def serve(
     models: Models = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="The port of predictions on this machine; a free one by default."),
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="Write the inference token here (mode 600, removed at the end).")
     ] = None,
@@ -72,7 +76,7 @@ def serve(
     project = pipeline.load_project(Path.cwd())
     with (
         ConsoleWatch(err) as watch,
-        pipeline.serve(project, models or [], watch) as server,
+        pipeline.serve(project, models or [], watch, port=port) as server,
         pipeline.token_file(server, token_file) as token,
     ):
         watch.close()

@@ -40,7 +40,9 @@ def _run() -> int:
     except _ClickError as error:
         error.show()  # type: ignore[attr-defined]
         return int(ExitCode.USAGE)
-    except SystemExit:
+    except SystemExit as end:
+        if not end.code:  # what a shell asked for, to complete a line that is being typed
+            return int(ExitCode.OK)
         # Typer's way to end when the reader of standard output has gone, with a 1 that would say "different".
         _drop_stdout()
         return int(ExitCode.SERVER)

@@ -115,7 +115,7 @@ def remote_opener(
     return lambda goldens: RemoteServer(endpoint, [golden.model for golden in goldens])
 
 
-def serve(project: Project, models: Sequence[str], watch: Watch) -> Server:
+def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | None = None) -> Server:
     """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
     names = list(models) or sorted(path.stem for path in project.model_store.glob("*.mar"))
     if not names:
@@ -123,7 +123,7 @@ def serve(project: Project, models: Sequence[str], watch: Watch) -> Server:
         raise UsageError(msg, fix="goldmar archive")
     folders = {name: project.golden / name / "drawings" for name in names}
     found = {name: find_drawings(folder) for name, folder in folders.items() if folder.is_dir()}
-    return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch)
+    return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch, port=port)
 
 
 @contextmanager
@@ -167,6 +167,7 @@ def _local(
     *,
     timeout_s: float | None = None,
     python: Path | None = None,
+    port: int | None = None,
 ) -> LocalServer:
     if python is None:
         _require_serve_extra("Starting TorchServe here")
@@ -177,6 +178,7 @@ def _local(
         startup_timeout_s=project.startup_timeout_s,
         timeout_s=timeout_s or project.timeout_s,
         python=python or sys.executable,
+        port=port,
     )
 
 

@@ -71,6 +71,9 @@ class Launch:
         java: from `find_java`.
         properties: more lines for config.properties; they win over the ones here.
         python: the interpreter of the workers, and whose TorchServe is started.
+        port: the port of predictions; None takes a free one, as all others are.
+
+    Raises ServerError where `port` is taken, StorageError.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Launch:
         java: Path,
         properties: Mapping[str, str],
         python: Path | str = sys.executable,
+        port: int | None = None,
     ) -> None:
         self._python = python
         self.folder = _private_folder()
@@ -88,7 +92,7 @@ class Launch:
         self._keeper: subprocess.Popen[bytes] | None = None
         try:
             self._keeper = _start_keeper(self.folder)
-            inference, management, *others = _free_ports(5)
+            inference, management, *others = _free_ports(5) if port is None else [_if_free(port), *_free_ports(4)]
             self.url = f"http://127.0.0.1:{inference}"
             self.management_url = f"http://127.0.0.1:{management}"
             settings = _settings(self.folder, archives, (inference, management, *others)) | dict(properties)
@@ -279,6 +283,17 @@ def _free_ports(count: int) -> list[int]:
         for held in sockets:
             held.bind(("127.0.0.1", 0))
         return [int(held.getsockname()[1]) for held in sockets]
+
+
+def _if_free(port: int) -> int:
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: old connections are no hindrance
+        try:
+            held.bind(("127.0.0.1", port))
+        except OSError as error:
+            msg = f"Port {port} cannot be had: {error.strerror}."
+            raise ServerError(msg, fix="name another with --port, or leave it out for a free one") from error
+    return port
 
 
 def _processes() -> Iterator[tuple[int, int, Path]]:

@@ -55,6 +55,7 @@ class LocalServer:
         java: Java's executable or home; None looks for one.
         properties: more lines for TorchServe's config.properties; they win over goldmar's.
         python: the interpreter of the workers, whose TorchServe and Java are used; it needs no goldmar.
+        port: the port of predictions; None takes a free one.
 
     Raises:
         UsageError, ArchiveError: on construction or entering, for archives that cannot be served.
@@ -75,6 +76,7 @@ class LocalServer:
         java: Path | None = None,
         properties: Mapping[str, str] | None = None,
         python: Path | str = sys.executable,
+        port: int | None = None,
     ) -> None:
         self.url = ""
         self._archives = _named(archives)
@@ -85,6 +87,7 @@ class LocalServer:
         self._java = java
         self._properties = dict(properties or {})
         self._python = python
+        self._port = port
         self._packages: Mapping[str, str] | None = None
         self._launch: Launch | None = None
         self._endpoint: Endpoint | None = None
@@ -177,7 +180,7 @@ class LocalServer:
         started = time.monotonic()
         for race in range(1, PORT_RACES + 1):
             self._on_progress("starting TorchServe")
-            launch = self._launch = Launch(self._archives, java, self._properties, self._python)
+            launch = self._launch = Launch(self._archives, java, self._properties, self._python, self._port)
             self._log = LogReader(launch.log)
             try:
                 self._await_ready(launch, self._log, started)

@@ -1,4 +1,4 @@
-"""`python -m goldmar.cli`."""
+"""`python -m goldmar`."""
 
 from goldmar.cli import main
 
