@@ -44,6 +44,7 @@ FLOORS = {
     "progress": 8,
     "cli": 9,
     "pytest_plugin": 9,
+    "__main__": 10,
 }
 EDGE = 9
 EDGES_MAY_IMPORT = {"", "errors", "pipeline", "progress", "records"}
