@@ -16,7 +16,9 @@ RUN ["python3", "/build/install.py", "/wheels", "/opt/venv"]
 FROM ${BASE_IMAGE} AS archives
 ARG GOLDMAR_ARCHIVES
 ARG GOLDMAR_MODELS
-COPY compose/archives.py compose/config.properties compose/log4j2.xml compose/ready.py compose/serve.py /build/
+# goldmar's own reader of archives: in its repository, or in the copy that `goldmar init --compose` makes.
+COPY compose/archives.py src/goldmar/zip[s].py compose/goldmar/zip[s].py /build/
+COPY compose/config.properties compose/log4j2.xml compose/ready.py compose/serve.py /build/
 COPY compose/config.properties model_store/*.ma[r] /store/
 RUN ["python3", "/build/archives.py", "/store", "/opt/goldmar"]
 

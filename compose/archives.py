@@ -2,18 +2,20 @@
 
     archives.py STORE TARGET    GOLDMAR_MODELS and GOLDMAR_ARCHIVES in the environment
 
-The build ends here where an archive is not the one that the label will speak of.
+The build ends here where an archive is not the one that the label will speak of, or where TorchServe could find another
+model in it than the digest is of. What is in an archive is read by goldmar's own zips.py, which the build copies beside
+this; goldmar itself is not installed.
 """
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import NoReturn
+
+import zips
 
 # What a model may be called: that of goldmar.layout, which says why; a test holds the two equal.
 NAME = re.compile(
@@ -37,7 +39,9 @@ def main() -> None:
     for model in sorted({*models, *said}):
         check(model, there.get(model), said.get(model))
 
-    shutil.copytree(Path(__file__).parent, target, ignore=shutil.ignore_patterns("archives.py", "__pycache__"))
+    shutil.copytree(
+        Path(__file__).parent, target, ignore=shutil.ignore_patterns("archives.py", "zips.py", "__pycache__")
+    )
     (target / "models").mkdir()
     for model in models:
         shutil.copyfile(there[model], target / "models" / there[model].name)
@@ -57,14 +61,13 @@ def check(model: str, path: Path | None, said: str | None) -> None:
 
 
 def digest(mar: Path) -> str:
-    """As goldmar.mar.digest: over the lines that sha256sum prints for the members, sorted by name."""
-    lines = []
-    with zipfile.ZipFile(mar) as archive:
-        for info in archive.infolist():
-            if not info.is_dir():
-                lines.append((info.filename.encode(), hashlib.sha256(archive.read(info)).hexdigest().encode()))
-    text = b"".join(sha256 + b"  " + name + b"\n" for name, sha256 in sorted(lines))
-    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+    """As goldmar.mar.digest."""
+    try:
+        with mar.open("rb") as file:
+            found = zips.members(file)
+            return zips.content_digest((member.name, zips.sha256_of(file, member)) for member in found)
+    except (zips.Broken, zips.Ambiguous) as error:
+        fail(f"{mar.name} is not served: {error}", f"ask where it comes from, or goldmar archive {mar.stem}")
 
 
 def fail(what: str, fix: str) -> NoReturn:

@@ -4,26 +4,20 @@ Everything here reads, whoever built the archive: `goldmar archive` or torch-mod
 Format: the sources of torch-model-archiver 0.12.0 (`manifest_components`) and of TorchServe's `ModelArchive.validate`.
 """
 
-import hashlib
 import json
-import shutil
-import stat
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from goldmar.errors import ArchiveError, StorageError
+from goldmar.zips import CHUNK, Ambiguous, Broken, Member, chunks, content_digest, members, sha256_of
 
 __all__ = ["BUILT_IN_HANDLERS", "CHUNK", "MANIFEST", "Manifest", "content_digest", "digest", "read", "unpack"]
 
 MANIFEST = "MAR-INF/MANIFEST.json"
-CHUNK = 1024 * 1024
-"""Bytes copied at a time: large enough that the calls cost nothing, small enough to stay in the cache."""
-
+_MANIFEST_LIMIT = 2**20
 RUNTIMES = ("python", "python3")
 
 # Handlers that TorchServe brings along (model_archiver.model_packaging_utils); any other has its file in the archive.
@@ -69,25 +63,14 @@ def read(mar: Path) -> Manifest:
 
     Raises ArchiveError.
     """
-    with _opened(mar) as archive:
-        return _manifest(mar, archive, [info.filename for info in _members(mar, archive)])
+    with _opened(mar) as (file, found):
+        return _manifest(mar, file, found)
 
 
 def digest(mar: Path) -> str:
     """`sha256:...` over the members of an archive, read and checked against their CRC. Raises ArchiveError."""
-    with _opened(mar) as archive:
-        return content_digest((info.filename, _sha256(archive, info)) for info in _members(mar, archive))
-
-
-def content_digest(members: Iterable[tuple[str, str]]) -> str:
-    """`sha256:...` over pairs of member name and hexadecimal SHA-256 of its bytes, one line each, sorted by name.
-
-    The lines are those of `sha256sum`, so the digest of an unpacked archive can be had without goldmar:
-    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum`. Order in the zip, times,
-    permissions and compression do not enter.
-    """
-    lines = (f"{sha256}  {name}\n".encode() for name, sha256 in sorted(members, key=lambda pair: pair[0].encode()))
-    return f"sha256:{hashlib.sha256(b''.join(lines)).hexdigest()}"
+    with _opened(mar) as (file, found):
+        return content_digest((member.name, sha256_of(file, member)) for member in found)
 
 
 def unpack(mar: Path, folder: Path) -> Manifest:
@@ -95,15 +78,15 @@ def unpack(mar: Path, folder: Path) -> Manifest:
 
     Raises ArchiveError, and StorageError where the folder cannot take them.
     """
-    with _opened(mar) as archive:
-        members = _members(mar, archive)
-        manifest = _manifest(mar, archive, [info.filename for info in members])
-        for info in members:
-            target = folder / info.filename
+    with _opened(mar) as (file, found):
+        manifest = _manifest(mar, file, found)
+        for member in found:
+            target = folder / member.name
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink, CHUNK)
+                with target.open("wb") as sink:
+                    for chunk in chunks(file, member):
+                        sink.write(chunk)
             except OSError as error:
                 raise StorageError(
                     f"{mar.name} could not be unpacked to {folder}: {error.strerror or error}.",
@@ -113,65 +96,38 @@ def unpack(mar: Path, folder: Path) -> Manifest:
 
 
 @contextmanager
-def _opened(mar: Path) -> Iterator[zipfile.ZipFile]:
+def _opened(mar: Path) -> Iterator[tuple[BinaryIO, list[Member]]]:
+    """The file and the members of the zip, which goldmar.zips has held against what TorchServe would find there."""
     try:
-        with zipfile.ZipFile(mar) as archive:
-            yield archive
+        with mar.open("rb") as file:
+            yield file, members(file)
     except FileNotFoundError as error:
         raise ArchiveError(f"There is no archive {mar}.", fix=f"goldmar archive {mar.stem}") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+    except Broken as error:
         raise ArchiveError(
             f"{mar} is no sound zip: {error}.", fix=f"Build it again: goldmar archive {mar.stem}"
+        ) from error
+    except Ambiguous as error:
+        raise ArchiveError(
+            f"{mar}: {error}.", fix="Do not serve it: others may find something else in it. Ask where it comes from"
         ) from error
     except OSError as error:
         raise ArchiveError(f"{mar} cannot be read: {error.strerror or error}.", fix=f"ls -l '{mar}'") from error
 
 
-def _members(mar: Path, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The files of the zip, after refusing whatever would land outside the folder it is unpacked to."""
-    members = [info for info in archive.infolist() if not info.is_dir()]
-    seen: set[str] = set()
-    for info in members:
-        # zipfile cuts a name at its first NUL; other readers do not, so the two would see different files.
-        name, path = info.filename, PurePosixPath(info.filename)
-        wrong = None
-        if (
-            not path.parts
-            or path.is_absolute()
-            or ".." in path.parts
-            or "\\" in name
-            or ":" in path.parts[0]
-            or name != info.orig_filename
-        ):
-            wrong = "would be written outside the model's folder"
-        elif stat.S_ISLNK(info.external_attr >> 16):
-            wrong = "is a symbolic link"
-        elif info.flag_bits & 1:
-            wrong = "is encrypted"
-        elif str(path) in seen:
-            wrong = "is there twice"
-        if wrong:
-            raise ArchiveError(f"{mar}: the member {name!r} {wrong}.", fix="Do not serve it; ask where it comes from")
-        seen.add(str(path))
-    return sorted(members, key=lambda info: info.filename)
-
-
-def _sha256(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    hasher = hashlib.sha256()
-    with archive.open(info) as source:
-        while chunk := source.read(CHUNK):
-            hasher.update(chunk)
-    return hasher.hexdigest()
-
-
-def _manifest(mar: Path, archive: zipfile.ZipFile, members: list[str]) -> Manifest:
-    if MANIFEST not in members:
+def _manifest(mar: Path, file: BinaryIO, found: list[Member]) -> Manifest:
+    names = tuple(member.name for member in found)
+    if MANIFEST not in names:
         raise ArchiveError(
             f"{mar} has no {MANIFEST}: it is a zip, but not a model archive.",
             fix="Build it with `goldmar archive` or torch-model-archiver",
         )
+    member = found[names.index(MANIFEST)]
+    if member.size > _MANIFEST_LIMIT:
+        raise _broken(mar, f"has {member.size} bytes")
+    content = b"".join(chunks(file, member))
     try:
-        said = json.loads(archive.read(MANIFEST))
+        said = json.loads(content)
     except ValueError as error:
         raise _broken(mar, f"is not JSON ({error})") from error
     if not isinstance(said, dict) or not isinstance(said.get("model"), dict):
@@ -196,10 +152,10 @@ def _manifest(mar: Path, archive: zipfile.ZipFile, members: list[str]) -> Manife
         model_file=optional["modelFile"],
         config_file=optional["configFile"],
         requirements_file=optional["requirementsFile"],
-        members=tuple(members),
+        members=names,
     )
     for key, value in {**optional, "handler": manifest.handler_file}.items():
-        if value is not None and value not in members:
+        if value is not None and value not in names:
             raise _broken(mar, f"names {value!r} as its {key}, but the archive holds no such file")
     return manifest
 

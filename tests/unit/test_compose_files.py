@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -120,10 +121,49 @@ def test_torchserve_listens_on_loopback_but_for_predictions():
 # --- the scripts in the images ----------------------------------------------------------------------------------------
 
 
-def test_the_build_knows_the_same_digest(tmp_path):
+def build_of_archives(folder: Path, said: str) -> subprocess.CompletedProcess[str]:
+    """The step of api.Dockerfile that takes the archives, with the files that it copies; goldmar is out of reach."""
+    dockerfile = (COMPOSE / "api.Dockerfile").read_text(encoding="utf-8")
+    copied = re.findall(r"^COPY (?!--)(.+) /build/$", dockerfile, re.MULTILINE)
+    for pattern in " ".join(copied).split():
+        for path in ROOT.glob(pattern):
+            (folder / "build").mkdir(exist_ok=True)
+            shutil.copy(path, folder / "build")
+    return subprocess.run(
+        [sys.executable, "-S", "build/archives.py", "store", "target"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "GOLDMAR_ARCHIVES": said},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_build_takes_the_archives_of_the_label_and_no_other(tmp_path):
+    (tmp_path / "store").mkdir()
     members = {"handler.py": b"x", "MAR-INF/MANIFEST.json": json.dumps({}).encode(), "é.bin": bytes(100), "a/b": b""}
-    path = zipped(tmp_path / "m.mar", members)
-    assert module("archives").digest(path) == mar.digest(path)
+    path = zipped(tmp_path / "store" / "m.mar", members)
+    done = build_of_archives(tmp_path, f"m={mar.digest(path)}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "target/models/m.mar").read_bytes() == path.read_bytes()
+    assert not (tmp_path / "target/zips.py").exists()
+    assert "the label would say" in build_of_archives(tmp_path, f"m=sha256:{'0' * 64}").stderr
+
+
+def test_the_build_refuses_an_archive_that_holds_another_model_for_torchserve(tmp_path):
+    (tmp_path / "store").mkdir()
+    path = zipped(tmp_path / "store" / "m.mar", {"handler.py": b"x"})
+    said = f"m={mar.digest(path)}"
+    with zipfile.ZipFile(hidden := io.BytesIO(), "w") as archive:
+        archive.writestr("handler.py", b"evil")
+    # A local header before the first that the directory has, which zipfile takes for the prefix of another program.
+    path.write_bytes(hidden.getvalue()[: hidden.getvalue().index(b"PK\x01\x02")] + path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("handler.py") == b"x"
+    done = build_of_archives(tmp_path, said)
+    assert done.returncode != 0
+    assert "error: m.mar is not served: " in done.stderr
+    assert "fix: " in done.stderr
+    assert not (tmp_path / "target").exists()
 
 
 def test_the_canary_is_a_drawing():

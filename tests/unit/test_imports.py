@@ -26,6 +26,7 @@ FLOORS = {
     "files": 0,
     "config": 1,
     "mar": 1,
+    "zips": 0,
     "golden": 1,
     "layout": 1,
     "locks": 1,
