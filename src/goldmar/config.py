@@ -53,7 +53,10 @@ class Affected:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where things are, and how to ask. The three folders are absolute; times are in seconds."""
+    """Where things are, and how to ask. The three folders are absolute; times are in seconds.
+
+    `no_golden`: the models that are not held against a golden, on purpose, each with the reason.
+    """
 
     root: Path
     handlers: Path
@@ -63,6 +66,7 @@ class Project:
     timeout_s: float = 60.0
     startup_timeout_s: float = 120.0
     affected: Affected = field(default_factory=Affected)
+    no_golden: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_project(start: Path, *, create: bool = False) -> Project:
@@ -97,7 +101,7 @@ def _project_table(path: Path) -> dict[str, Any] | None:
 
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
-    known = ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s", "affected")
+    known = ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s", "affected", "no_golden")
     only_known(path, where, table, known)
     folders = {}
     for key in ("handlers", "golden", "model_store"):
@@ -122,7 +126,16 @@ def _project(root: Path, table: dict[str, Any]) -> Project:
         timeout_s=seconds["timeout_s"],
         startup_timeout_s=seconds["startup_timeout_s"],
         affected=_affected(path, _table(path, f"{where}.affected", table.get("affected", {}))),
+        no_golden=_no_golden(path, _table(path, f"{where}.no_golden", table.get("no_golden", {}))),
     )
+
+
+def _no_golden(path: Path, table: dict[str, Any]) -> dict[str, str]:
+    for model, reason in table.items():
+        if not isinstance(reason, str) or not reason.strip():
+            wanted = 'the reason, in quotes: gear = "served to nobody yet", for example'
+            raise _wrong(path, "tool.goldmar.no_golden", model, reason, wanted)
+    return {model: reason.strip() for model, reason in table.items()}
 
 
 def _affected(path: Path, table: dict[str, Any]) -> Affected:

@@ -334,7 +334,11 @@ class ModelResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A whole run, as the reports show it."""
+    """A whole run, as the reports show it.
+
+    `not_compared` are the other models of the project: each with the reason why it has no golden on purpose, or with an
+    empty text where it was not asked for. None where a run is not about a project's models.
+    """
 
     models: tuple[ModelResult, ...]
     backend: str
@@ -342,6 +346,7 @@ class RunResult:
     started: datetime
     seconds: float
     packages: Mapping[str, str] = field(default_factory=dict)
+    not_compared: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

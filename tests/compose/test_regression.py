@@ -51,7 +51,7 @@ def test_it_builds_asks_and_takes_down(own_project: Path, settings: dict[str, st
     del settings["GOLDMAR_TAG"]  # as CI has it: images of its own, for as long as it takes
     done = regression(own_project, settings)
     assert done.code == 0, done.said
-    assert "1 model, 24 drawings" in done.out
+    assert "1 of 3 models compared, 24 drawings" in done.out
     reports = own_project / "reports/part_class"
     assert ET.parse(reports / "junit.xml").getroot().get("failures") == "0"
     assert json.loads((reports / "report.json").read_text())["passed"] is True

@@ -33,7 +33,7 @@ def test_build_up_batch_down(command: str, project: Path, stacks: list[Stack]) -
     done = stack.batch()
     assert done.code == 0, done.said
     assert "PASSED" in done.out
-    assert "3 models, 72 drawings" in done.out
+    assert "3 of 3 models compared, 72 drawings" in done.out
     report = stack.report()
     assert report["passed"] is True
     assert sorted(path.name for path in stack.reports.iterdir()) == ["golden", "junit.xml", "report.json", "report.md"]
@@ -61,7 +61,7 @@ def test_models_selects_what_is_served_and_checked(built: Path, stacks: list[Sta
     docker("tag", "goldmar-batch:test", "goldmar-batch:test-one")
     done = stack.batch()
     assert done.code == 0, done.said
-    assert "1 model, 24 drawings" in done.out
+    assert "1 of 3 models compared, 24 drawings" in done.out
     assert stack.exec("ls", "/opt/goldmar/models").out.split() == ["thickness.mar"]
 
 

@@ -19,6 +19,7 @@ from goldmar import __version__, cli
 from goldmar.errors import ExitCode
 from goldmar.golden import write_obtained
 from goldmar.records import Cells, Provenance
+from tests.integration.fake_server import FakeServer, json_answer
 from tests.support.foreign import NUMBERS, write_golden
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
@@ -178,7 +179,7 @@ def test_without_arguments_there_is_help_and_no_success(goldmar: Goldmar) -> Non
         (["serve"], "no archive"),
         (["serve", "nuts"], "There is no"),
         (["check", "--backend", "worker"], "no archive"),
-        (["init", "class"], "reserved"),
+        (["init", "common"], "no name for a model"),
         (["init", "../out"], "no name for a model"),
         (["init", "means"], "already there"),
         (["approve", "means", "--reason", "first"], "obtained.csv"),
@@ -327,6 +328,35 @@ def test_the_project_is_found_from_a_folder_below(
 ) -> None:
     monkeypatch.chdir(project / "golden/means/drawings")
     assert goldmar("check", "--url", NOBODY).code == ExitCode.SERVER
+
+
+# ---- nothing is passed over -----------------------------------------------------------------------------------------
+
+
+def test_a_report_says_how_many_models_there_are(goldmar: Goldmar, project: Path) -> None:
+    (project / "golden/means/expected.csv").write_text("drawing_id,name,pred\na,mean,1.5\nb,mean,1.5\nsub/c,mean,1.5\n")
+    shutil.copytree(project / "golden/means", project / "golden/other")
+    (project / "golden/quiet/drawings").mkdir(parents=True)
+    (project / "handlers/gear").mkdir(parents=True)
+    table = '[tool.goldmar.no_golden]\nquiet = "its drawings are secret"\n"gear" = "no data yet"\n'
+    (project / "pyproject.toml").write_text(table)
+    with FakeServer(json_answer({"mean": 1.5})) as server:
+        done = goldmar("check", "--url", server.url, "--reports", "reports")
+        one = goldmar("check", "other", "--url", server.url)
+    assert done.code == one.code == ExitCode.OK, done.err
+    assert "2 of 4 models compared" in done.out
+    assert "gear: no golden on purpose: no data yet" in done.out
+    for name in ("report.md", "junit.xml", "report.json"):
+        assert "its drawings are secret" in (project / "reports" / name).read_text()
+    assert "1 of 4 models compared" in one.out
+    assert "not asked for: means" in one.out
+
+
+def test_a_model_too_few_is_2_before_anything_is_asked(goldmar: Goldmar, project: Path) -> None:
+    (project / "golden/other").symlink_to("nowhere")
+    done = goldmar("check", "--url", NOBODY, "--json")
+    assert (done.code, done.out) == (ExitCode.USAGE, "")
+    assert "golden/other is a link that leads nowhere" in done.err
 
 
 # ---- approve --------------------------------------------------------------------------------------------------------

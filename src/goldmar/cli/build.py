@@ -50,7 +50,7 @@ def archive(
                 raise UsageError(msg, fix=f"goldmar archive --verify {verify}")
             built = [pipeline.verify_archive(project, verify, watch)]
         else:
-            chosen = pipeline.select_models(project, models or [], folder=project.handlers)
+            chosen = pipeline.select_handlers(project, models or [])
             built = pipeline.build_archives(project, chosen, watch)
     if as_json:
         rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]

@@ -98,7 +98,7 @@ def record(
 ) -> None:
     """Ask the model about its drawings and write what it says beside the golden, which stays as it is."""
     project = pipeline.load_project(Path.cwd())
-    (chosen,) = pipeline.select_models(project, [model])
+    (chosen,) = pipeline.select_recorded(project, [model])
     way = _way(backend, lock, url)
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
@@ -128,7 +128,7 @@ def approve(
 ) -> None:
     """Show what would change in the golden, ask, then make what was obtained the golden."""
     project = pipeline.load_project(Path.cwd())
-    (chosen,) = pipeline.select_models(project, [model])
+    (chosen,) = pipeline.select_recorded(project, [model])
     proposal = pipeline.propose(project, chosen)
     pipeline.show_proposal(proposal, out)
     if not yes:

@@ -7,7 +7,7 @@ from goldmar.pipeline.approval import Proposal, accept, propose
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
 from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
-from goldmar.pipeline.goldens import Golden, read_model, select_models
+from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
 from goldmar.pipeline.reports import (
     bisection_to_json,
@@ -18,6 +18,7 @@ from goldmar.pipeline.reports import (
     write_bisection,
     write_reports,
 )
+from goldmar.pipeline.selection import not_compared, select_handlers, select_models, select_recorded
 from goldmar.pipeline.servers import (
     compose_opener,
     local_opener,
@@ -55,6 +56,7 @@ __all__ = [
     "judge",
     "load_project",
     "local_opener",
+    "not_compared",
     "predict",
     "propose",
     "read_model",
@@ -63,7 +65,9 @@ __all__ = [
     "remote_opener",
     "scaffold",
     "scaffold_compose",
+    "select_handlers",
     "select_models",
+    "select_recorded",
     "serve",
     "show",
     "show_bisection",

@@ -7,6 +7,7 @@ from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import ArchiveError
 from goldmar.golden import find_drawings
+from goldmar.layout import check_name, survey
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.serve.worker import WorkerServer
@@ -14,17 +15,17 @@ from goldmar.serve.worker import WorkerServer
 __all__ = ["archives_for", "build_archives", "verify_archive"]
 
 
-def build_archives(project: Project, models: Sequence[str], watch: Watch) -> list[archive.Built]:
-    """Build model_store/<model>.mar from handlers/<model>, each on its own: one refusal leaves the others built.
+def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> list[archive.Built]:
+    """Build an archive from each handler folder, each on its own: one refusal leaves the others built.
 
     Their digests go into model_store/archives.yml, where a build of the compose image finds them.
     Raises the first ArchiveError, once all were tried; the others are notes.
     """
     built, refusals = [], []
-    for model in models:
-        watch.step(f"building {model}")
+    for folder in folders:
+        watch.step(f"building {folder.name}")
         try:
-            built.append(archive.build(project.handlers / model, project.model_store))
+            built.append(archive.build(folder, project.model_store))
         except ArchiveError as error:
             refusals.append(error)
     if built:
@@ -64,18 +65,27 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
 def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
     """The built archives of these models, in order.
 
-    Raises ArchiveError where one is missing, or where the handler's files have changed since it was built: a green
-    check of yesterday's archive would say nothing of today's handler.
+    Raises ArchiveError where one is missing, or where the files of the handler that makes this model, whatever its
+    folder is called, have changed since it was built: a green check of yesterday's archive would say nothing of
+    today's handler.
     """
     found = []
-    for model in models:
-        mar = project.model_store / f"{model}.mar"
-        if not mar.exists():
+    there = survey(project)
+    # A handler folder that cannot be read may be the one of any model that seems to have none.
+    unread = [each for each in there.problems if each.path.is_relative_to(project.handlers)]
+    for name in models:
+        model = there.model(check_name(name))
+        mar = project.model_store / f"{name}.mar"
+        for problem in (*model.problems, *(() if model.handlers else unread)):
+            if not problem.golden:
+                raise problem.error()
+        if model.archive is None:
             msg = f"There is no archive {mar}."
-            raise ArchiveError(msg, fix=f"goldmar archive {model}", model=model)
-        handler = project.handlers / model
-        if handler.is_dir() and archive.source_digest(handler) != archive.digest(mar):
-            msg = f"{mar} was not built from {handler} as it is now."
-            raise ArchiveError(msg, fix=f"goldmar archive {model}", model=model)
+            fix = f"goldmar archive {name}" if model.handlers else f"copy the archive of {name} there"
+            raise ArchiveError(msg, fix=fix, model=name)
+        for handler in model.handlers:
+            if archive.source_digest(handler) != archive.digest(mar):
+                msg = f"{mar} was not built from {handler} as it is now."
+                raise ArchiveError(msg, fix=f"goldmar archive {name}", model=name)
         found.append(mar)
     return found

@@ -15,6 +15,7 @@ from goldmar.bisect import Culprit, Outcome, Search, by_suspicion
 from goldmar.config import Project
 from goldmar.environments import Environments, cache_folder
 from goldmar.errors import GoldmarError, Interrupted, NotReadyError, UsageError, WorkerDiedError
+from goldmar.layout import survey
 from goldmar.locks import Lock, changes, closure
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
@@ -146,7 +147,9 @@ def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> Culp
 
 
 def _order(project: Project, locks: Sequence[Lock], models: Sequence[str], versions: Versions) -> list[str]:
-    roots = sorted({name for model in models for name in _requirements(project.handlers / model / "requirements.txt")})
+    there = survey(project)
+    folders = [folder for model in models for folder in there.model(model).handlers]
+    roots = sorted({name for folder in folders for name in _requirements(folder / "requirements.txt")})
     reached = frozenset().union(*(closure(lock, roots) or frozenset() for lock in locks))
     return by_suspicion(versions, roots, reached)
 

@@ -15,6 +15,7 @@ from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
 from goldmar.gate import judge
 from goldmar.golden import cells_of, write_obtained
 from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.selection import not_compared
 from goldmar.pipeline.stages import explain_failures, record_stages
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
@@ -149,6 +150,7 @@ def _run(steps: Sequence[Step], job: Job) -> tuple[RunResult, Verdict]:
         started=started,
         seconds=time.perf_counter() - clock,
         packages=next((provenance.packages for provenance in job.provenance.values()), {}),
+        not_compared=not_compared(job.project, job.models),
     )
     return run, judge(run)
 

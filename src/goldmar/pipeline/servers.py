@@ -16,6 +16,7 @@ from goldmar.golden import find_drawings
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden
 from goldmar.pipeline.jobs import Opener
+from goldmar.pipeline.selection import select_served
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve import Server
@@ -117,10 +118,7 @@ def remote_opener(
 
 def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | None = None) -> Server:
     """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
-    names = list(models) or sorted(path.stem for path in project.model_store.glob("*.mar"))
-    if not names:
-        msg = f"{project.model_store} holds no archive."
-        raise UsageError(msg, fix="goldmar archive")
+    names = select_served(project, models)
     folders = {name: project.golden / name / "drawings" for name in names}
     found = {name: find_drawings(folder) for name, folder in folders.items() if folder.is_dir()}
     return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch, port=port)

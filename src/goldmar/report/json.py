@@ -29,6 +29,12 @@ def render(run: RunResult, verdict: Verdict) -> str:
         "started": run.started.isoformat(),
         "seconds": run.seconds,
         "packages": dict(sorted(run.packages.items())),
+        "models_known": None if run.not_compared is None else len(run.models) + len(run.not_compared),
+        "models_compared": sum(model.values > 0 for model in run.models),
+        "not_compared": [
+            {"model": model, "no_golden_on_purpose": bool(reason), "why": reason or "not asked for"}
+            for model, reason in (run.not_compared or {}).items()
+        ],
         "models": [_model(model) for model in run.models],
     }
     text = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)

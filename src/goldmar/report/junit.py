@@ -23,6 +23,9 @@ def render(run: RunResult, verdict: Verdict) -> str:
     root = ET.Element("testsuites", name="goldmar", time=f"{run.seconds:.3f}")
     for model in run.models:
         root.append(_suite(model, run))
+    for name, reason in (run.not_compared or {}).items():
+        if reason:
+            root.append(_left_out(name, reason))
     if not verdict.passed and not root.findall(".//failure"):
         suite = ET.SubElement(root, "testsuite", name="goldmar", time="0.000")
         case = ET.SubElement(suite, "testcase", classname="goldmar", name="verdict")
@@ -34,6 +37,15 @@ def render(run: RunResult, verdict: Verdict) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=False).join(
         ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
     )
+
+
+def _left_out(model: str, reason: str) -> ET.Element:
+    """A model without golden on purpose is a case that is skipped, with the reason."""
+    suite = ET.Element("testsuite", name=words.clean(model), time="0.000")
+    case = _case(suite, model, _WHOLE)
+    ET.SubElement(case, "skipped", message=words.clean(f"no golden on purpose: {reason}"))
+    _count(suite)
+    return suite
 
 
 def _suite(result: ModelResult, run: RunResult) -> ET.Element:
@@ -49,6 +61,7 @@ def _suite(result: ModelResult, run: RunResult) -> ET.Element:
         ("url", without_secrets(run.url)),
         ("version", result.version),
         ("archive_digest", result.archive_digest),
+        ("models", words.compared(run) if run.not_compared is not None else ""),
     ):
         if value:
             ET.SubElement(properties, "property", name=key, value=words.clean(value))
@@ -97,4 +110,4 @@ def _count(suite: ET.Element) -> None:
     suite.set("tests", str(len(suite.findall("testcase"))))
     suite.set("failures", str(len(suite.findall("testcase/failure"))))
     suite.set("errors", "0")
-    suite.set("skipped", "0")
+    suite.set("skipped", str(len(suite.findall("testcase/skipped"))))

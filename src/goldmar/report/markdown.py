@@ -23,6 +23,8 @@ def render(run: RunResult, verdict: Verdict) -> str:
     page.add(escaped(words.headline(run), 500), "")
     for reason in verdict.reasons[:50]:
         page.add(f"- {escaped(reason, 500)}")
+    if run.not_compared is not None:
+        page.add("", "; ".join(escaped(line, 500) for line in (words.compared(run), *words.not_compared(run)[:50])))
     page.add("")
     if run.models:
         page.table(

@@ -154,16 +154,16 @@ def _render_verdict(run: RunResult, verdict: Verdict, console: Console) -> None:
     retries = sum(model.retries for model in run.models)
     retried = f", {words.counted(retries, 'retry').replace('retrys', 'retries')}" if retries else ""
     total = (
-        f"{words.counted(len(run.models), 'model')}, {words.counted(drawings, 'drawing')}, "
+        f"{words.compared(run)}, {words.counted(drawings, 'drawing')}, "
         f"{words.counted(values, 'value')} in {run.seconds:.1f} s{retried}"
     )
     console.print()
     if verdict.passed:
         console.print(Text.assemble(("PASSED", "bold green"), f"  {total}"))
-        return
-    console.print(Text.assemble(("FAILED", "bold red"), f"  {total}"))
-    for reason in verdict.reasons:
-        console.print(Text(f"  {words.clean(reason)}"))
+    else:
+        console.print(Text.assemble(("FAILED", "bold red"), f"  {total}"))
+    for line in (*verdict.reasons, *words.not_compared(run)):
+        console.print(Text(f"  {words.clean(line)}"))
 
 
 def _table() -> Table:

@@ -12,11 +12,13 @@ from goldmar.records import Comparison, Explanation, Kind, ModelResult, NameSumm
 
 __all__ = [
     "clean",
+    "compared",
     "counted",
     "explanation_words",
     "failed_drawings",
     "headline",
     "milliseconds",
+    "not_compared",
     "number",
     "per_second",
     "quantile",
@@ -28,6 +30,9 @@ __all__ = [
     "want_and_got",
     "worst",
 ]
+
+_NAMED = 8
+"""Models named in one line; the others are counted."""
 
 # Control characters, halves of surrogate pairs and the like: they break lines, XML or the encoding of a terminal.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -93,6 +98,24 @@ def want_and_got(failure: Comparison) -> tuple[str, str]:
 def counted(count: int, thing: str) -> str:
     """1 drawing, 2 drawings, 12,000 values."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def compared(run: RunResult) -> str:
+    """`3 of 4 models compared`: a model of which no value was compared is not."""
+    if run.not_compared is None:
+        return counted(len(run.models), "model")
+    done = sum(model.values > 0 for model in run.models)
+    return f"{done:,} of {counted(len(run.models) + len(run.not_compared), 'model')} compared"
+
+
+def not_compared(run: RunResult) -> list[str]:
+    """Why the other models of the project were not, a line each; one line for all that were not asked for."""
+    others = run.not_compared or {}
+    said = [f"{model}: no golden on purpose: {reason}" for model, reason in others.items() if reason]
+    if left := [model for model, reason in others.items() if not reason]:
+        more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+        said.append(f"not asked for: {', '.join(left[:_NAMED])}{more}")
+    return said
 
 
 def quantile(numbers: Sequence[float], share: float) -> float | None:

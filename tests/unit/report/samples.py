@@ -30,8 +30,12 @@ def model(golden: dict, obtained: dict, *, name: str = "thickness", **more) -> M
     )
 
 
-def run(*models: ModelResult, url: str = "http://127.0.0.1:8080") -> RunResult:
-    return RunResult(models, "local", url, STARTED, 12.25, {"torch": "2.13.0", "torchserve": "0.12.0", "numpy": "2.4"})
+NOT_COMPARED = {"gear": f"no drawings may leave the house {NASTY}", "pin": "", "rim": ""}
+
+
+def run(*models: ModelResult, url: str = "http://127.0.0.1:8080", **more) -> RunResult:
+    packages = {"torch": "2.13.0", "torchserve": "0.12.0", "numpy": "2.4"}
+    return RunResult(models, "local", url, STARTED, 12.25, packages, **more)
 
 
 def good() -> ModelResult:

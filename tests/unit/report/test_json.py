@@ -47,6 +47,17 @@ def test_every_run_fits_the_schema(models):
     assert len(rendered(*models)["models"]) == len(models)
 
 
+def test_the_models_that_were_not_compared():
+    read = rendered(samples.good(), samples.nothing(), not_compared=samples.NOT_COMPARED)
+    assert (read["models_known"], read["models_compared"]) == (5, 1)
+    assert read["not_compared"] == [
+        {"model": "gear", "no_golden_on_purpose": True, "why": samples.NOT_COMPARED["gear"]},
+        {"model": "pin", "no_golden_on_purpose": False, "why": "not asked for"},
+        {"model": "rim", "no_golden_on_purpose": False, "why": "not asked for"},
+    ]
+    assert rendered(samples.good())["models_known"] is None
+
+
 def test_what_it_says():
     read = rendered(samples.good(), samples.bad())
     assert (read["schema"], read["passed"], read["reasons"]) == (1, False, ["part_class: 3 × different"])

@@ -19,6 +19,7 @@ SHAPE = {
     "property": ({"name", "value"}, set(), set()),
     "testcase": ({"name"}, {"time", "classname"}, {"failure", "error", "skipped", "system-out", "system-err"}),
     "failure": (set(), {"type", "message"}, set()),
+    "skipped": (set(), {"message"}, set()),
 }
 
 
@@ -32,6 +33,7 @@ def rendered(*models, verdict=samples.FAILED, **more):
         assert {child.tag for child in element} <= within
     for suite in root:
         assert int(suite.get("tests")) == len(suite.findall("testcase"))
+        assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped"))
         assert int(suite.get("failures")) == len(suite.findall("testcase/failure"))
         names = Counter((case.get("classname"), case.get("name")) for case in suite.findall("testcase"))
         assert set(names.values()) <= {1}
@@ -49,6 +51,14 @@ def test_a_suite_a_model_and_a_case_a_drawing():
     assert cases[0].attrib == {"classname": "goldmar.thickness", "name": "WA-0"}
     properties = {item.get("name"): item.get("value") for item in root.findall(".//property")}
     assert properties == {"backend": "local", "url": "http://127.0.0.1:8080", "version": "1.0"}
+
+
+def test_a_model_without_golden_on_purpose_is_skipped_with_the_reason():
+    root = rendered(samples.good(), verdict=samples.PASSED, not_compared=samples.NOT_COMPARED)
+    assert [suite.get("name") for suite in root] == ["thickness", "gear"]
+    assert root[0].find(".//property[@name='models']").get("value") == "1 of 4 models compared"
+    (skipped,) = root.findall(".//skipped")
+    assert skipped.get("message").startswith("no golden on purpose: no drawings may leave the house a|b")
 
 
 def test_a_failure_says_all_of_its_drawing():

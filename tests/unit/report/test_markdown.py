@@ -23,6 +23,12 @@ def test_a_run_that_passes():
     assert "<details>" not in text
 
 
+def test_the_models_that_were_not_compared():
+    text = rendered(samples.good(), not_compared=samples.NOT_COMPARED)
+    assert "\n1 of 4 models compared; gear: no golden on purpose: no drawings may leave the house a&#124;b" in text
+    assert "; not asked for: pin, rim\n" in text
+
+
 def test_a_run_that_fails():
     text = rendered(samples.good(), samples.bad())
     assert text.startswith("## goldmar: ❌ failed\n")

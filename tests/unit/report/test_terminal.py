@@ -31,6 +31,17 @@ def test_a_run_that_passes():
     assert text.splitlines()[-1] == "PASSED  1 model, 24 drawings, 24 values in 12.2 s"
 
 
+@pytest.mark.parametrize("verdict", [samples.PASSED, samples.FAILED])
+def test_the_models_that_were_not_compared(verdict):
+    text = rendered(samples.good(), samples.nothing(), verdict=verdict, width=200, not_compared=samples.NOT_COMPARED)
+    assert "1 of 5 models compared, 24 drawings" in text  # of the second no value was compared
+    assert "\n  gear: no golden on purpose: no drawings may leave the house a|b" in text
+    assert "\n  not asked for: pin, rim\n" in text
+    many = {f"m{number}": "" for number in range(20)}
+    assert "m7 and 12 more\n" in rendered(samples.good(), width=200, not_compared=many)
+    assert "1 of 1 model compared" in rendered(samples.good(), not_compared={})
+
+
 def test_a_run_that_fails():
     text = rendered(samples.good(), samples.bad(), width=140)
     for words in (
