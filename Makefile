@@ -5,6 +5,7 @@
 #   make test-compose   the images and the compose stacks, with a real Docker engine
 #   make bench   measure side by side with the peers; prints ratios
 #   make lint    ruff and mypy alone
+#   make package build the source distribution and the wheel, and try the wheel in an environment of its own
 #   make lock    resolve ci/locks/*.txt anew from pyproject.toml
 #   make format  let ruff mend what it can
 #   make picture draw docs/report.svg from a real run
@@ -29,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Bytecode of two checkouts or two users must not meet in one place; nor must a user's own packages get in.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help demo test test-compose bench lint format lock picture install clean
+.PHONY: help demo test test-compose bench lint format lock picture package install clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -81,6 +82,9 @@ bench: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+package: install
+	PATH="$(CURDIR)/$(BIN):$$PATH" ci/package
 
 picture: install
 	$(BIN)/python docs/picture.py

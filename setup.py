@@ -1,9 +1,12 @@
-"""Everything about this package is in pyproject.toml, but for one thing: a wheel also holds the compose files.
+"""Everything about this package is in pyproject.toml, but for two things that have to be made.
 
-`goldmar init --compose` writes them into a project. They lie outside of src/, where the repository itself uses them.
+A wheel also holds the compose files: `goldmar init --compose` writes them into a project. They lie outside of src/,
+where the repository itself uses them. And the README that a package index shows has no links into the repository.
 """
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from setuptools import setup
@@ -25,4 +28,30 @@ class WithComposeFiles(build_py):
             shutil.copy2(ROOT / line, target / line)
 
 
-setup(cmdclass={"build_py": WithComposeFiles})
+def readme_elsewhere(text: str, home: str) -> str:
+    """The README as it reads outside the repository.
+
+    Links and pictures lead into the repository at `home`, if it has an address: [project.urls] Source. Without one a
+    link becomes its words with the path, which the source distribution holds, and a picture its description.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        picture, words, path = found["picture"], found["words"], found["path"]
+        if home:
+            return f"{picture}[{words}]({home}/{'raw' if picture else 'blob'}/HEAD/{path})"
+        if picture:
+            return f"*{words}*"
+        return words if words == path else f"{words} ({path})"
+
+    return re.sub(r"(?P<picture>!?)\[(?P<words>[^]]*)\]\((?!https?:|#)(?P<path>[^)]+)\)", link, text)
+
+
+project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+setup(
+    cmdclass={"build_py": WithComposeFiles},
+    long_description=readme_elsewhere(
+        (ROOT / "README.md").read_text(encoding="utf-8"), project.get("urls", {}).get("Source", "").rstrip("/")
+    ),
+    long_description_content_type="text/markdown",
+)

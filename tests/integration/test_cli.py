@@ -129,6 +129,14 @@ def test_a_shell_can_complete_commands_and_models(project: Path, shell: str) -> 
 
     code, said = completed("goldmar che")
     assert (code, "check" in said, "record" in said) == (ExitCode.OK, True, False)
+    code, said = completed("goldmar check m")
+    assert (code, "means" in said) == (ExitCode.OK, True)
+
+
+def test_a_shell_is_offered_no_model_where_there_is_no_project(tmp_path: Path) -> None:
+    words = {"COMP_WORDS": "goldmar check m", "COMP_CWORD": "2", "_GOLDMAR_COMPLETE": "complete_bash"}
+    done = subprocess.run([GOLDMAR], env={**os.environ, **words}, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (ExitCode.OK, "", "")
 
 
 def test_version(goldmar: Goldmar) -> None:

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -68,7 +67,7 @@ def test_hadolint_says_no_to_a_bad_one(tmp_path):
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize("script", ["base-image", "wheelhouse", "with-docker"])
+@pytest.mark.parametrize("script", ["base-image", "package", "wheelhouse", "with-docker"])
 def test_a_script_passes_shellcheck(script):
     assert os.access(ROOT / "ci" / script, os.X_OK)
     command = [Path(sys.executable).with_name("shellcheck"), ROOT / "ci" / script]
@@ -233,26 +232,6 @@ def test_a_file_of_the_users_own_is_not_touched(tmp_path):
     with pytest.raises(UsageError, match=r"\.dockerignore is already there"):
         scaffold_compose(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".dockerignore"]
-
-
-def test_a_wheel_holds_the_compose_files(tmp_path):
-    listed = (COMPOSE / "FILES").read_text(encoding="utf-8").split()
-    source = tmp_path / "source"
-    # A copy: setuptools leaves build folders where it works.
-    names = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "src", *listed]
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name in names:
-            archive.add(ROOT / name, name, filter=lambda info: None if "__pycache__" in info.name else info)
-    packed.seek(0)
-    with tarfile.open(fileobj=packed) as archive:
-        archive.extractall(source, filter="data")
-    options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", tmp_path]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, source], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        inside = set(archive.namelist())
-    assert {f"goldmar/scaffold/compose/{name}" for name in listed} <= inside
 
 
 # --- finding an engine ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from goldmar import pipeline
-from goldmar.errors import UsageError
+from goldmar.errors import GoldmarError, UsageError
 from goldmar.progress import ConsoleWatch
 
 
@@ -22,8 +22,20 @@ class Backend(StrEnum):
     compose = "compose"
 
 
-Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models; all of them by default.")]
-Model = Annotated[str, typer.Argument(help="The model's name: its folder under golden/.")]
+def _names(incomplete: str) -> list[str]:
+    """The models that a shell offers; none where the project cannot be read, since a shell has no place for why."""
+    try:
+        names = pipeline.select_models(pipeline.load_project(Path.cwd()), ())
+    except GoldmarError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="MODEL", help="Models; all of them by default.", autocompletion=_names),
+]
+Model = Annotated[str, typer.Argument(help="The model's name: its folder under golden/.", autocompletion=_names)]
 Url = Annotated[str | None, typer.Option(help="Ask this running server instead of starting one.")]
 ManagementUrl = Annotated[str | None, typer.Option(help="Its management address, to know when it is READY.")]
 TokenEnv = Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable that holds the token.")]
