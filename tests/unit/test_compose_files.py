@@ -220,7 +220,7 @@ def test_a_project_gets_the_files_and_goldmar_itself(tmp_path):
     written = scaffold_compose(tmp_path)
     assert tmp_path / "compose/docker-compose.yml" in written
     assert os.access(tmp_path / "ci/wheelhouse", os.X_OK)
-    assert (tmp_path / "compose/goldmar/cli/__main__.py").is_file()
+    assert (tmp_path / "compose/goldmar/__main__.py").is_file()
     assert "!compose/goldmar" in (tmp_path / ".dockerignore").read_text(encoding="utf-8")
     assert ":-compose/goldmar}" in (tmp_path / "compose/docker-compose.yml").read_text(encoding="utf-8")
     with pytest.raises(UsageError, match="already there; nothing was written"):
