@@ -47,9 +47,10 @@ $(BIN)/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 # The stamps hold what was installed: a lock that is merely newer on disk (a checkout, a clone) installs nothing.
+# torch is the build for CPUs, wherever it is to be had: see ci/torch_index.py.
 $(VENV)/.locked: $(LOCK) | $(BIN)/python
-	@cmp -s $(LOCK) $@ || { echo "installing $(LOCK) into $(VENV): half a gigabyte, a few minutes"; \
-	  $(BIN)/python -m pip install -qq -r $(LOCK); }
+	@cmp -s $(LOCK) $@ || { echo "installing $(LOCK) into $(VENV): 640 MB to fetch, a few minutes"; \
+	  torch=$$($(BIN)/python ci/torch_index.py $(LOCK)) && $(BIN)/python -m pip install -qq -r $(LOCK) $$torch; }
 	@cp $(LOCK) $@
 
 $(VENV)/.editable: pyproject.toml $(VENV)/.locked
@@ -95,10 +96,12 @@ picture: install
 # depends on where it installs from. --no-config and the --no-emit options keep this machine's indexes out of the files.
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --no-config --strip-extras \
   --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-  --resolver backtracking
+  --resolver backtracking $$(sed 's/torch==.*//' $(VENV)/.torch)
 
 lock: install
 	mkdir -p ci/locks
+	@# Where torch for CPUs is found: a build for CUDA would bring its own packages into the files.
+	$(BIN)/python ci/torch_index.py ci/locks/constraints.in >$(VENV)/.torch
 	$(COMPILE) --extra serve --extra handlers --extra pytest --extra bisect --extra training --extra bench --extra dev \
 	  --constraint ci/locks/constraints.in --output-file ci/locks/dev.txt $(LOCKFLAGS) pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+[a-z0-9.]*/\1/' ci/locks/dev.txt

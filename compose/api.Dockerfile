@@ -6,10 +6,11 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS packages
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
+ARG GOLDMAR_TORCH_INDEX
 ARG LOCK=ci/locks/api.txt
 # The second source is a pattern that may match nothing: without a wheelhouse pip asks its index.
 COPY ${LOCK} wheelhous[e] /wheels/
-COPY compose/install.py /build/
+COPY ci/torch_index.py compose/install.py /build/
 RUN ["python3", "/build/install.py", "/wheels", "/opt/venv"]
 
 # --- archives: those of GOLDMAR_MODELS, held against the digests that become the image's label ------------------------

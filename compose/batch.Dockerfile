@@ -5,10 +5,11 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE} AS packages
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
+ARG GOLDMAR_TORCH_INDEX
 ARG LOCK=ci/locks/base.txt
 ARG GOLDMAR_SOURCE=src/goldmar
 COPY ${LOCK} wheelhous[e] /wheels/
-COPY compose/install.py /build/
+COPY ci/torch_index.py compose/install.py /build/
 RUN ["python3", "/build/install.py", "/wheels", "/opt/venv"]
 COPY ${GOLDMAR_SOURCE} /build/goldmar
 RUN ["python3", "/build/install.py", "--source", "/build/goldmar", "/opt/venv"]

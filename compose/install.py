@@ -66,6 +66,8 @@ def install(wheels: Path, lock: Path, home: Path) -> None:
         # pip runs out of its own wheel, so that the base image needs none.
         pip = [str(next(wheels.glob("pip-*.whl")) / "pip")]
         where = ["--no-index", "--find-links", str(wheels)]
+    else:
+        where = for_cpus(lock)
     command = [sys.executable, *pip, "--python", str(home), "install", "--no-compile", "--no-deps", *where]
     options = ["--quiet", "--no-cache-dir", "--disable-pip-version-check", "--no-input", "--root-user-action", "ignore"]
     if subprocess.run([*command, *options, "--requirement", str(lock)], check=False).returncode:
@@ -75,11 +77,22 @@ def install(wheels: Path, lock: Path, home: Path) -> None:
         )
 
 
+def for_cpus(lock: Path) -> list[str]:
+    """What pip has to be told, so that torch is the build for CPUs; the script says itself what is wrong."""
+    command = [sys.executable, str(Path(__file__).with_name("torch_index.py")), str(lock)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return done.stdout.split()
+
+
 def refuse_cuda(site: Path) -> None:
-    if found := [name for name in ("nvidia", "triton") if (site / name).exists()]:
+    # nvidia/nccl is what xgboost brings, on CPUs too.
+    kinds = ("nvidia/[!n_]*", "triton", "torch/lib/libtorch_cuda*")
+    if found := [path.name for kind in kinds for path in site.glob(kind)]:
         sys.exit(
-            f"error: the torch that was installed brings {' and '.join(found)}: a build for CUDA, ten times the size.\n"
-            "fix: ci/wheelhouse with PyTorch's wheels for CPU, or name their index in PIP_EXTRA_INDEX_URL"
+            f"error: the torch that was installed brings {', '.join(found)}: a build for CUDA, ten times the size.\n"
+            "fix: ci/wheelhouse gathers wheels for CPUs; or name an index that has them in GOLDMAR_TORCH_INDEX"
         )
 
 

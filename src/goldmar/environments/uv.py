@@ -12,10 +12,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from goldmar.environments import builds
 from goldmar.errors import (
     GoldmarError,
     MissingExtraError,
@@ -60,6 +62,7 @@ _NETWORK = re.compile(
 _UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
 _COMPILER = re.compile(r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'", re.I)
 _HASH = re.compile(r"Hash mismatch|--require-hashes", re.I)
+_COMPILE = ("pip", "compile", "--quiet", "--no-header", "--no-strip-extras")
 _OFFLINE_FIX = "Look at the network, the proxy and pip's index settings (pip config list), then run it again"
 
 
@@ -74,8 +77,9 @@ def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = 
     `hold` are file descriptors that uv keeps open: the lock of the folder it writes to.
     Raises as `resolve` does.
     """
-    command = ["pip", "install", "--python", str(python), "-r", str(requirements)]
-    return _warnings(_cached_or_not(command, what=str(lock.path), hold=hold).stderr)
+    with _for_cpus(lock, python) as options:
+        command = ["pip", "install", "--python", str(python), "-r", str(requirements), *options]
+        return _warnings(_cached_or_not(command, what=str(lock.path), hold=hold).stderr)
 
 
 def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
@@ -83,9 +87,36 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
 
     Raises UninstallableError with the resolver's own words, UnreachableError, StorageError, MissingExtraError.
     """
-    command = ["pip", "compile", "--quiet", "--no-header", "--no-strip-extras", "--python", str(python)]
-    done = _cached_or_not([*command, str(requirements)], what=str(lock.path))
+    with _for_cpus(lock, python) as options:
+        done = _cached_or_not([*_COMPILE, "--python", str(python), *options, str(requirements)], what=str(lock.path))
     return parse_lock(done.stdout, lock.path)
+
+
+@contextlib.contextmanager
+def _for_cpus(lock: Lock, python: Path) -> Iterator[list[str]]:
+    """uv's options that choose the builds of torch for CPUs; they name a file that is there while the block runs."""
+
+    def compile_(lines: Sequence[str], options: Sequence[str], variables: Mapping[str, str]) -> Lock | None:
+        return _compiled(tuple(lines), tuple(options), tuple(variables.items()), python, str(lock.path))
+
+    requirements, options = builds.for_cpus(lock, compile_)
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "cpu.txt"
+        constraints.write_text("".join(f"{line}\n" for line in requirements), encoding="utf-8")
+        yield [*options, "--constraint", str(constraints)] if requirements else []
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    lines: tuple[str, ...], options: tuple[str, ...], variables: tuple[tuple[str, str], ...], python: Path, what: str
+) -> Lock | None:
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "wanted.txt"
+        wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        command = [*_COMPILE, "--python", str(python), *options, str(wanted)]
+        with contextlib.suppress(UninstallableError, UnreachableError):
+            return parse_lock(_cached_or_not(command, what=what, variables=dict(variables)).stdout, what)
+    return None
 
 
 def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +140,8 @@ def index_settings() -> tuple[str, ...]:
     """Where packages come from here, without passwords: it tells two environments with the same pins apart."""
     environment = dict(os.environ) | handed_over(os.environ)
     names = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
-    return tuple(re.sub(r"://[^/@\s]*@", "://", f"{n}={environment[n]}") for n in names if environment.get(n))
+    said = {name: environment[name] for name in names if environment.get(name)} | builds.settings()
+    return tuple(re.sub(r"://[^/@\s]*@", "://", f"{name}={value}") for name, value in said.items())
 
 
 @lru_cache(maxsize=1)
@@ -147,22 +179,27 @@ def _executable() -> str:
     return found
 
 
-def _cached_or_not(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+def _cached_or_not(
+    command: Sequence[str], *, what: str, hold: Sequence[int] = (), variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """From uv's own cache first: what is pinned does not change, and a network may be slow, or dead."""
     try:
         return _run([*command, "--offline"], what=what, hold=hold)
     except (UninstallableError, UnreachableError):
         pass  # its words are about the cache; those of the second go tell what is the matter
-    return _run(command, what=what, hold=hold)
+    return _run(command, what=what, hold=hold, variables=variables)
 
 
-def _run(command: Sequence[str], *, what: str, hold: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: Sequence[str], *, what: str, hold: Sequence[int] = (), variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "UV_PYTHON"}}
     environment |= handed_over(os.environ) | {
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",
         "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink"),
+        **(variables or {}),
     }
     full = [_executable(), *command]
     try:

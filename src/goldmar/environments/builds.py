@@ -1,0 +1,85 @@
+"""Which build of torch goes into the environment of a lock file: the one for CPUs, wherever it is to be had.
+
+A lock file says `torch==2.13.0`, and that release comes in several builds. Most indexes have the one for CUDA under the
+plain number; the one for CPUs is called 2.13.0+cpu (PEP 440, local versions). ci/torch_index.py does the same for pip.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from packaging.version import InvalidVersion, Version
+
+from goldmar.errors import ConfigError
+from goldmar.locks import Lock, Pin
+
+__all__ = ["INDEX", "for_cpus", "settings"]
+
+INDEX = "https://download.pytorch.org/whl/cpu"
+_PACKAGES = ("torch", "torchvision", "torchaudio")
+# NCCL is what xgboost brings, on CPUs too; tritonclient is something else.
+_CUDA = re.compile(r"(?!nvidia[-_]nccl)(nvidia|cuda)[-_]|(pytorch[-_])?triton([-_](rocm|xpu))?$", re.IGNORECASE)
+_QUICK: Mapping[str, str] = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+
+Compile = Callable[[Sequence[str], Sequence[str], Mapping[str, str]], Lock | None]
+"""Lines of requirements, options of uv and its variables -> what the resolver makes of them; None where it cannot."""
+
+
+def settings() -> dict[str, str]:
+    """What the user said of it: it tells two environments with the same pins apart."""
+    return {name: os.environ[name] for name in ("GOLDMAR_TORCH", "GOLDMAR_TORCH_INDEX") if os.environ.get(name)}
+
+
+def for_cpus(lock: Lock, compile_: Compile) -> tuple[list[str], list[str]]:
+    """Requirements and options of uv that choose the builds for CPUs of what `lock` pins; empty where none are needed.
+
+    They are looked for where uv looks anyway, then on the page of this one package in PyTorch's index, or in that of
+    GOLDMAR_TORCH_INDEX. The index itself is not named to uv: nothing else shall come from there. Left alone are a pin
+    of another build or of a file, a lock file that pins packages for CUDA, and with GOLDMAR_TORCH=cuda all of them.
+
+    Raises ConfigError where only a build for CUDA is to be had, and where GOLDMAR_TORCH says something else.
+    """
+    said = os.environ.get("GOLDMAR_TORCH") or "cpu"
+    if said not in {"cpu", "cuda"}:
+        raise ConfigError(f"GOLDMAR_TORCH is {said!r}.", fix="GOLDMAR_TORCH=cpu, or GOLDMAR_TORCH=cuda")
+    requirements: list[str] = []
+    options: list[str] = []
+    if said == "cpu" and not any(_CUDA.match(name) for name in lock.pins):
+        for pin in (lock.pins[name] for name in _PACKAGES if name in lock.pins):
+            build = _build(pin)
+            more = _place(lock, pin, build, compile_) if build else None
+            if more is not None:
+                options += more
+                # With hashes the file is known by itself, and this line would want one as well.
+                requirements += [] if "--hash" in pin.line else [f"{pin.name}=={build}"]
+    return requirements, options
+
+
+def _build(pin: Pin) -> str | None:
+    try:
+        version = Version(pin.version)
+    except InvalidVersion:
+        return None  # a file of its own
+    return f"{version.public}+cpu" if version.local in {None, "cpu"} else None
+
+
+def _place(lock: Lock, pin: Pin, build: str, compile_: Compile) -> list[str] | None:
+    """uv's options that lead to the build; None where the plain release is for CPUs, or nothing answers."""
+    page = f"{(os.environ.get('GOLDMAR_TORCH_INDEX') or INDEX).rstrip('/')}/{pin.name}/"
+    wanted = f"{pin.name}=={build}"
+    if compile_([*lock.anchored(), wanted], ["--no-deps"], {}):
+        return []
+    if compile_([wanted], ["--no-deps", "--no-index", "--find-links", page], _QUICK):
+        return ["--find-links", page]
+    if "--hash" in pin.line:
+        return None
+    found = compile_([*lock.anchored(), pin.line], [], {})  # for CPUs it is too on macOS, or where somebody built it
+    if cuda := sorted(name for name in (found.pins if found else ()) if _CUDA.match(name)):
+        page = re.sub(r"://[^/@\s]*@", "://", page)
+        raise ConfigError(
+            f"{lock.path}: the build of {pin.name}=={pin.version} for CPUs is neither where pip and uv look nor at "
+            f"{page}. What is found is for CUDA and brings {len(cuda)} packages for it ({cuda[0]}, ...): some 6 GB.",
+            fix=f"GOLDMAR_TORCH_INDEX=URL, a copy of that index, or PIP_FIND_LINKS=FOLDER with {wanted}; "
+            "GOLDMAR_TORCH=cuda takes what is found",
+        )
+    return None
