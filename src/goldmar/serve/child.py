@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from goldmar.errors import ArchiveError, MissingExtraError, NotReadyError, StorageError, WorkerDiedError
+from goldmar.errors import FOR_CPUS, ArchiveError, MissingExtraError, NotReadyError, StorageError, WorkerDiedError
 from goldmar.mar import Manifest, unpack
 from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
 from goldmar.serve.launch import MAX_BODY
@@ -145,7 +145,7 @@ class Child:
         if self._returncode == -signal.SIGKILL and not lingers:
             fix = "If nobody killed it, the machine ran out of memory: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
-            fix = f"{self._python} -m pip install torch torchserve==0.12.0 pyyaml"
+            fix = f"{self._python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
         detail = trace or "\n".join(list(self._lines)[-20:]) or None
         return WorkerDiedError(
             f"The worker of {model} died while it {when}: {reason}", fix=fix, model=model, detail=detail

