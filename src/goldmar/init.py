@@ -1,22 +1,46 @@
-"""A new model to start from: a handler that works as it is, two sample drawings and their tolerances."""
+"""A new model to start from: a handler that works as it is, two sample drawings and their tolerances.
+
+What is written is laid together from the folders of scaffold/: a file of a later folder takes the place of one of the
+same name, so that what several kinds share stands there once.
+"""
 
 import errno
 import secrets
 import shutil
+from enum import StrEnum
 from pathlib import Path
 
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
 from goldmar.layout import check_name
 
-__all__ = ["scaffold", "scaffold_compose"]
+__all__ = ["Kind", "scaffold", "scaffold_compose"]
 
 _PACKAGE = Path(__file__).parent
 _TEMPLATES = _PACKAGE / "scaffold"
 _RENAMED = {"gitignore": ".gitignore"}  # packaging tools and git would take the template itself at its word
 
 
-def scaffold(project_root: Path, model: str) -> list[Path]:
+class Kind(StrEnum):
+    """What a new model takes: drawings and images go through a network, the others need no torch."""
+
+    drawing = "drawing"
+    image = "image"
+    tabular = "tabular"
+    text = "text"
+    json = "json"
+
+
+_HANDLERS = {
+    Kind.drawing: ("handler",),
+    Kind.image: ("handler", "image/handler"),
+    Kind.tabular: ("items", "tabular/handler"),
+    Kind.text: ("items", "text/handler"),
+    Kind.json: ("items", "json/handler"),
+}
+
+
+def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[Path]:
     """Write handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are.
 
     Both folders appear whole or not at all, and nothing that exists is touched. Returns the files written, sorted.
@@ -27,16 +51,17 @@ def scaffold(project_root: Path, model: str) -> list[Path]:
     """
     check_name(model)
     project = load_project(project_root, create=True)
-    targets = _targets(project, model)
-    for target in targets.values():
+    targets = _targets(project, model, kind)
+    for target in targets:
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise _exists(target)
     staged: dict[Path, Path] = {}
     written: list[Path] = []
     try:
-        for template, target in targets.items():
+        for target, folders in targets.items():
             staged[target] = target.with_name(f".{model}.{secrets.token_hex(8)}.tmp")
-            _copy(_TEMPLATES / template, staged[target])
+            for folder in folders:
+                _copy(_TEMPLATES / folder, staged[target])
         for target, stage in staged.items():
             stage.rename(target)  # refused by the system where the folder has been filled in the meantime
             written.append(target)
@@ -44,7 +69,7 @@ def scaffold(project_root: Path, model: str) -> list[Path]:
         for target in written:
             shutil.rmtree(target)
         if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
-            raise _exists(next(target for target in targets.values() if target not in written)) from error
+            raise _exists(next(target for target in targets if target not in written)) from error
         raise StorageError(
             f"The scaffold of {model} could not be written below {project.root}: {error.strerror or error}.",
             fix=f"ls -ld '{project.root}'; df -h '{project.root}'",
@@ -53,7 +78,7 @@ def scaffold(project_root: Path, model: str) -> list[Path]:
     finally:
         for stage in staged.values():
             shutil.rmtree(stage, ignore_errors=True)  # gone where it was renamed
-    return sorted(path for target in targets.values() for path in target.rglob("*") if path.is_file())
+    return sorted(path for target in targets for path in target.rglob("*") if path.is_file())
 
 
 def scaffold_compose(project_root: Path) -> list[Path]:
@@ -100,8 +125,9 @@ def _compose_files() -> tuple[Path, list[str]]:
     raise UsageError(msg, fix="pip install --force-reinstall goldmar")
 
 
-def _targets(project: Project, model: str) -> dict[str, Path]:
-    return {"golden": project.golden / model, "handler": project.handlers / model}
+def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, ...]]:
+    """Each folder to write, and the folders of scaffold/ that it is laid together from."""
+    return {project.golden / model: ("golden", f"{kind}/golden"), project.handlers / model: _HANDLERS[kind]}
 
 
 def _copy(template: Path, stage: Path) -> None:

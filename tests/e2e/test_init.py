@@ -1,6 +1,7 @@
 """`goldmar init` in an empty folder, taken through to a green check and then to a red one, by what the user types."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,36 @@ def test_the_worker_alone_does_too(project):
 
 def test_the_archive_verifies(project):
     assert "verified" in succeeds(project, "archive", "--verify", "model_store/gear-teeth_2.mar")
+
+
+OTHERS = ("image", "tabular", "text", "json")
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """A model of each other kind in one new folder, taken as far."""
+    folder = tmp_path_factory.mktemp("kinds")
+    for kind in OTHERS:
+        succeeds(folder, "init", kind, "--kind", kind)
+    succeeds(folder, "archive")
+    for kind in OTHERS:
+        succeeds(folder, "record", kind, "--backend", "worker")
+        succeeds(folder, "approve", kind, "--yes", "--reason", "the first answers")
+    return folder
+
+
+def test_every_kind_passes_in_the_worker(kinds):
+    said = json.loads(succeeds(kinds, "check", "--backend", "worker", "--json"))
+    assert {model["model"]: model["drawings"] for model in said["models"]} == dict.fromkeys(OTHERS, 2)
+
+
+def test_models_without_torch_pass_in_torchserve(kinds):
+    assert "PASSED" in succeeds(kinds, "check", "tabular", "json")
+
+
+@pytest.mark.parametrize("model", ["tabular", "json"])
+def test_an_archive_without_weights_verifies(kinds, model):
+    assert "verified" in succeeds(kinds, "archive", "--verify", f"model_store/{model}.mar")
 
 
 def test_other_weights_are_noticed(project, tmp_path):

@@ -162,6 +162,8 @@ def test_without_arguments_there_is_help_and_no_success(goldmar: Goldmar) -> Non
         (["check", "--timeout", "soon"], "--timeout"),
         (["check", "--backend", "remote"], "remote"),
         (["check", "nuts"], "There is no"),
+        (["init", "--kind", "tabular"], "--kind"),
+        (["init", "m", "--kind", "table"], "tabular"),
         (["record"], "model"),
         (["record", "nuts"], "There is no"),
         (["approve", "means"], "--reason"),

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from goldmar.config import load_tolerances
 from goldmar.errors import StorageError, UsageError
-from goldmar.init import scaffold
+from goldmar.golden import find_drawings
+from goldmar.init import Kind, scaffold
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "src/goldmar/scaffold"
 
@@ -39,6 +41,56 @@ def files(root: Path) -> set[str]:
 def test_writes_a_handler_and_a_golden_folder(tmp_path):
     written = scaffold(tmp_path, "gear")
     assert {str(path.relative_to(tmp_path)) for path in written} == FILES == files(tmp_path)
+
+
+OF_THE_ITEMS = {"archive.toml", "handler.py", "items.py", "model-config.yaml", "requirements.txt"}
+KINDS = {
+    Kind.drawing: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
+    Kind.image: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
+    Kind.tabular: OF_THE_ITEMS | {"model.npz", "table.py", "training/make_model.py"},
+    Kind.text: OF_THE_ITEMS | {"model.json", "words.py", "training/make_model.py"},
+    Kind.json: OF_THE_ITEMS | {"rules.py"},
+}
+SAMPLES = {
+    Kind.drawing: "image/png",
+    Kind.image: "image/jpeg",
+    Kind.tabular: "text/csv",
+    Kind.text: "text/plain",
+    Kind.json: "application/json",
+}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_brings_its_files_and_samples_that_fit(tmp_path, kind):
+    scaffold(tmp_path, "gear", kind)
+    assert files(tmp_path / "handlers/gear") == KINDS[kind]
+    assert {each.content_type for each in find_drawings(tmp_path / "golden/gear/drawings")} == {SAMPLES[kind]}
+    assert len(files(tmp_path / "golden/gear/drawings")) == 2
+    assert (tmp_path / "golden/gear/tolerance.toml").is_file()
+
+
+@pytest.mark.parametrize("kind", [Kind.tabular, Kind.text, Kind.json])
+def test_what_needs_no_torch_names_none(tmp_path, kind):
+    scaffold(tmp_path, "gear", kind)
+    for path in (tmp_path / "handlers/gear").rglob("*.py"):
+        assert "import torch" not in path.read_text()
+
+
+@pytest.mark.parametrize("kind", [Kind.tabular, Kind.text])
+def test_the_model_is_the_one_that_the_script_makes(tmp_path, kind):
+    scaffold(tmp_path, "gear", kind)
+    folder = tmp_path / "handlers/gear"
+    (model,) = folder.glob("model.[nj]*")
+    shipped = model.read_bytes()
+    model.unlink()
+    subprocess.run([sys.executable, str(folder / "training/make_model.py")], check=True, cwd=tmp_path, timeout=120)
+    if kind is Kind.text:
+        assert model.read_bytes() == shipped
+        return
+    with np.load(model) as made, np.load(io.BytesIO(shipped)) as kept:
+        assert made["columns"].tolist() == kept["columns"].tolist()
+        assert made["coefficients"] == pytest.approx(kept["coefficients"])  # the last digits are the processor's
+        assert made["intercept"] == pytest.approx(kept["intercept"])
 
 
 def test_needs_nothing_else_of_the_project(tmp_path):
@@ -126,10 +178,11 @@ def test_the_tolerances_can_be_read(tmp_path):
     assert tolerances.patterns == ()
 
 
-def test_the_weights_are_those_that_the_script_makes(tmp_path):
+@pytest.mark.parametrize("kind", [Kind.drawing, Kind.image])
+def test_the_weights_are_those_that_the_script_makes(tmp_path, kind):
     import torch
 
-    scaffold(tmp_path, "gear")
+    scaffold(tmp_path, "gear", kind)
     folder = tmp_path / "handlers/gear"
     shipped = torch.load(folder / "weights.pt", weights_only=True)
     (folder / "weights.pt").unlink()
@@ -150,8 +203,8 @@ def preprocess():
     return module
 
 
-def tensor(preprocess, data: bytes, side: int):
-    return preprocess.to_tensor(preprocess.decode(data), side)
+def tensor(preprocess, data: bytes, side: int, mode: str = "L"):
+    return preprocess.to_tensor(preprocess.decode(data, mode), side)
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -200,6 +253,12 @@ def test_reads_every_kind_of_image(preprocess, mode):
     assert ink.shape == (1, 16, 16)
     assert float(ink.min()) >= 0
     assert float(ink.max()) <= 1
+
+
+def test_colours_are_kept_where_they_are_wanted(preprocess):
+    red = tensor(preprocess, encoded(Image.new("RGB", (40, 30), (255, 0, 0))), 16, "RGB")
+    assert red.shape == (3, 16, 16)
+    assert red.amax(dim=(1, 2)).tolist() == [0, 1, 1]
 
 
 def test_16_bits_are_scaled_not_clipped(preprocess):

@@ -13,19 +13,33 @@ from goldmar.errors import UsageError
 from goldmar.progress import ConsoleWatch
 
 
-@app.command(epilog="Example: `goldmar init gear_teeth`, `goldmar init --compose`")
+@app.command(
+    epilog="Example: `goldmar init gear_teeth`, `goldmar init prices --kind tabular`, `goldmar init --compose`"
+)
 def init(
     model: Annotated[str | None, typer.Argument(help="Name of the new model.")] = None,
+    kind: Annotated[
+        pipeline.Kind | None,
+        typer.Option(
+            help="What it takes. drawing: gray sheets, and image: colours, both through a network of torch; tabular: "
+            "CSV, for models of scikit-learn, XGBoost and the like; text; json: rules without a model file. "
+            "Default: drawing.",
+            show_default=False,
+        ),
+    ] = None,
     compose: Annotated[
         bool, typer.Option("--compose", help="Write compose/ too, to serve and check the models with Docker.")
     ] = False,
 ) -> None:
     """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are."""
+    if model is None and kind is not None:
+        msg = "--kind says what a new model takes, and none was named."
+        raise UsageError(msg, fix=f"goldmar init MODEL --kind {kind}")
     if model is None and not compose:
         msg = "There is nothing to scaffold: neither a model nor --compose was named."
         raise UsageError(msg, fix="goldmar init MODEL")
     project = pipeline.load_project(Path.cwd(), create=True)
-    written = pipeline.scaffold(project.root, model) if model is not None else []
+    written = pipeline.scaffold(project.root, model, kind or pipeline.Kind.drawing) if model is not None else []
     written += pipeline.scaffold_compose(project.root) if compose else []
     for path in written:
         out.print(f"  {escape(str(short(path)))}")

@@ -1,7 +1,7 @@
 from goldmar.affected import MOST_JOBS
 from goldmar.config import Project, load_project
 from goldmar.gate import judge
-from goldmar.init import scaffold, scaffold_compose
+from goldmar.init import Kind, scaffold, scaffold_compose
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Proposal, accept, propose
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
@@ -38,6 +38,7 @@ __all__ = [
     "RECORD",
     "Golden",
     "Job",
+    "Kind",
     "Opener",
     "Project",
     "Proposal",

@@ -23,7 +23,7 @@ class Handler(Stages, BaseHandler):
         settings = context.model_yaml_config["handler"]
         # TorchServe sets no thread count, and several workers with torch's default fight over the cores.
         torch.set_num_threads(settings["threads"])
-        self.side = settings["side"]
+        self.side, self.mode = settings["side"], settings["mode"]
         folder = Path(context.system_properties["model_dir"])
         weights = folder / context.manifest["model"]["serializedFile"]
         self.model = SmallNet()
@@ -36,7 +36,7 @@ class Handler(Stages, BaseHandler):
         prepared: list[Prepared] = []
         for index, item in enumerate(data):
             try:
-                drawing = decode(drawing_bytes(item))
+                drawing = decode(drawing_bytes(item), self.mode)
             except BadDrawing as error:
                 prepared.append(str(error))
                 continue

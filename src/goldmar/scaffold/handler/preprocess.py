@@ -31,8 +31,8 @@ def drawing_bytes(item: dict) -> bytes:
     return bytes(content)
 
 
-def decode(data: bytes) -> Image.Image:
-    """The drawing in a file, upright and in shades of gray. Raises BadDrawing."""
+def decode(data: bytes, mode: str) -> Image.Image:
+    """The drawing in a file, upright, in shades of gray (mode L) or in colours (RGB). Raises BadDrawing."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -43,7 +43,7 @@ def decode(data: bytes) -> Image.Image:
                 upright = Image.alpha_composite(paper, upright.convert("RGBA"))
             if upright.mode.startswith("I"):  # 16 bits, which convert("L") would clip rather than scale
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert("L")
+            return upright.convert(mode)
     except BadDrawing:
         raise
     except UnidentifiedImageError:
@@ -53,7 +53,7 @@ def decode(data: bytes) -> Image.Image:
 
 
 def to_tensor(drawing: Image.Image, side: int) -> torch.Tensor:
-    """A gray drawing reduced to float32 [1, side, side]: 0 is paper, 1 is ink."""
-    gray = drawing.resize((side, side), Image.Resampling.BOX)
-    ink = 1 - np.asarray(gray, dtype=np.float32) / 255  # [side, side]
-    return torch.from_numpy(ink)[None]
+    """A drawing reduced to float32 [channels, side, side]: 0 is white paper, 1 is ink."""
+    small = drawing.resize((side, side), Image.Resampling.BOX)
+    ink = 1 - np.asarray(small, dtype=np.float32).reshape(side, side, -1) / 255  # [side, side, channels]
+    return torch.from_numpy(ink).permute(2, 0, 1).contiguous()
