@@ -377,7 +377,7 @@ def test_headers_of_an_interim_answer_are_not_those_of_the_answer(drawings: list
     )
     with FakeServer(early) as server:
         (prediction,) = ask(server, drawings[:1])
-    assert prediction.values == {"value": 7}
+    assert prediction.values == {"$": 7}
 
 
 def test_large_and_empty_drawings_arrive_whole(tmp_path: Path) -> None:

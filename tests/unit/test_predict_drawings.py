@@ -73,7 +73,7 @@ def test_what_makes_no_sense(options: dict[str, object], words: str) -> None:
 def test_turned_away_unseen_it_asks_again() -> None:
     answers = iter([NO_WORKER, NO_WORKER, Answer(200, "", b"1")])
     (prediction,) = predict("m", DRAWINGS[:1], lambda *_: next(answers), retries=QUICK)
-    assert (prediction.values, prediction.attempts) == ({"value": 1}, 3)
+    assert (prediction.values, prediction.attempts) == ({"$": 1}, 3)
 
 
 def test_retries_end() -> None:

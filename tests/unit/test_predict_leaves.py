@@ -17,9 +17,9 @@ from goldmar.predict.leaves import MAX_DEPTH, parse
 @pytest.mark.parametrize(
     ("answer", "leaves"),
     [
-        ("9.607873916625977", {"value": 9.607873916625977}),
-        ('"flange"', {"value": "flange"}),
-        ("null", {"value": None}),
+        ("9.607873916625977", {"$": 9.607873916625977}),
+        ('"flange"', {"$": "flange"}),
+        ("null", {"$": None}),
         ('{"thickness": 9.5}', {"thickness": 9.5}),
         ('{"label": "flange", "scores": {"flange": 0.9, "gasket": 0.1}}',
          {"label": "flange", "scores.flange": 0.9, "scores.gasket": 0.1}),
@@ -38,7 +38,11 @@ from goldmar.predict.leaves import MAX_DEPTH, parse
         ('{"two\\nlines": 1}', {'["two\\nlines"]': 1}),
         ('{" padded": 1, "in side": 2}', {'[" padded"]': 1, "in side": 2}),
         ('{"厚さ": 1}', {"厚さ": 1}),
-        ('{"value": 9.5}', {'["value"]': 9.5}),
+        ('{"value": 9.5}', {"value": 9.5}),
+        ('{"$": 9.5}', {'["$"]': 9.5}),
+        ('{"a": {"$": 1, "$ref": 2}}', {'a["$"]': 1, "a.$ref": 2}),
+        ('{"it\'s": 1, "a,b": 2, "*": 3}', {"it's": 1, "a,b": 2, "*": 3}),
+        ('{"\\u202e": 1}', {'["\\u202e"]': 1}),
         ('{"value": 9.5, "unit": "mm"}', {"value": 9.5, "unit": "mm"}),
         ('{"value": {"value": 1}}', {"value.value": 1}),
     ],
@@ -56,7 +60,7 @@ def exact(leaves: dict[str, Any]) -> dict[str, str]:
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
 # Few keys, the nasty ones among them, so that two answers are alike more often than chance would have it.
 KEYS = st.sampled_from(
-    ["", "a", "b", "a.b", "[0]", "0", "a[0]", "[]", "{}", '"', '["a"]', "value", " ", "\n"]
+    ["", "a", "b", "a.b", "[0]", "0", "a[0]", "[]", "{}", '"', '["a"]', "value", "$", " ", "\n"]
 ) | st.text(max_size=2)
 ANSWERS = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
@@ -87,8 +91,8 @@ def steps(path: str) -> list[Any]:
 
 def rebuilt(leaves: dict[str, Any]) -> Any:
     """The answer that has these leaves: an inverse that can exist only if no two answers share theirs."""
-    if list(leaves) == ["value"]:
-        return leaves["value"]
+    if list(leaves) == ["$"]:
+        return leaves["$"]
     return _group([(steps(path), value) for path, value in leaves.items()])
 
 
@@ -107,6 +111,7 @@ def _group(rows: list[tuple[list[Any], Any]]) -> Any:
 
 
 @given(ANSWERS)
+@example({"$": 1})
 @example({"value": 1})
 @example({"value": []})
 @example({"value": 1, "a": 2})
@@ -117,6 +122,7 @@ def test_the_answer_can_be_rebuilt_so_no_two_share_their_leaves(answer: Any) -> 
 
 @given(ANSWERS, ANSWERS)
 @example({"value": 1}, 1)
+@example({"$": 1}, 1)
 @example({"a": {"b": 1}}, {"a.b": 1})
 @example({"a": [1]}, {"a[0]": 1})
 @example({"a": []}, {"a": 0})
@@ -144,7 +150,7 @@ def test_numbers_that_are_no_json_are_kept_for_the_comparison() -> None:
 
 def test_integers_keep_every_digit() -> None:
     digits = "123456789012345678901234567890"
-    assert flatten(parse(digits.encode())) == {"value": int(digits)}
+    assert flatten(parse(digits.encode())) == {"$": int(digits)}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -2,19 +2,19 @@
 
 | answer                          | leaves                                    |
 |---------------------------------|-------------------------------------------|
-| `9.6`                           | `value` = 9.6                             |
+| `9.6`                           | `$` = 9.6                                 |
 | `{"scores": {"flange": 0.9}}`   | `scores.flange` = 0.9                     |
 | `{"boxes": [{"x0": 3}]}`        | `boxes[0].x0` = 3                         |
 | `[true, null]`                  | `[0]` = true, `[1]` = null                |
 | `{"boxes": []}`                 | `boxes[]` = 0                             |
 | `{"extra": {}}`                 | `extra{}` = 0                             |
 | `{"a.b": 1}`                    | `["a.b"]` = 1                             |
-| `{"value": 9.6}`                | `["value"]` = 9.6                         |
+| `{"$": 9.6}`                    | `["$"]` = 9.6                             |
 
-No two different answers have the same leaves. A key that is empty, holds one of `. [ ] { } "`, cannot be printed or
-begins or ends with a space is written as a JSON string in brackets. An empty list or object leaves a leaf that says
-so (its value, 0, is how many items there are), so that a list that loses its last box is seen. Plain `value` is kept
-for an answer that is one bare value; an object with `value` as its one leaf is therefore written `["value"]`.
+No two different answers have the same leaves; the grammar of the paths is in docs/formats.md. A key that is empty,
+holds one of `. [ ] { } "`, cannot be printed, begins or ends with a space or is `$` is written as a JSON string in
+brackets. An empty list or object leaves a leaf that says so (its value, 0, is how many items there are), so that a list
+that loses its last box is seen. `$` is the answer itself, where that is one bare value.
 """
 
 import json
@@ -29,6 +29,9 @@ MAX_DEPTH = 100
 
 MAX_LEAVES = 2_000_000
 """How many values one answer may hold: a mask of 1400 x 1400 pixels fits, a server gone mad does not."""
+
+ROOT = "$"
+"""The path of an answer that is one bare value."""
 
 _SPECIAL = frozenset('.[]{}"')
 
@@ -70,11 +73,7 @@ def flatten(value: Any) -> dict[str, Value]:
     """
     leaves: dict[str, Value] = {}
     _walk(value, "", 0, leaves)
-    if "" in leaves:
-        return {"value": leaves[""]}
-    if len(leaves) == 1 and "value" in leaves:
-        return {'["value"]': leaves["value"]}
-    return leaves
+    return {ROOT: leaves[""]} if "" in leaves else leaves
 
 
 _TOO_DEEP = f"it nests deeper than {MAX_DEPTH} levels"
@@ -104,13 +103,13 @@ def _walk(value: Any, path: str, depth: int, leaves: dict[str, Value]) -> None:
             msg = f"it holds more than {MAX_LEAVES} values"
             raise ValueError(msg)
     else:
-        msg = f"{path or 'value'} is a {type(value).__name__}, which JSON cannot say"
+        msg = f"{path or 'the answer'} is a {type(value).__name__}, which JSON cannot say"
         raise TypeError(msg)
 
 
 def _joined(path: str, key: str) -> str:
     if not isinstance(key, str):
-        msg = f"{path or 'value'} has the key {key!r}, and JSON keys are strings"
+        msg = f"{path or 'the answer'} has the key {key!r}, and JSON keys are strings"
         raise TypeError(msg)
     if key.isalnum() or _plain(key):
         return f"{path}.{key}" if path else key
@@ -118,14 +117,14 @@ def _joined(path: str, key: str) -> str:
 
 
 def _plain(key: str) -> bool:
-    return bool(key) and key.isprintable() and key == key.strip() and _SPECIAL.isdisjoint(key)
+    return bool(key) and key.isprintable() and key == key.strip() and key != ROOT and _SPECIAL.isdisjoint(key)
 
 
 def _refuse_half_characters(text: str, path: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        msg = f"{path or 'value'} is no valid Unicode: half a surrogate pair at character {error.start}"
+        msg = f"{path or 'the answer'} is no valid Unicode: half a surrogate pair at character {error.start}"
         raise ValueError(msg) from error
 
 
