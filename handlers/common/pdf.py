@@ -9,6 +9,7 @@ import numpy as np
 import pypdfium2 as pdfium
 from PIL import Image
 from pypdfium2 import raw
+from scan import scan_rendered
 from sheet import (
     ASSUMED_DPI,
     CANVAS_HEIGHT,
@@ -44,23 +45,30 @@ def read_pdf(data: bytes) -> Sheet:
         width, height = page.get_size()
         _check_page(width, height)
         factor = max(ASSUMED_DPI / NOMINAL_DPI, width * DOTS / CANVAS_WIDTH, height * DOTS / CANVAS_HEIGHT)
-        pixels = _render(page, width * DOTS / factor, height * DOTS / factor)
+        pixels = _pixels(page, data, width * DOTS / factor, height * DOTS / factor)
     return Sheet(pixels, MM_PER_INCH / ASSUMED_DPI * factor, factor)
 
 
-def _render(page: pdfium.PdfPage, width: float, height: float) -> Gray:
+def _pixels(page: pdfium.PdfPage, data: bytes, width: float, height: float) -> Gray:
     """The page as width x height pixels, from a rendering twice as fine.
 
     pdfium stretches a page to whole pixels and draws no line thinner than one. Rendered at the size of the sheet
     itself, lines come out too heavy, and at the far corner a pixel from where the same sheet has them as a scan.
     """
-    _widen(page)
     columns, rows = round(width * FINER), round(height * FINER)
+    fine = scan_rendered(page, data, columns, rows)
+    if fine is None:
+        fine = _render(page, columns, rows)
+    return np.asarray(Image.fromarray(fine).reduce(FINER, box=(0, 0, columns // FINER * FINER, rows // FINER * FINER)))
+
+
+def _render(page: pdfium.PdfPage, columns: int, rows: int) -> Gray:
+    _widen(page)
     bitmap = pdfium.PdfBitmap.new_native(columns, rows, raw.FPDFBitmap_Gray)
     bitmap.fill_rect((255, 255, 255, 255), 0, 0, columns, rows)
     raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, columns, rows, 0, raw.FPDF_GRAYSCALE | raw.FPDF_ANNOT)
-    fine = Image.fromarray(bitmap.to_numpy())
-    return np.asarray(fine.reduce(FINER, box=(0, 0, columns // FINER * FINER, rows // FINER * FINER)))
+    pixels: Gray = bitmap.to_numpy()
+    return pixels
 
 
 def _widen(page: pdfium.PdfPage) -> None:

@@ -1,0 +1,242 @@
+"""A page that is one scan, decoded as that scan, against the same page rendered by pdfium."""
+
+import io
+import random
+import zlib
+
+import imagecodecs
+import numpy as np
+import pdf as pdf_reader
+import pytest
+from drawing import read_sheet
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from .bad_drawings import CATALOGUE, encoded, pdf, sheet_image
+
+WIDTH, HEIGHT = 652, 476
+PAGE = (WIDTH * 72 / 300, HEIGHT * 72 / 300)
+
+
+def scan() -> Image.Image:
+    """Noisy paper with lines of every slope, as a scanner's."""
+    image = sheet_image(WIDTH, HEIGHT)
+    draw = ImageDraw.Draw(image)
+    for step in range(40):
+        draw.line((step * 15, 10, WIDTH - step * 9, HEIGHT - 20), fill=step * 5, width=1 + step % 4)
+    noise = np.random.default_rng(1).normal(0, 9, (HEIGHT, WIDTH))
+    return Image.fromarray(np.clip(np.asarray(image, float) + noise, 0, 255).astype(np.uint8))
+
+
+GRAY = scan()
+BITS = GRAY.point(lambda value: 255 * (value > 127)).convert("1")
+COLOURS = Image.merge("RGB", (GRAY, GRAY.transpose(Image.Transpose.ROTATE_180), GRAY.point(lambda v: v // 2 + 90)))
+PACKED = np.packbits(np.asarray(BITS), axis=1).tobytes()  # 1 is white
+
+
+def strip(tiff: bytes) -> bytes:
+    with Image.open(io.BytesIO(tiff)) as image:
+        at, count = image.tag_v2[273][0], image.tag_v2[279][0]
+    return tiff[at : at + count]
+
+
+def group4(black_is_one: bool = False) -> bytes:
+    """BITS as T.6 data; libtiff codes a 1 as black, a PDF takes black for 0 unless told otherwise."""
+    image = BITS if black_is_one else BITS.point(lambda value: 255 - value)
+    return strip(encoded(image.convert("1"), "TIFF", compression="group4"))
+
+
+def one_image(
+    stream: bytes,
+    entries: bytes,
+    *,
+    page: bytes = b"",
+    resources: bytes = b"",
+    content: bytes = b"q %g 0 0 %g 0 0 cm /Im Do Q" % PAGE,
+    box: tuple[float, ...] = (0, 0, *PAGE),
+    more: tuple[bytes, ...] = (),
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> bytes:
+    """A PDF page that shows an image; `more` are objects from number 6 on."""
+    return pdf(
+        CATALOGUE,
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [%g %g %g %g] /Contents 4 0 R %s " % (*box, page)
+        + b"/Resources << /XObject << /Im 5 0 R /Other 6 0 R >> %s >> >>" % resources,
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /XObject /Subtype /Image /Width %d /Height %d %s /Length %d >>\nstream\n%s\nendstream"
+        % (*size, entries, len(stream), stream),
+        *more,
+    )
+
+
+def gray_entries(entries: bytes, bits: int = 8, colours: bytes = b"/DeviceGray") -> bytes:
+    return b"/BitsPerComponent %d /ColorSpace %s %s" % (bits, colours, entries)
+
+
+def flate(image: Image.Image) -> bytes:
+    return zlib.compress(image.tobytes())
+
+
+JPEG = encoded(GRAY, "JPEG", quality=60)
+FAX = b"/Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns 652 /Rows 476 "
+FLATE = gray_entries(b"/Filter /FlateDecode")
+PLAIN = {
+    "dct": (JPEG, gray_entries(b"/Filter /DCTDecode")),
+    "dct of few colours": (encoded(GRAY, "JPEG", quality=15), gray_entries(b"/Filter [/DCTDecode]")),
+    "dct as text": (JPEG.hex().encode() + b">", gray_entries(b"/Filter [/ASCIIHexDecode /DCTDecode]")),
+    "dct in colour": (encoded(COLOURS, "JPEG", quality=80), gray_entries(b"/Filter /DCTDecode", 8, b"/DeviceRGB")),
+    "flate": (flate(GRAY), FLATE),
+    "flate in colour": (flate(COLOURS), gray_entries(b"/Filter /FlateDecode", 8, b"/DeviceRGB")),
+    "flate of bits": (zlib.compress(PACKED), gray_entries(b"/Filter /FlateDecode", 1)),
+    "nothing packed": (GRAY.tobytes(), gray_entries(b"/Interpolate true")),
+    "run length": (imagecodecs.packbits_encode(PACKED) + b"\x80", gray_entries(b"/Filter /RunLengthDecode", 1)),
+    "predictor": (
+        zlib.compress(b"".join(b"\0" + GRAY.crop((0, y, WIDTH, y + 1)).tobytes() for y in range(HEIGHT))),
+        gray_entries(b"/Filter /FlateDecode /DecodeParms << /Predictor 15 /Columns 652 >>"),
+    ),
+    "group 4": (group4(), gray_entries(FAX + b">>", 1)),
+    "group 4, black is one": (group4(black_is_one=True), gray_entries(FAX + b"/BlackIs1 true >>", 1)),
+}
+
+
+def rendered(data: bytes, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8]:
+    """The sheet as pdfium renders it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(pdf_reader, "scan_rendered", lambda *page: None)
+        return read_sheet(data).pixels
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """For each page read whether it was taken for a scan."""
+    seen: list[bool] = []
+    ours = pdf_reader.scan_rendered
+
+    def watched(*page: object) -> NDArray[np.uint8] | None:
+        fine = ours(*page)
+        seen.append(fine is not None)
+        return fine
+
+    monkeypatch.setattr(pdf_reader, "scan_rendered", watched)
+    return seen
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_scan_comes_out_as_pdfium_renders_it(
+    name: str, turn: int, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = one_image(*PLAIN[name], page=b"/Rotate %d" % turn)
+    pixels = read_sheet(data).pixels
+    assert taken == [True]
+    assert pixels.flags.c_contiguous
+    assert pixels.std() > 20
+    np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
+
+
+@pytest.mark.parametrize("name", ["dct", "group 4"])
+def test_the_box_of_the_page_may_lie_anywhere(name: str, taken: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    width, height = PAGE
+    data = one_image(
+        *PLAIN[name],
+        content=b"q %g 0 0 %g -50 20.5 cm /Im Do Q" % PAGE,
+        box=(-100, -100, 500, 500),
+        page=b"/CropBox [-50 20.5 %g %g] /UserUnit 2" % (width - 50, height + 20.5),
+    )
+    pixels = read_sheet(data).pixels
+    assert taken == [True]
+    np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
+
+
+WHITE = b"<< /Type /XObject /Subtype /Image /Width 1 /Height 1 %s /Length 1 >>\nstream\n\xf0\nendstream"
+MASK = WHITE % gray_entries(b"")
+DRAWN = b"q %g 0 0 %g 0 0 cm /Im Do Q" % PAGE
+NOT_PLAIN = {
+    "soft mask": {"entries": FLATE + b" /SMask 6 0 R", "more": (MASK,)},
+    "stencil": {"entries": FLATE + b" /Mask 6 0 R", "more": (WHITE % b"/ImageMask true",)},
+    "colours left out": {"entries": FLATE + b" /Mask [0 90]"},
+    "turned to negative": {"entries": FLATE + b" /Decode [1 0]"},
+    "palette": {"entries": gray_entries(b"/Filter /FlateDecode", 8, b"[/Indexed /DeviceGray 1 <00FF>]")},
+    "colour space of its own": {
+        "entries": gray_entries(b"/Filter /FlateDecode", 8, b"6 0 R"),
+        "more": (b"/DeviceGray",),
+    },
+    "a layer": {"entries": FLATE + b" /OC 6 0 R", "more": (b"<< /Type /OCG /Name (off) >>",)},
+    "transfer function": {
+        "content": b"/Gs gs " + DRAWN,
+        "resources": b"/ExtGState << /Gs << /TR 6 0 R >> >>",
+        "more": (b"<< /FunctionType 2 /Domain [0 1] /N 1 /C0 [1] /C1 [0] >>",),
+    },
+    "transfer function with an escaped name": {
+        "content": b"/Gs gs " + DRAWN,
+        "resources": b"/ExtGState << /Gs << /#54R 6 0 R >> >>",
+        "more": (b"<< /FunctionType 2 /Domain [0 1] /N 1 /C0 [1] /C1 [0] >>",),
+    },
+    "gray by default": {
+        "resources": b"/ColorSpace << /DefaultGray [/Separation /Ink /DeviceGray 6 0 R] >>",
+        "more": (b"<< /FunctionType 2 /Domain [0 1] /N 1 /C0 [1] /C1 [0] >>",),
+    },
+    "half transparent": {"content": b"/Gs gs " + DRAWN, "resources": b"/ExtGState << /Gs << /ca 0.5 >> >>"},
+    "blended": {"content": b"/Gs gs " + DRAWN, "resources": b"/ExtGState << /Gs << /BM /Difference >> >>"},
+    "marked": {"content": b"/OC /Off BDC " + DRAWN + b" EMC"},
+    "clipped": {"content": b"q 10 10 50 50 re W n " + DRAWN + b" Q"},
+    "a line": {"content": DRAWN + b" 5 w 0 0 m 100 100 l S"},
+    "twice": {"content": DRAWN + DRAWN},
+    "a note": {
+        "page": b"/Annots [6 0 R]",
+        "more": (
+            b"<< /Type /Annot /Subtype /Square /Rect [10 10 60 60] /AP << /N 7 0 R >> >>",
+            b"<< /Type /XObject /Subtype /Form /BBox [0 0 50 50] /Length 17 >>\nstream\n0 0 50 50 re f   \nendstream",
+        ),
+    },
+    "half the page": {"content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (PAGE[0], PAGE[1] / 2)},
+    "beyond the page": {"content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (PAGE[0], PAGE[1] + 1)},
+    "mirrored": {"content": b"q -%g 0 0 %g %g 0 cm /Im Do Q" % (*PAGE, PAGE[0])},
+    "upside down": {"content": b"q %g 0 0 -%g 0 %g cm /Im Do Q" % (*PAGE, PAGE[1])},
+    "aslant": {"content": b"q %g 1 0 %g 0 0 cm /Im Do Q" % PAGE},
+    "another resolution": {
+        "content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (PAGE[0] * 1.5, PAGE[1] * 1.5),
+        "box": (0, 0, PAGE[0] * 1.5, PAGE[1] * 1.5),
+    },
+    "jpeg 2000": {
+        "stream": imagecodecs.jpeg2k_encode(np.asarray(GRAY), codecformat="jp2"),
+        "entries": gray_entries(b"/Filter /JPXDecode"),
+    },
+    "jpeg of whole blocks": {
+        "stream": encoded(GRAY.crop((0, 0, 648, 472)), "JPEG", quality=30),
+        "entries": gray_entries(b"/Filter /DCTDecode"),
+        "size": (648, 472),
+        "content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (648 * 0.24, 472 * 0.24),
+        "box": (0, 0, 648 * 0.24, 472 * 0.24),
+    },
+    "data that stand there twice": {
+        "more": (b"<< /Length %d >>\nstream\n%s\nendstream" % (len(flate(GRAY)), flate(GRAY)),)
+    },
+}
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_everything_else_is_rendered(name: str, taken: list[bool]) -> None:
+    changed = {"stream": flate(GRAY), "entries": FLATE} | NOT_PLAIN[name]
+    read_sheet(one_image(**changed))  # type: ignore[arg-type]
+    assert taken == [False]
+
+
+@pytest.mark.parametrize("name", ["dct", "flate", "group 4", "predictor"])
+def test_damaged_scans_come_out_as_pdfium_renders_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Group 4 a changed bit shifts all that follows, and decoders differ in what they make of that."""
+    rng = random.Random(5)
+    stream, entries = PLAIN[name]
+    for number in range(60 if name == "group 4" else 12):
+        damaged = bytearray(stream)
+        for _ in range(1 + number % 3):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        data = one_image(bytes(damaged if number % 4 else damaged[: rng.randrange(len(damaged))]), entries)
+        np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
+
+
+def test_what_libtiff_says_of_a_damaged_scan_stays_here(caplog: pytest.LogCaptureFixture) -> None:
+    stream, entries = PLAIN["group 4"]
+    read_sheet(one_image(stream[:300] + b"\x55\x01" + stream[302:], entries))
+    assert not caplog.records
