@@ -25,6 +25,7 @@ __all__ = [
     "load_tolerances",
     "matches",
     "only_known",
+    "project_of",
     "read_toml",
 ]
 
@@ -89,10 +90,21 @@ def load_project(start: Path, *, create: bool = False) -> Project:
     )
 
 
+def project_of(root: Path, content: bytes | None) -> Project:
+    """The project that another revision's pyproject.toml describes; None where that revision has none.
+
+    Raises ConfigError as `load_project` does.
+    """
+    path = root / "pyproject.toml"
+    return _project(root, {} if content is None else _tool_table(path, _parsed(path, content)) or {})
+
+
 def _project_table(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    tool = read_toml(path).get("tool", {})
+    return _tool_table(path, read_toml(path)) if path.is_file() else None
+
+
+def _tool_table(path: Path, document: dict[str, Any]) -> dict[str, Any] | None:
+    tool = document.get("tool", {})
     table = tool.get("goldmar") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: [tool.goldmar] must be a table.", fix="Write [tool.goldmar] and its keys below it")
@@ -258,11 +270,16 @@ def _columns(path: Path, table: dict[str, Any]) -> dict[str, str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises ConfigError where it is missing, unreadable, not UTF-8 or not TOML."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return _parsed(path, path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist.", fix=f"Look for it: ls '{path.parent}'") from None
     except OSError as error:
         raise ConfigError(f"{path} could not be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start}).", fix="Save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:

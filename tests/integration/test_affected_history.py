@@ -309,14 +309,6 @@ def test_links_in_circles_reach_everything(repo: Repository) -> None:
     assert "in circles" in "\n".join(find(repo.root).lines())
 
 
-def test_a_link_that_dangles_or_leaves_the_repository_hurts_nobody(repo: Repository) -> None:
-    link(repo, "handlers/gear/nowhere.txt", "nothing/there")
-    link(repo, "handlers/gear/away.txt", "/etc/hostname")
-    assert names(repo.root) == ["gear"]
-    repo.commit()
-    assert names(repo.root, head="HEAD") == ["gear"]
-
-
 def submodule(repo: Repository, tmp_path: Path, path: str) -> Path:
     other = Repository(
         tmp_path / "other", {"model.py": "x = 1\n", "handler.py": "y = 1\n", "archive.toml": 'version = "1"\n'}

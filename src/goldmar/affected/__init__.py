@@ -4,9 +4,20 @@
 and `matrix` writes the outcome for a CI server. None of it needs pandas or numpy: it has to be quick.
 """
 
-from goldmar.affected.git import Change, read_changes, read_tree
+from goldmar.affected.git import Change, read_changes, read_file, read_tree
 from goldmar.affected.matrix import MOST_JOBS, matrix
 from goldmar.affected.recipes import Layout
 from goldmar.affected.rules import Selection, select, select_all
 
-__all__ = ["MOST_JOBS", "Change", "Layout", "Selection", "matrix", "read_changes", "read_tree", "select", "select_all"]
+__all__ = [
+    "MOST_JOBS",
+    "Change",
+    "Layout",
+    "Selection",
+    "matrix",
+    "read_changes",
+    "read_file",
+    "read_tree",
+    "select",
+    "select_all",
+]

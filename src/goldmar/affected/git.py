@@ -7,14 +7,15 @@ anything but a NUL.
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
+from goldmar.affected.links import Links, follow
 from goldmar.errors import UsageError
 
-__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_tree"]
+__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_file", "read_tree"]
 
 _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
@@ -31,6 +32,7 @@ class How(StrEnum):
     deleted = "deleted"
     mode = "made executable, or no longer"
     untracked = "not in git yet"
+    ignored = "ignored by git: nobody can tell whether it differs"
 
 
 class Kind(StrEnum):
@@ -54,33 +56,52 @@ class Touched:
 class Tree:
     """One side of a change, as far as it is asked for: a commit, or the working tree (`commit` is empty).
 
-    `entries` maps the paths below the folders that were named to what lies there; `links` those of them that are links
-    to where they lead, as a path below the project's root.
+    `entries` maps the paths below the folders that were named to what lies there.
     """
 
     commit: str
     entries: Mapping[str, Kind]
-    links: Mapping[str, str]
     _repository: "_Repository"
+    _links: Links = field(default_factory=Links)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes | None]:
-        """The content of files, by path; None where there is no file. One git process at most."""
+        """The content of files, by path; None where there is no file. Of a link in a commit: where it leads."""
         wanted = list(paths)
         if not self.commit:
             return {path: self._repository.on_disk(path) for path in wanted}
         return self._repository.blobs(self.commit, wanted)
 
+    def names(self, touched: Touched) -> list[str] | None:
+        """The path, and each that it has through links; None where they lead in circles."""
+        names = self._links.names(self._repository.from_top(touched.path), whole=touched.kind is Kind.submodule)
+        return names and [self._repository.to_root(name) for name in names]
+
+    def is_link(self, path: str) -> bool:
+        """Whether a path is a link, or leads through one."""
+        return self._links.holds(self._repository.from_top(path))
+
+    def blind_links(self) -> dict[str, str]:
+        """The links in the project that cannot be followed in what git knows, and why."""
+        found = {self._repository.to_root(link): why for link, why in self._links.blind.items()}
+        return {link: why for link, why in found.items() if not link.startswith("../")}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs between `before` and `after`, sorted by path."""
+    """What differs between `before` and `after`, sorted by path.
+
+    `hidden` are files of the working tree, below the folders that were named, that git was told to ignore.
+    """
 
     before: Tree
     after: Tree
     touched: tuple[Touched, ...]
+    hidden: tuple[str, ...] = ()
 
 
-def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]) -> list[Change]:
+def read_changes(
+    root: Path, base: str, head: str | None, folders: Iterable[str], *, both: bool = False
+) -> list[Change]:
     """The change from the merge base of `base` and the head to the head, as a pull request shows it.
 
     Where two branches crossed there are several merge bases, and a change for each.
@@ -91,6 +112,7 @@ def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]
         head: the commit or branch that holds it; None for the working tree, with what is not committed and what is
             not even in git, unless it is ignored.
         folders: where the models are, relative to the root; `Tree.entries` lists what is below them.
+        both: list them for the merge base, too.
 
     Raises:
         UsageError: there is no git, no repository, no such commit, or no merge base in a clone this shallow.
@@ -100,7 +122,7 @@ def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]
     places = [repository.from_top(folder) for folder in folders]
     bases = repository.merge_bases(base, tip)
     commit = repository.commit(tip) if head is not None else ""
-    untracked = [] if commit else repository.untracked()
+    untracked, hidden = ([], ()) if commit else (repository.untracked(), repository.ignored(places))
     changes = []
     for merge_base in bases:
         touched = {each.path: each for each in repository.differing(merge_base, commit)}
@@ -110,13 +132,13 @@ def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str]
             how = How.changed if path in touched else How.untracked
             touched[path] = Touched(path, how, Kind.link if repository.is_link(path) else Kind.file)
             gone.discard(path)
-        entries = {path: kind for path, kind in repository.listing(commit, places) if path not in gone}
-        entries |= {path: touched[path].kind for path in untracked if repository.is_below(path, places)}
-        after = Tree(commit, entries, {}, repository)
-        links = [path for path, kind in entries.items() if kind is Kind.link]
-        after = Tree(commit, entries, repository.targets(after, links), repository)
-        before = Tree(merge_base, {}, {}, repository)
-        changes.append(Change(before, after, tuple(touched[path] for path in sorted(touched))))
+        entries = {path: kind for path, kind in repository.listing(commit) if path not in gone}
+        entries |= {path: touched[path].kind for path in untracked}
+        listed = {path: kind for path, kind in entries.items() if repository.is_below(path, places)}
+        after = Tree(commit, listed, repository, repository.links(commit, entries))
+        earlier = dict(repository.listing(merge_base, places)) if both else {}
+        before = Tree(merge_base, earlier, repository)
+        changes.append(Change(before, after, tuple(touched[path] for path in sorted(touched)), tuple(hidden)))
     return changes
 
 
@@ -130,8 +152,17 @@ def read_tree(root: Path, head: str | None, folders: Iterable[str]) -> Change:
     if not commit:
         entries = {path: kind for path, kind in entries.items() if os.path.lexists(root / path)}
         entries |= {path: Kind.link if repository.is_link(path) else Kind.file for path in untracked}
-    tree = Tree(commit, entries, {}, repository)
+    tree = Tree(commit, entries, repository)
     return Change(tree, tree, ())
+
+
+def read_file(root: Path, ref: str, path: str) -> bytes | None:
+    """What a commit or branch has at a path below the project's root; None where it has no file there.
+
+    Raises UsageError as `read_changes` does.
+    """
+    repository = _Repository.at(root)
+    return repository.blobs(repository.commit(ref), [path])[path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +178,9 @@ class _Repository:
     @classmethod
     def at(cls, root: Path) -> "_Repository":
         # No lock is taken and no optional index written: somebody may be committing meanwhile.
+        # Nor does anybody's replacement stand in for a commit.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
+        environment["GIT_NO_REPLACE_OBJECTS"] = "1"
         done = _git(root, environment, "rev-parse", "--is-shallow-repository", "--show-prefix", "--show-toplevel")
         if done.returncode:
             raise _no_repository(root, done.stderr)
@@ -233,9 +266,14 @@ class _Repository:
         # A repository inside this one is listed as a folder, with a slash at its end.
         return [self.to_root(path.rstrip("/")) for path in said.split("\0") if path]
 
+    def ignored(self, places: list[str]) -> list[str]:
+        """Files that git was told to ignore; not what Python and its tools leave behind."""
+        said = os.fsdecode(self.run("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *places))
+        return [self.to_root(path) for path in said.split("\0") if path and "/__pycache__/" not in path]
+
     # ---- what is there
 
-    def listing(self, commit: str, places: list[str]) -> Iterator[tuple[str, Kind]]:
+    def listing(self, commit: str, places: Sequence[str] = ()) -> Iterator[tuple[str, Kind]]:
         if commit:
             said = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *places)
         else:
@@ -246,14 +284,15 @@ class _Repository:
                 mode = about.split(" ", 1)[0]
                 yield self.to_root(path), _kind(mode, mode)
 
-    def targets(self, tree: Tree, links: list[str]) -> dict[str, str]:
-        """Where links lead, below the project's root; those that leave the repository or dangle in it included."""
-        said = self.blobs(tree.commit, links) if tree.commit else {path: _target(self.root / path) for path in links}
-        found = {}
-        for path, target in said.items():
-            if target is not None and not target.startswith(b"/"):
-                found[path] = os.path.normpath(os.path.join(os.path.dirname(path), os.fsdecode(target)))  # noqa: PTH118, PTH120
-        return found
+    def links(self, commit: str, entries: Mapping[str, Kind]) -> Links:
+        """Where the links among the entries lead."""
+        links = [path for path, kind in entries.items() if kind is Kind.link]
+        if not links:
+            return Links()
+        said = self.blobs(commit, links) if commit else {path: _target(self.root / path) for path in links}
+        targets = {self.from_top(path): None if to is None else os.fsdecode(to) for path, to in said.items()}
+        submodules = [self.from_top(path) for path, kind in entries.items() if kind is Kind.submodule]
+        return follow(targets, [self.from_top(path) for path in entries], submodules)
 
     def is_link(self, path: str) -> bool:
         return (self.root / path).is_symlink()
@@ -296,11 +335,11 @@ class _Repository:
 
     def from_top(self, path: str | Path) -> str:
         """The other way round."""
-        return os.path.normpath(self.prefix / path)
+        return os.path.normpath(self.prefix / path if self.prefix.parts else path)
 
     def is_below(self, path: str, places: list[str]) -> bool:
-        at = PurePosixPath(self.from_top(path))
-        return any(at.is_relative_to(place) for place in places)
+        at = self.from_top(path)
+        return any(place == "." or at == place or at.startswith(f"{place}/") for place in places)
 
 
 def _git(

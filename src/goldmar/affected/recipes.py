@@ -11,10 +11,12 @@ from goldmar.affected.requirements import Asked, read_asked
 from goldmar.errors import ConfigError
 from goldmar.layout import COMMON, HANDLER, RECIPE, is_model_name, model_of
 
-__all__ = ["Layout", "Made", "Models", "below", "shown"]
+__all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]
 
 REQUIREMENTS = "requirements.txt"
 FIXED = frozenset({RECIPE, HANDLER, REQUIREMENTS, "model.py", "weights.pt", "model-config.yaml"})
+
+GOLDEN, DRAWINGS = frozenset({"expected.csv", "tolerance.toml"}), "drawings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,11 @@ def _made(folder: str, path: str, content: bytes | None) -> Made:
 def below(path: str, folder: str) -> list[str]:
     """The parts of `path` below `folder`; empty where it does not lie below it."""
     return path[len(folder) + 1 :].split("/") if path.startswith(f"{folder}/") else []
+
+
+def is_part(name: str) -> bool:
+    """Whether a file directly in a handler's folder goes into its archive, listed or not."""
+    return name.endswith(".py") or name in FIXED
 
 
 def shown(text: str) -> str:

@@ -1,13 +1,13 @@
 """The rules: each path that differs is placed, and reaches some models, none, or, where it cannot be placed, all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from goldmar.affected.git import Change, How, Kind, Touched
 from goldmar.affected.locks import HARNESS, SERVING, Difference, compare
 from goldmar.affected.patterns import matches
-from goldmar.affected.recipes import FIXED, REQUIREMENTS, Layout, Models, below, shown
+from goldmar.affected.recipes import DRAWINGS, GOLDEN, REQUIREMENTS, Layout, Models, below, is_part, shown
 from goldmar.layout import COMMON, HANDLER, RECIPE, SUFFIX, is_model_name
 
 __all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
@@ -39,16 +39,19 @@ EVERYTHING = {
     "**/*Dockerfile*": "images are built by it",
     "**/*.Containerfile": "images are built by it",
     "src/goldmar/**": "it is goldmar itself",
-    "pyproject.toml": "it says what is installed and how goldmar works here",
     ".github/workflows/**": "it says what CI does",
     ".gitlab-ci.yml": "it says what CI does",
     "ci/**": "it is part of what CI does",
-    ".gitattributes": "it changes the bytes of files on their way through git",
-    ".gitmodules": "it says where submodules come from",
 }
 """What reaches every model, and why. What is in no list does as well."""
 
-_LINKS = 10_000  # names that one path may have through links, before they are taken to lead in circles
+ALWAYS = {
+    "pyproject.toml": "it says what is installed and how goldmar works here",
+    ".gitmodules": "it says where submodules come from",
+}
+"""The same, and no project can ignore it."""
+
+ATTRIBUTES = ".gitattributes"
 
 
 @dataclass(slots=True)
@@ -105,11 +108,19 @@ def select_all(change: Change, layout: Layout, why: str) -> Selection:
     return Selection(models={name: [] for name in names}, everything=[why], known=len(names))
 
 
-def select(change: Change, layout: Layout) -> Selection:
-    """Which models a change reaches, and why. Reads both of its sides, and nothing else."""
+def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts: Iterable[str] = ()) -> Selection:
+    """Which models a change reaches, and why. Reads both of its sides, and nothing else.
+
+    Args:
+        change: what differs.
+        layout: where things are on its head, and what its base ignores.
+        earlier: where things were on its base, if elsewhere: the models of both are reached.
+        doubts: why every model is reached, whatever differs.
+    """
     placing = _Placing(change, layout, Models(change.after, layout), (*IGNORED, *layout.ignore))
+    placing.everything += doubts
     for touched in change.touched:
-        names = _names_of(touched.path, change.after.links)
+        names = change.after.names(touched)
         if names is None:
             placing.reach_all(f"{shown(touched.path)} {touched.how}, and links lead to it in circles")
             continue
@@ -117,11 +128,38 @@ def select(change: Change, layout: Layout) -> Selection:
             here = replace(touched, path=path)
             said = _said(touched) + ("" if path == touched.path else f", where {shown(path)} leads")
             any(rule(placing, here, said) for rule in RULES)
+    for path in change.hidden:
+        _place_hidden(placing, path)
+    for link, why in change.after.blind_links().items():
+        if _in_models(link, layout) or matches(link, placing.ignored) is None:
+            placing.reach_all(f"{shown(link)} {shown(why)}: whether that differs cannot be told")
     _place_locks(placing)
-    return _finished(placing, len(change.touched))
+    return _finished(placing, earlier)
 
 
 # ---- one rule a kind of place; the first that places a path wins ----------------------------------------------------
+
+
+def _always(placing: _Placing, touched: Touched, said: str) -> bool:
+    """What decides over all the rest is out of the reach of any list."""
+    why = ALWAYS.get(touched.path)
+    return why is not None and placing.reach_all(f"{said}: {why}")
+
+
+def _attributes(placing: _Placing, touched: Touched, said: str) -> bool:
+    """.gitattributes: what lies below its folder. Of a model's folder that model, of an ignored folder none."""
+    folder, _, name = touched.path.rpartition("/")
+    if name != ATTRIBUTES:
+        return False
+    for home in (placing.layout.handlers, placing.layout.golden):
+        parts = below(touched.path, home)
+        if len(parts) > 1 and is_model_name(parts[0]):
+            known = parts[0] in placing.models.handlers and home == placing.layout.handlers
+            return _reach_or_gone(placing, placing.models.made([parts[0]])[parts[0]].name if known else parts[0], said)
+    pattern = matches(f"{folder}/.", placing.ignored) if folder else None
+    if pattern is None or _in_models(folder, placing.layout):
+        return placing.reach_all(f"{said}: it changes the bytes of files on their way through git")
+    return placing.reach_none(touched.path, f"its folder is ignored by {pattern}")
 
 
 def _golden(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -167,7 +205,7 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
         name = _name_before(placing, folder)
         return name is not None and _reach_or_gone(placing, name, said)
     made = placing.models.made([folder])[folder]
-    in_archive = touched.path in made.shared or (len(parts) == 2 and (parts[1].endswith(".py") or parts[1] in FIXED))
+    in_archive = touched.path in made.shared or (len(parts) == 2 and is_part(parts[1]))
     if not in_archive and (pattern := matches(touched.path, placing.ignored)):
         return placing.reach_none(touched.path, f"ignored by {pattern}, and not in the archive")
     if touched.how is How.mode:
@@ -183,6 +221,17 @@ def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
     return _reach_or_gone(placing, parts[0].removesuffix(SUFFIX), said)
 
 
+def _used(placing: _Placing, touched: Touched, said: str) -> bool:
+    """What a model lists or includes from anywhere else."""
+    found = False
+    for folder, made in placing.models.made(placing.models.handlers).items():
+        if touched.path in made.shared:
+            found = placing.reach(made.name, f"{said}, which its {RECIPE} lists")
+        elif touched.path in placing.models.asked([folder])[folder].files:
+            found = placing.reach(made.name, f"{said}, which its {REQUIREMENTS} includes")
+    return found
+
+
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
     pattern = matches(touched.path, placing.ignored)
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
@@ -192,6 +241,8 @@ def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
     """A lock file is placed later: what counts is which of its packages differ."""
     if matches(touched.path, placing.layout.locks) is None:
         return False
+    if touched.kind is not Kind.file or placing.change.after.is_link(touched.path):
+        return placing.reach_all(f"{said}: a lock file that is no plain file")
     _once(placing.locks, touched.path)
     return True
 
@@ -207,7 +258,32 @@ def _unplaced(placing: _Placing, touched: Touched, said: str) -> bool:
 
 
 Rule = Callable[[_Placing, Touched, str], bool]
-RULES: tuple[Rule, ...] = (_golden, _shared, _handler, _archive, _ignored, _lock, _known, _unplaced)
+RULES: tuple[Rule, ...] = (
+    _always,
+    _attributes,
+    _golden,
+    _shared,
+    _handler,
+    _archive,
+    _used,
+    _ignored,
+    _lock,
+    _known,
+    _unplaced,
+)
+
+
+def _place_hidden(placing: _Placing, path: str) -> None:
+    """A file of the working tree that git ignores: it may differ from the base's, and no diff would tell."""
+    said = f"{shown(path)} is {How.ignored}"
+    if parts := below(path, placing.layout.golden):
+        if len(parts) > 1 and is_model_name(parts[0]) and (parts[1] in GOLDEN or parts[1] == DRAWINGS):
+            placing.reach(parts[0], said)
+        return
+    parts = below(path, placing.layout.handlers)
+    for folder, made in placing.models.made(placing.models.handlers).items():
+        if path in made.shared or (len(parts) == 2 and parts[0] == folder and is_part(parts[1])):
+            placing.reach(made.name, said)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
@@ -265,16 +341,19 @@ def _through(way: str) -> str:
 # ---- shared by the rules --------------------------------------------------------------------------------------------
 
 
-def _finished(placing: _Placing, touched: int) -> Selection:
-    there = placing.models.names()
+def _finished(placing: _Placing, earlier: Layout | None) -> Selection:
+    there, before = placing.models.names(), []
+    if earlier is not None:
+        there = sorted({*there, *Models(placing.change.after, earlier).names()})
+        before = Models(placing.change.before, earlier).names()
     models = {name: placing.reached.get(name, []) for name in there if placing.everything or name in placing.reached}
     return Selection(
         models=models,
         everything=placing.everything,
-        deleted=sorted((placing.gone | placing.reached.keys()) - set(there)),
+        deleted=sorted((placing.gone | placing.reached.keys() | set(before)) - set(there)),
         passed_over=placing.passed_over,
         known=len(there),
-        touched=touched,
+        touched=len(placing.change.touched),
     )
 
 
@@ -295,25 +374,9 @@ def _name_before(placing: _Placing, folder: str) -> str | None:
     return Models(placing.change.before, placing.layout).made([folder])[folder].name
 
 
-def _names_of(path: str, links: Mapping[str, str]) -> list[str] | None:
-    """The path, and each name that it has through links; None where they lead in circles."""
-    found = [path]
-    if not links:
-        return found
-    by_target: dict[str, list[str]] = {}
-    for link, target in links.items():
-        by_target.setdefault(target, []).append(link)
-    for name in found:  # grows meanwhile
-        parts = name.split("/")
-        for length in range(len(parts) + 1):
-            target = "/".join(parts[:length]) or "."
-            for link in by_target.get(target, ()):
-                alias = "/".join([link, *parts[length:]])
-                if alias not in found:
-                    found.append(alias)
-        if len(found) > _LINKS:
-            return None
-    return found
+def _in_models(path: str, layout: Layout) -> bool:
+    """Whether a path is one of the folders of the models, or lies in one."""
+    return any(path == home or below(path, home) for home in (layout.handlers, layout.golden, layout.model_store))
 
 
 def _said(touched: Touched) -> str:

@@ -5,10 +5,22 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from goldmar.affected import Layout, Selection, matrix, read_changes, read_tree, select, select_all
-from goldmar.config import Project
+from goldmar.affected import (
+    Layout,
+    Selection,
+    matrix,
+    read_changes,
+    read_file,
+    read_tree,
+    select,
+    select_all,
+)
+from goldmar.config import Affected, Project, project_of
+from goldmar.errors import ConfigError
 
 __all__ = ["Reached", "find_affected"]
+
+PYPROJECT = "pyproject.toml"
 
 _REASONS, _SHOWN = 4, 20  # lines for people; --json has them all
 
@@ -86,10 +98,37 @@ class Reached:
 def find_affected(project: Project, base: str | None, head: str | None) -> Reached:
     """The models that the change from `base` to `head` reaches; the working tree where `head` is None.
 
-    Every model of the head where there is no base. Raises UsageError where git cannot tell what differs.
+    What is ignored, which lock files count and what is a tool is read from pyproject.toml as `base` has it: a change
+    cannot exempt itself. Where the models are is read from the head's. Every model of the head where there is no base.
+    Raises UsageError where git cannot tell what differs, ConfigError for a head whose pyproject.toml cannot be read.
     """
-    rules = project.affected
-    layout = Layout(
+    if head is not None:
+        project = project_of(project.root, read_file(project.root, head, PYPROJECT))
+    layout = _layout(project, project.affected)
+    folders = [layout.handlers, layout.golden]
+    if base is None:
+        change = read_tree(project.root, head, folders)
+        return Reached(select_all(change, layout, "all of them are asked for"), "", (), change.after.commit)
+    earlier, doubts = None, []
+    try:
+        before = project_of(project.root, read_file(project.root, base, PYPROJECT))
+    except ConfigError as error:
+        layout = _layout(project, Affected())
+        doubts = [f"{PYPROJECT} of {base} does not say what reaches no model: {error.what}"]
+    else:
+        layout, earlier = _layout(project, before.affected), _layout(before, before.affected)
+        if earlier == layout:
+            earlier = None
+        else:
+            doubts = [f"{PYPROJECT} of {base} has the models in other folders"]
+            folders += [earlier.handlers, earlier.golden]
+    changes = read_changes(project.root, base, head, folders, both=earlier is not None)
+    found = [select(change, layout, earlier, doubts) for change in changes]
+    return Reached(_joined(found), base, [change.before.commit for change in changes], changes[0].after.commit)
+
+
+def _layout(project: Project, rules: Affected) -> Layout:
+    return Layout(
         handlers=_below(project, project.handlers),
         golden=_below(project, project.golden),
         model_store=_below(project, project.model_store),
@@ -97,13 +136,6 @@ def find_affected(project: Project, base: str | None, head: str | None) -> Reach
         locks=rules.locks,
         tools=rules.tools,
     )
-    folders = (layout.handlers, layout.golden)
-    if base is None:
-        change = read_tree(project.root, head, folders)
-        return Reached(select_all(change, layout, "all of them are asked for"), "", (), change.after.commit)
-    changes = read_changes(project.root, base, head, folders)
-    found = [select(change, layout) for change in changes]
-    return Reached(_joined(found), base, [change.before.commit for change in changes], changes[0].after.commit)
 
 
 def _below(project: Project, folder: os.PathLike[str]) -> str:
