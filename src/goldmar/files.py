@@ -13,7 +13,14 @@ from pathlib import Path
 
 from goldmar.errors import StorageError
 
-__all__ = ["atomic_path", "remove", "write_atomically"]
+__all__ = ["atomic_path", "remove", "write_atomically", "written"]
+
+_written: dict[Path, None] = {}
+
+
+def written() -> list[Path]:
+    """What this process has written so far and is still there: what is named to whoever interrupts it."""
+    return [path for path in _written if path.exists()]
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
@@ -42,6 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(target)
+        _written[path] = None
         _sync(target.parent)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in {temporary, target, target.parent}:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from goldmar.records import Prediction
+from goldmar.text import clean, clean_lines
 
 __all__ = ["ConsoleWatch"]
 
@@ -28,7 +29,7 @@ class ConsoleWatch:
         self._printed = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._progress = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -53,6 +54,7 @@ class ConsoleWatch:
             self._progress = self._task = None
 
     def step(self, text: str) -> None:
+        text = clean(text)
         if self._progress is not None:
             self._restart(escape(text), total=None)
         elif text != self._last and time.monotonic() - self._printed >= 1:
@@ -62,16 +64,16 @@ class ConsoleWatch:
 
     def asking(self, model: str, drawings: int) -> None:
         if self._progress is not None:
-            self._restart(f"asking {escape(model)}", total=drawings)
+            self._restart(f"asking {escape(clean(model))}", total=drawings)
         else:
-            self._console.print(f"asking {escape(model)} about {drawings} drawings")
+            self._console.print(f"asking {escape(clean(model))} about {drawings} drawings")
 
     def answered(self, model: str, prediction: Prediction) -> None:
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task)
 
     def note(self, text: str) -> None:
-        self._console.print(escape(text))
+        self._console.print(escape(clean_lines(text)))
 
     def _restart(self, description: str, *, total: int | None) -> None:
         if self._progress is None:

@@ -16,6 +16,7 @@ import pytest
 
 from goldmar.errors import GoldmarError
 from goldmar.records import Ask, Cells, Drawing, Endpoint, ModelResult, Prediction, RunResult, Value
+from goldmar.text import clean, clean_lines
 
 __all__: list[str] = []
 
@@ -104,7 +105,7 @@ class GoldenModel(pytest.Directory):
         for drawing_id in sorted({*drawings, *rows}):
             yield GoldenItem.from_parent(
                 self,
-                name=drawing_id,
+                name=clean(drawing_id),
                 golden=replace(
                     golden,
                     drawings=tuple(filter(None, [drawings.get(drawing_id)])),
@@ -143,7 +144,7 @@ class GoldenItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"{self.golden.model}: {self.name}"
+        return self.path, None, clean(f"{self.golden.model}: {self.name}")
 
 
 class GoldenMismatch(AssertionError):
@@ -162,7 +163,7 @@ class GoldenMismatch(AssertionError):
         run = RunResult((self.result,), self.backend, self.url, datetime.now(UTC), 0.0)
         page = io.StringIO()
         pipeline.show(run, pipeline.judge(run), Console(file=page, width=110, no_color=True, highlight=False))
-        return page.getvalue()
+        return clean_lines(page.getvalue())
 
 
 class _Session:
@@ -261,4 +262,4 @@ def _rows_by_drawing(cells: Cells) -> dict[str, Cells]:
 
 def _words(error: GoldmarError) -> str:
     parts = [error.what, error.detail or "", f"fix: {error.fix}" if error.fix else ""]
-    return "\n".join(part for part in parts if part)
+    return clean_lines("\n".join(part for part in parts if part))

@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 from goldmar import __version__, cli
+from goldmar.cli.ending import app
 from goldmar.errors import ExitCode
 from goldmar.golden import write_obtained
 from goldmar.records import Cells, Provenance
@@ -39,7 +40,8 @@ Goldmar = Callable[..., Done]
 @pytest.fixture
 def goldmar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Goldmar]:
     """The command line in this process, from main() to the exit code."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    hook = sys.unraisablehook
 
     def run(*arguments: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", ["goldmar", *map(str, arguments)])
@@ -50,7 +52,9 @@ def goldmar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return Done(exit_.value.code, captured.out, captured.err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 # ---- help -----------------------------------------------------------------------------------------------------------
 
-APP = typer.main.get_command(cli.app)
+APP = typer.main.get_command(app)
 COMMANDS = getattr(APP, "commands", {})
 
 

@@ -22,6 +22,7 @@ from goldmar.golden import (
     write_obtained,
     write_provenance,
 )
+from goldmar.golden.cells import to_csv
 from goldmar.records import Cells, Prediction, Provenance
 
 HEADER = "drawing_id,name,pred\n"
@@ -104,6 +105,12 @@ TEXTS = st.one_of(
     ),
 )
 VALUES = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.none(), TEXTS)
+
+
+@pytest.mark.parametrize("turned", ["\u202e", "\u2066", "\u061c", "\u200b"])
+def test_no_text_turns_the_direction_of_a_diff(turned):
+    text = to_csv(Cells([f"d{turned}"], [f"n{turned}"], [f"v{turned}"]))
+    assert all(line.isprintable() for line in text.splitlines())
 
 
 def same(left, right):

@@ -1,15 +1,28 @@
 """The command line: parse, call the pipeline, print, exit. The only package that prints or exits, with the plugin.
 
-`app` holds the Typer application and the two consoles, `options` what several commands take, and a module for each
-family of commands: `build`, `check`, `affected`, `bisect`. Importing a module adds its commands.
+`signals` is there before anything else is imported, `streams` looks after standard output and error, `ending` maps
+every ending to an exit code. `app` holds the Typer
+application and the two consoles, `options` what several commands take, and a module for each family of commands:
+`build`, `check`, `affected`, `bisect`.
 """
 
-from goldmar.cli import affected, bisect, build, check
-from goldmar.cli.app import app
-from goldmar.cli.ending import main
+import sys
+from typing import NoReturn
 
-__all__ = ["affected", "app", "bisect", "build", "check", "main"]
+from goldmar.cli import signals
 
-# As --help lists them: the way of a model, then what CI asks. Importing would have them by the names of their modules.
-ORDER = ("init", "archive", "serve", "check", "record", "approve", "affected", "bisect")
-app.registered_commands.sort(key=lambda command: ORDER.index(getattr(command.callback, "__name__", "")))
+__all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Entry point: every ending has its documented exit code, Ctrl-C while Python still imports among them."""
+    signals.install()
+    from goldmar.cli import streams
+
+    streams.install()
+    from goldmar.cli.ending import run
+
+    signals.loaded()
+    code = run()
+    signals.ignore()
+    sys.exit(code)

@@ -7,9 +7,10 @@ import typer
 from rich.markup import escape
 
 from goldmar import pipeline
-from goldmar.cli.app import app, out
+from goldmar.cli.app import app, echo, echo_json, out
 from goldmar.cli.options import Json
 from goldmar.errors import UsageError
+from goldmar.text import clean
 
 
 @app.command(epilog="Example: `goldmar affected --base origin/main`, `goldmar affected --base origin/main --matrix`")
@@ -45,13 +46,13 @@ def affected(
     project = pipeline.load_project(Path.cwd())
     reached = pipeline.find_affected(project, base, head)
     if as_json:
-        typer.echo(reached.to_json())
+        echo_json(reached.to_json())
     elif as_matrix:
-        typer.echo(reached.to_matrix(jobs))
+        echo_json(reached.to_matrix(jobs))
     elif as_names:
-        typer.echo("".join(f"{name}\n" for name in reached.selection.models), nl=False)
+        echo("".join(f"{clean(name)}\n" for name in reached.selection.models))
     elif as_markdown:
-        typer.echo(reached.to_markdown(), nl=False)
+        echo(reached.to_markdown())
     else:
         for line in reached.lines():
             out.print(escape(line))

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from goldmar import pipeline
-from goldmar.cli.app import app, err, out
+from goldmar.cli.app import app, echo_json, err, out
 from goldmar.cli.options import Json, Models
 from goldmar.errors import ExitCode
 from goldmar.progress import ConsoleWatch
@@ -33,7 +33,7 @@ def bisect(
     with ConsoleWatch(err) as watch:
         found = pipeline.bisect(project, good, bad, chosen, watch, fresh=fresh)
     if as_json:
-        typer.echo(pipeline.bisection_to_json(found))
+        echo_json(pipeline.bisection_to_json(found))
     else:
         pipeline.show_bisection(found, out)
     if markdown is not None:

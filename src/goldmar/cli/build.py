@@ -1,5 +1,6 @@
 """init, archive, serve: from a folder of handlers to models that answer."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from goldmar import pipeline
-from goldmar.cli.app import app, err, out, short
+from goldmar.cli.app import app, echo, echo_json, err, out, short
 from goldmar.cli.options import Json, Models
 from goldmar.errors import UsageError
 from goldmar.progress import ConsoleWatch
@@ -68,7 +69,7 @@ def archive(
             built = pipeline.build_archives(project, chosen, watch)
     if as_json:
         rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]
-        out.print_json(data=rows)
+        echo_json(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for b in built:
         word = "verified" if verify is not None else "built"
@@ -97,8 +98,8 @@ def serve(
         first = ""
         for name in server.versions():
             first = first or name
-            typer.echo(f"{server.url}/predictions/{name}")
-        typer.echo(f"token in {token}; ask with")
-        typer.echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {server.url}/predictions/{first}')
-        typer.echo("READY; Ctrl-C stops it.")
+            echo(f"{server.url}/predictions/{name}\n")
+        echo(f"token in {token}; ask with\n")
+        echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {server.url}/predictions/{first}\n')
+        echo("READY; Ctrl-C stops it.\n")
         pipeline.wait_while_alive(server)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from goldmar import pipeline
-from goldmar.cli.app import app, err, out, short
+from goldmar.cli.app import app, echo_json, err, out, short
 from goldmar.cli.options import (
     Backend,
     BackendOption,
@@ -151,6 +151,6 @@ def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(pipeline.to_json(run, verdict))
+        echo_json(pipeline.to_json(run, verdict))
     else:
         pipeline.show(run, verdict, out)

@@ -1,78 +1,97 @@
 """How a command ends: whatever happens, the documented exit code and a message."""
 
-import os
-import signal
-import sys
-import threading
-from typing import NoReturn
+import traceback
+from pathlib import Path
 
 import typer
 from rich.markup import escape
 
+from goldmar.cli import affected, bisect, build, check, signals, streams
 from goldmar.cli.app import app, err, short
-from goldmar.errors import ExitCode, GoldmarError, StorageError
+from goldmar.errors import ExitCode, GoldmarError, Interrupted, StorageError
+from goldmar.pipeline import written
+from goldmar.text import clean, clean_lines
 
-__all__ = ["main"]
+__all__ = ["app", "run"]
 
+_COMMANDS = (affected, bisect, build, check)  # importing one adds its commands
 
-def main() -> NoReturn:
-    """Entry point: maps every ending to the documented exit code."""
-    if threading.current_thread() is threading.main_thread():
-        # A CI server cancels with SIGTERM; it must stop the servers started here just as Ctrl-C does.
-        signal.signal(signal.SIGTERM, _on_sigterm)
-    sys.exit(_run())
+# As --help lists them: the way of a model, then what CI asks. Importing would have them by the names of their modules.
+_NAMED = 5  # files that a message names; more are counted
 
+ORDER = ("init", "archive", "serve", "check", "record", "approve", "affected", "bisect")
+app.registered_commands.sort(key=lambda command: ORDER.index(getattr(command.callback, "__name__", "")))
 
 # Typer imports click or brings a copy of its own, by version; this is ClickException of the one that it uses.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-def _run() -> int:
+def run() -> int:
+    """Parse the command line, run the command, say how it ended. Returns the exit code."""
     try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
-    except GoldmarError as error:
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else int(ExitCode.OK)
+    except BaseException as error:
+        code = _ended(error)
+    lost = streams.flushed()
+    if lost is not None and code in {ExitCode.OK, ExitCode.DIFFERENT}:
+        code = _not_written(lost.strerror)
+    return code
+
+
+def _ended(error: BaseException) -> int:
+    if isinstance(error, (typer.Abort, KeyboardInterrupt)):
+        return _interrupted()
+    if isinstance(error, GoldmarError):
         _print_error(error)
         return int(error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        err.print("interrupted; nothing was changed")
-        return int(ExitCode.INTERRUPTED)
-    except _ClickError as error:
+    if isinstance(error, _ClickError):
+        error.message = clean_lines(error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return int(ExitCode.USAGE)
-    except SystemExit as end:
-        if not end.code:  # what a shell asked for, to complete a line that is being typed
+    if isinstance(error, OSError):
+        return _not_written(error.strerror or str(error))
+    if isinstance(error, SystemExit):
+        if not error.code:  # what a shell asked for, to complete a line that is being typed
             return int(ExitCode.OK)
         # Typer's way to end when the reader of standard output has gone, with a 1 that would say "different".
-        _drop_stdout()
-        return int(ExitCode.SERVER)
-    except OSError as error:
-        # Standard output on a full disk, or its reader gone: a verdict that nobody got must not end in a 0.
-        _drop_stdout()
-        _print_error(StorageError(f"The output could not be written: {error}", fix="free space, or write elsewhere"))
-        return int(ExitCode.SERVER)
-    except Exception:
-        # Not 1, which says that predictions differ.
-        err.print_exception()
-        err.print("[bold red]error:[/] this is a bug in goldmar; nothing of the run counts")
-        return int(ExitCode.BUG)
-    return code if isinstance(code, int) else int(ExitCode.OK)
+        return _not_written("its reader has gone")
+    # Not 1, which says that predictions differ.
+    err.print(escape(clean_lines("".join(traceback.format_exception(error)))))
+    err.print("[bold red]error:[/] this is a bug in goldmar; nothing of the run counts")
+    return int(ExitCode.BUG)
 
 
-def _drop_stdout() -> None:
-    """What is still buffered cannot be written; without this the interpreter tries again at its end, and complains."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _not_written(why: str | None) -> int:
+    """Standard output on a full disk, closed, or its reader gone: a verdict that nobody got must not end in a 0."""
+    streams.drop()
+    _print_error(StorageError(f"The output could not be written: {why}.", fix="free space, or write elsewhere"))
+    return int(ExitCode.SERVER)
+
+
+def _interrupted() -> int:
+    signals.ignore()
+    if kept := _kept():
+        err.print(f"interrupted; written before that: {kept}")
+    else:
+        err.print("interrupted; nothing was changed")
+    return int(ExitCode.INTERRUPTED)
+
+
+def _kept(besides: Path | None = None) -> str:
+    """What this command has written and is still there, ready to be printed."""
+    paths = [clean_lines(str(short(path))) for path in written() if path != besides]
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return escape(", ".join(paths[:_NAMED])) + more
 
 
 def _print_error(error: GoldmarError) -> None:
-    err.print(f"[bold red]error:[/] {escape(error.what)}")
+    err.print(f"[bold red]error:[/] {escape(clean(error.what))}")
     if error.detail:
-        err.print(escape(error.detail.rstrip()), style="dim")
+        err.print(escape(clean_lines(error.detail.rstrip())), style="dim")
     if error.saved:
-        err.print(f"so far: {escape(str(short(error.saved)))}")
+        err.print(f"so far: {escape(clean_lines(str(short(error.saved))))}")
+    if isinstance(error, Interrupted) and (kept := _kept(error.saved)):
+        err.print(f"written before that: {kept}")
     if error.fix:
-        err.print(f"fix: {escape(error.fix)}", style="bold")
-
-
-def _on_sigterm(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+        err.print(f"fix: {escape(clean_lines(error.fix))}", style="bold")

@@ -44,8 +44,8 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 # A run of plain floats, each with a comma behind it: one match for thousands of values instead of one each.
 _FLOATS = re.compile(r"(?:-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e[+-]?[0-9]+)?,)*+")
-# Characters that would break a line, cannot be seen, or cannot be encoded.
-_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff]")
+# Characters that would break a line, cannot be seen, turn the direction of a diff, or cannot be encoded.
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 
 
 def cells_of(predictions: Iterable[Prediction]) -> Cells:

@@ -1,5 +1,6 @@
 from goldmar.affected import MOST_JOBS
 from goldmar.config import Project, load_project
+from goldmar.files import written
 from goldmar.gate import judge
 from goldmar.init import Kind, scaffold, scaffold_compose
 from goldmar.pipeline.affected import Reached, find_affected
@@ -81,4 +82,5 @@ __all__ = [
     "worker_opener",
     "write_bisection",
     "write_reports",
+    "written",
 ]

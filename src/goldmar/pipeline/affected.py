@@ -17,6 +17,7 @@ from goldmar.affected import (
 )
 from goldmar.config import Affected, Project, project_of
 from goldmar.errors import ConfigError
+from goldmar.text import clean
 
 __all__ = ["Reached", "find_affected"]
 
@@ -87,7 +88,7 @@ class Reached:
 
     def to_markdown(self) -> str:
         """A section for the summary page of a CI run."""
-        text = "\n".join(self.lines()).replace("```", "` ` `")
+        text = "\n".join(map(clean, self.lines())).replace("```", "` ` `")
         return f"## goldmar affected\n\n```text\n{text}\n```\n"
 
     def to_matrix(self, jobs: int) -> str:

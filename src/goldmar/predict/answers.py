@@ -39,6 +39,7 @@ from goldmar.errors import (
 )
 from goldmar.predict.leaves import flatten, parse
 from goldmar.records import Answer, Drawing, Prediction
+from goldmar.text import excerpt, holds_secret
 
 __all__ = ["interpret", "overloaded", "retry_after_s"]
 
@@ -65,7 +66,6 @@ _FRONT_END = {
     "ResourceNotFoundException",
     "ServiceUnavailableException",
 }
-_EXCERPT = 300
 
 
 def interpret(
@@ -131,8 +131,11 @@ def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> 
             msg = f"it is encoded as {encoding}, which was not asked for"
             raise ValueError(msg)
         values = flatten(parse(answer.body))
+        if holds_secret(answer.body, (text for item in values.items() for text in item if isinstance(text, str))):
+            msg = "it repeats the token that was sent, which no file must hold"
+            raise ValueError(msg)
     except ValueError as error:
-        problem = f"The answer cannot be read: {error}. It begins {_excerpt(answer.body, 80)!r}."
+        problem = f"The answer cannot be read: {error}. It begins {excerpt(answer.body, 80)!r}."
         return Prediction(drawing.id, {}, answer.status, latency_s, attempts, problem)
     return Prediction(drawing.id, values, answer.status, latency_s, attempts)
 
@@ -160,22 +163,16 @@ def _listen(answer: Answer) -> _Said:
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
-        return _Said("", _excerpt(answer.body))
+        return _Said("", excerpt(answer.body))
     if not isinstance(body, dict):
-        return _Said("", _excerpt(answer.body))
+        return _Said("", excerpt(answer.body))
     if isinstance(body.get("type"), str) and isinstance(body.get("message"), str) and "code" in body:
-        return _Said(body["type"], " ".join(body["message"].split()))
+        return _Said(excerpt(body["type"]), excerpt(body["message"]))
     # FastAPI says detail, many others error or message.
     for key in ("detail", "error", "message"):
         if isinstance(body.get(key), str):
-            return _Said("", " ".join(body[key].split())[:_EXCERPT])
-    return _Said("", _excerpt(answer.body))
-
-
-def _excerpt(body: bytes, length: int = _EXCERPT) -> str:
-    text = " ".join(body[: 4 * length].decode("utf-8", "replace").split())
-    text = "".join(character if character.isprintable() else "�" for character in text)
-    return text if len(text) <= length else text[: length - 1] + "…"
+            return _Said("", excerpt(body[key]))
+    return _Said("", excerpt(answer.body))
 
 
 def _where(model: str | None, url: str | None) -> str:
@@ -204,7 +201,7 @@ def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> G
             fix="Lower `clients`, give the model more workers or a longer queue, and check that its workers are READY.",
         )
     if 300 <= status < 400:
-        target = answer.headers.get("location", "an address it does not name")
+        target = excerpt(answer.headers.get("location", "an address it does not name"))
         return UnreachableError(
             f"The server redirects to {target}{where} (status {status}); "
             "redirects are not followed, since the token would travel along.",

@@ -15,6 +15,7 @@ from goldmar.records import Bisection, CulpritSet, Kind, Trial, TrialOutcome
 from goldmar.report import words
 from goldmar.report.json import comparison_table
 from goldmar.report.markdown import escaped
+from goldmar.text import json_safe
 
 __all__ = ["SCHEMA", "headline", "render", "to_json", "to_markdown"]
 
@@ -77,7 +78,7 @@ def to_json(found: Bisection) -> str:
         "together": {name: {"needs": list(needs), "reason": why} for name, (needs, why) in found.together.items()},
         "seconds": found.seconds,
     }
-    return json.dumps(report, ensure_ascii=True, indent=2, allow_nan=False) + "\n"
+    return json_safe(json.dumps(report, ensure_ascii=True, indent=2, allow_nan=False)) + "\n"
 
 
 def to_markdown(found: Bisection) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from goldmar.golden.provenance import without_secrets
 from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value, Verdict
 from goldmar.report import words
+from goldmar.text import json_safe
 
 __all__ = ["SCHEMA", "comparison_table", "render"]
 
@@ -37,12 +38,7 @@ def render(run: RunResult, verdict: Verdict) -> str:
         ],
         "models": [_model(model) for model in run.models],
     }
-    text = json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name that is no Unicode: escapes can spell it
-        text = json.dumps(report, indent=2, allow_nan=False)
-    return text + "\n"
+    return json_safe(json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
 
 
 def _model(result: ModelResult) -> dict[str, Any]:

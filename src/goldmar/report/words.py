@@ -2,13 +2,13 @@
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
 from goldmar.golden.provenance import without_secrets
 from goldmar.records import Comparison, Explanation, Kind, ModelResult, NameSummary, RunResult, Value
+from goldmar.text import clean
 
 __all__ = [
     "clean",
@@ -33,14 +33,6 @@ __all__ = [
 
 _NAMED = 8
 """Models named in one line; the others are counted."""
-
-# Control characters, halves of surrogate pairs and the like: they break lines, XML or the encoding of a terminal.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
-
-
-def clean(text: str) -> str:
-    """Text that any terminal, file or XML parser takes: what cannot be shown is spelt as an escape, \\n or \\x1b."""
-    return _UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def number(value: float | None) -> str:

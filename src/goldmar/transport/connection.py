@@ -19,6 +19,7 @@ import pycurl
 
 from goldmar.errors import GoldenError, UsageError
 from goldmar.records import Answer, Endpoint
+from goldmar.text import keep_secret, keep_secret_headers, userinfo_of
 from goldmar.transport.faults import Fault, fault
 from goldmar.transport.network import authorities, proxy_for, shown, user_agent
 
@@ -59,8 +60,10 @@ class Connection:
     def __init__(self, endpoint: Endpoint, stopped: Callable[[], bool], model: str | None = None) -> None:
         self._endpoint = endpoint
         self._model = model
+        keep_secret_headers(endpoint.headers)
         self._headers = _header_lines(endpoint.headers, endpoint.url)
         self._proxy = proxy_for(endpoint.url)
+        keep_secret(userinfo_of(self._proxy or "") or "")
         self._curl = curl = pycurl.Curl()
         # A schema like file:// must not read this machine's disk.
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)

@@ -1,0 +1,88 @@
+"""Ctrl-C, SIGTERM and SIGHUP from the first moment to the last; imports next to nothing, so that it is there first.
+
+While Python imports, nothing has begun: one line, and gone. After that the first signal raises KeyboardInterrupt, which
+ends what runs in good order; what was started is stopped on the way out, and those that follow do not disturb that.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+__all__ = ["ignore", "install", "loaded"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which would have to be imported
+PATIENCE = 4
+"""Signals after which nothing is waited for; what was started sees its pipe break, and ends by itself."""
+
+
+class _State:
+    loading = False
+    count = 0
+
+
+def install() -> None:
+    """Take the signals over, those that were not ignored when this process was started (nohup, a job in a script)."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _State.loading, _State.count = True, 0
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
+    sys.unraisablehook = _unraisable
+
+
+def loaded() -> None:
+    """From now on there is something to end in good order."""
+    _State.loading = False
+
+
+def ignore() -> None:
+    """The command is over; Python's own end must not be disturbed."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    _State.count += 1
+    if _State.loading:
+        _leave("interrupted; nothing was changed\n")
+    if _State.count > 1 and _ending():
+        if _State.count >= PATIENCE:
+            _leave("left at once; what was started is ending by itself\n")
+        _tell("already stopping: what was started is being ended first\n")
+        return
+    raise KeyboardInterrupt
+
+
+def _ending() -> bool:
+    """Whether an earlier KeyboardInterrupt is on its way out: clean-up runs while it is handled."""
+    error = sys.exception()
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
+
+
+def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """A signal that arrives in a destructor or a callback is swallowed there by Python: send it again."""
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    with contextlib.suppress(RuntimeError):  # no thread can be started any more: Python is ending
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
+
+
+def _leave(text: str) -> None:
+    _tell(text)
+    os._exit(INTERRUPTED)
