@@ -88,6 +88,10 @@ class GoldmarError(Exception):
         self.detail = detail
         self.saved = saved
 
+    def add_detail(self, text: str) -> None:
+        """Put more below what `detail` says already."""
+        self.detail = "\n".join(filter(None, (self.detail, text))) or None
+
 
 class UsageError(GoldmarError):
     """The command or its arguments make no sense."""

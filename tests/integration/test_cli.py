@@ -4,57 +4,26 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from goldmar import __version__, cli
+from goldmar import __version__
 from goldmar.cli.ending import app
 from goldmar.errors import ExitCode
 from goldmar.golden import write_obtained
 from goldmar.records import Cells, Provenance
+from tests.integration.conftest import Goldmar
 from tests.integration.fake_server import FakeServer, json_answer
 from tests.support.foreign import NUMBERS, write_golden
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
 NOBODY = "http://127.0.0.1:1"  # a port that nothing listens on
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Goldmar = Callable[..., Done]
-
-
-@pytest.fixture
-def goldmar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Goldmar]:
-    """The command line in this process, from main() to the exit code."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    hook = sys.unraisablehook
-
-    def run(*arguments: str | Path) -> Done:
-        monkeypatch.setattr(sys, "argv", ["goldmar", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        captured = capsys.readouterr()
-        assert isinstance(exit_.value.code, int)
-        return Done(exit_.value.code, captured.out, captured.err)
-
-    yield run
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    sys.unraisablehook = hook
 
 
 @pytest.fixture

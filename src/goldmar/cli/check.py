@@ -18,8 +18,8 @@ from goldmar.cli.options import (
     Json,
     Lock,
     ManagementUrl,
-    Model,
     Models,
+    NamedModels,
     Stack,
     Timeout,
     TokenEnv,
@@ -78,9 +78,13 @@ def check(
         raise typer.Exit(ExitCode.DIFFERENT)
 
 
-@app.command(epilog="Example: `goldmar record thickness`, `goldmar record thickness --lock ci/locks/serve.txt`")
+@app.command(
+    epilog="Example: `goldmar record thickness`, `goldmar record thickness callouts --lock ci/locks/serve.txt`, "
+    "`goldmar record --all`"
+)
 def record(
-    model: Model,
+    models: NamedModels = None,
+    every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
     url: Url = None,
     backend: BackendOption = None,
     lock: Lock = None,
@@ -95,51 +99,78 @@ def record(
     stages: Annotated[
         bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Ask the model about its drawings and write what it says beside the golden, which stays as it is."""
+    """Ask models about their drawings and write what they say beside the goldens, which stay as they are."""
     project = pipeline.load_project(Path.cwd())
-    (chosen,) = pipeline.select_recorded(project, [model])
+    chosen = pipeline.select_recorded(project, models or [])
+    if bool(models) is every:
+        msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
+        raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
     way = _way(backend, lock, url)
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
-        job = pipeline.Job(project, [chosen], reach, watch, clients or project.clients, stages=stages)
+        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, stages=stages)
         job.python = environment.python_version if environment else job.python
         run, verdict = pipeline.record(job)
-    (result,) = run.models
+    if as_json or not verdict.passed:
+        _show(run, verdict, as_json=as_json)
+    complete = [result for result in run.models if not result.failures and result.obtained]
+    if not as_json:
+        for result in complete:
+            where = escape(str(short(result.obtained or Path())))
+            out.print(f"{result.drawings} drawings, {result.values} values of {result.model} in {where}")
+        if complete:
+            out.print(f"Next: goldmar approve {' '.join(result.model for result in complete)} --reason '...'")
     if not verdict.passed:
-        _show(run, verdict, as_json=False)
         raise typer.Exit(ExitCode.DIFFERENT)
-    where = escape(str(short(result.obtained))) if result.obtained else ""
-    out.print(f"{result.drawings} drawings, {result.values} values of {model} in {where}")
-    out.print(f"Next: goldmar approve {model} --reason '...'")
 
 
-@app.command(epilog="Example: `goldmar approve thickness --reason 'retrained on the 2026 drawings'`")
+@app.command(
+    epilog="Example: `goldmar approve thickness --reason 'retrained on the 2026 drawings'`, "
+    "`goldmar approve thickness callouts --reason 'torch 2.13' --yes`"
+)
 def approve(
-    model: Model,
     reason: Annotated[str, typer.Option(help="Why these answers are right; kept in provenance.toml.")],
+    models: NamedModels = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     approver: Annotated[
         str | None, typer.Option(envvar="GOLDMAR_APPROVER", help="Who approves; the login name by default.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show what would change in the golden, ask, then make what was obtained the golden."""
+    """Show what would change in the goldens, ask, then make what was obtained the golden of each."""
     project = pipeline.load_project(Path.cwd())
-    (chosen,) = pipeline.select_recorded(project, [model])
-    proposal = pipeline.propose(project, chosen)
-    pipeline.show_proposal(proposal, out)
+    chosen = pipeline.select_recorded(project, models or [])
+    if not models:
+        waiting = " ".join(pipeline.recorded(project, chosen))
+        msg = f"No model was named. Recorded and not yet approved: {waiting or 'none'}."
+        raise UsageError(msg, fix=f"goldmar approve {waiting or 'MODEL'} --reason '...'")
+    names = " ".join(chosen)
+    if as_json and not yes:
+        msg = "--json prints one document and nothing else, so nobody can be asked."
+        raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes --json")
+    proposals = [pipeline.propose(project, model) for model in chosen]
+    if not as_json:
+        for proposal in proposals:
+            pipeline.show_proposal(proposal, out)
     if not yes:
         if not sys.stdin.isatty():
             msg = "Nobody is there to answer: standard input is not a terminal."
-            raise UsageError(msg, fix=f"goldmar approve {model} --reason '...' --yes", model=model)
-        typer.confirm(f"Make this the golden of {model}?", abort=True)
-    path = pipeline.accept(proposal, reason=reason, approver=approver)
-    out.print(f"approved {escape(str(short(path)))}")
-    if said := pipeline.stages_approved(proposal.folder):
-        out.print(escape(said))
+            raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes")
+        typer.confirm(f"Make this the golden of {', '.join(chosen)}?", abort=True)
+    approved = []
+    for accepted in pipeline.accept_all(proposals, reason=reason, approver=approver):
+        approved.append({"model": accepted.model, "path": str(accepted.path), "stages": accepted.stages})
+        if not as_json:
+            out.print(f"approved {escape(str(short(accepted.path)))}")
+            if accepted.stages:
+                out.print(escape(accepted.stages))
+    if as_json:
+        out.print_json(data=approved)
 
 
 def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend:

@@ -35,7 +35,10 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(metavar="MODEL", help="Models; all of them by default.", autocompletion=_names),
 ]
-Model = Annotated[str, typer.Argument(help="The model's name: its folder under golden/.", autocompletion=_names)]
+NamedModels = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="MODEL...", help="Models: their folders under golden/.", autocompletion=_names),
+]
 Url = Annotated[str | None, typer.Option(help="Ask this running server instead of starting one.")]
 ManagementUrl = Annotated[str | None, typer.Option(help="Its management address, to know when it is READY.")]
 TokenEnv = Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable that holds the token.")]

@@ -4,7 +4,7 @@ from goldmar.files import written
 from goldmar.gate import judge
 from goldmar.init import Kind, scaffold, scaffold_compose
 from goldmar.pipeline.affected import Reached, find_affected
-from goldmar.pipeline.approval import Proposal, accept, propose
+from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, recorded
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
 from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
@@ -29,7 +29,6 @@ from goldmar.pipeline.servers import (
     wait_while_alive,
     worker_opener,
 )
-from goldmar.pipeline.stages import stages_approved
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 
@@ -37,6 +36,7 @@ __all__ = [
     "CHECK",
     "MOST_JOBS",
     "RECORD",
+    "Accepted",
     "Golden",
     "Job",
     "Kind",
@@ -45,7 +45,7 @@ __all__ = [
     "Proposal",
     "Reached",
     "Watch",
-    "accept",
+    "accept_all",
     "archives_for",
     "bisect",
     "bisection_to_json",
@@ -63,6 +63,7 @@ __all__ = [
     "propose",
     "read_model",
     "record",
+    "recorded",
     "refuse_unused_patterns",
     "remote_opener",
     "scaffold",
@@ -74,7 +75,6 @@ __all__ = [
     "show",
     "show_bisection",
     "show_proposal",
-    "stages_approved",
     "to_json",
     "token_file",
     "verify_archive",

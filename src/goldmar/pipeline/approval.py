@@ -1,17 +1,20 @@
 """From what was obtained to a golden: the only way that a golden is written."""
 
 import getpass
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from goldmar.compare import compare
 from goldmar.config import Project, Tolerances, load_tolerances
-from goldmar.errors import GoldenError, UsageError
+from goldmar.errors import GoldenError, GoldmarError, Interrupted, UsageError
 from goldmar.golden import approve, find_drawings, read_cells, read_provenance
+from goldmar.pipeline.selection import so_far
+from goldmar.pipeline.stages import stages_approved
 from goldmar.records import Cells, ModelResult, Provenance
 
-__all__ = ["Proposal", "accept", "propose"]
+__all__ = ["Accepted", "Proposal", "accept", "accept_all", "propose", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,36 @@ def propose(project: Project, model: str) -> Proposal:
             problems={},
         )
     return Proposal(model, folder, obtained, provenance, difference)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A golden that was just approved. `path` is its expected.csv; `stages` says in words which went with it."""
+
+    model: str
+    path: Path
+    stages: str
+
+
+def recorded(project: Project, models: Sequence[str]) -> tuple[str, ...]:
+    """Those of the models that have a complete recording waiting."""
+    return tuple(model for model in models if (project.golden / model / "obtained.csv").exists())
+
+
+def accept_all(proposals: Sequence[Proposal], *, reason: str, approver: str | None = None) -> Iterator[Accepted]:
+    """Make each of them the golden, one after the other. What it raises (see `accept`) says which were done before."""
+    models = [proposal.model for proposal in proposals]
+    for at, proposal in enumerate(proposals):
+        try:
+            path = accept(proposal, reason=reason, approver=approver)
+        except KeyboardInterrupt as stop:
+            msg = f"Interrupted while {proposal.model} was being approved."
+            fix = f"goldmar approve {' '.join(models[at:])} --reason '...'"
+            raise Interrupted(msg, fix=fix, model=proposal.model, detail=so_far("approved", models, at)) from stop
+        except GoldmarError as error:
+            error.add_detail(so_far("approved", models, at))
+            raise
+        yield Accepted(proposal.model, path, stages_approved(proposal.folder))
 
 
 def accept(proposal: Proposal, *, reason: str, approver: str | None = None) -> Path:

@@ -15,7 +15,7 @@ from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
 from goldmar.gate import judge
 from goldmar.golden import cells_of, write_obtained
 from goldmar.pipeline.goldens import Golden, read_model
-from goldmar.pipeline.selection import not_compared
+from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.stages import explain_failures, record_stages
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
@@ -75,8 +75,12 @@ def open_server(job: Job, stack: ExitStack) -> None:
 def ask_models(job: Job, stack: ExitStack) -> None:
     """Send the drawings; whatever ends this early, the answers that came are on disk first."""
     server = _server(job)
-    for golden in job.goldens:
-        _ask_model(job, server, golden)
+    for at, golden in enumerate(job.goldens):
+        try:
+            _ask_model(job, server, golden)
+        except GoldmarError as error:
+            error.add_detail(so_far("asked to the end", [each.model for each in job.goldens], at))
+            raise
 
 
 def compare_models(job: Job, stack: ExitStack) -> None:

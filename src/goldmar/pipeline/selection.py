@@ -12,7 +12,7 @@ from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldmarError, UsageError
 from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, survey
 
-__all__ = ["not_compared", "select_handlers", "select_models", "select_recorded", "select_served"]
+__all__ = ["not_compared", "select_handlers", "select_models", "select_recorded", "select_served", "so_far"]
 
 
 def select_models(project: Project, named: Sequence[str] = ()) -> tuple[str, ...]:
@@ -85,6 +85,13 @@ def not_compared(project: Project, compared: Iterable[str]) -> dict[str, str]:
     """The models of the project that are not among these: each with the reason that is declared, or an empty text."""
     names = {*survey(project).models} - set(compared)
     return {name: project.no_golden.get(name, "") for name in sorted(names)}
+
+
+def so_far(done: str, models: Sequence[str], at: int) -> str:
+    """How far a job over several models got before it failed at number `at`; nothing of a job over one."""
+    if len(models) < 2:
+        return ""
+    return f"{done}: {', '.join(models[:at]) or 'none'}; not {done}: {', '.join(models[at:])}"
 
 
 def _asked_for(project: Project, found: Survey, named: Sequence[str]) -> list[Model]:
