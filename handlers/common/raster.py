@@ -1,6 +1,7 @@
 """Images to sheets: Pillow's formats, any depth and colour, reduced by averaging square blocks of pixels."""
 
 import io
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,20 +60,8 @@ ORIENTATION = 0x0112
 QUARTER_TURNS = frozenset({5, 6, 7, 8})
 PHOTOMETRIC = 262
 
-# What decoders raise on a damaged file. NameError, ImportError and AttributeError are left out on purpose: they mean
-# that the code is wrong, not the drawing.
-DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    MemoryError,
-    UserWarning,
-    *shortcuts.ERRORS,
-)
+# Raised by a line of this file, they mean that the code is wrong, not the drawing.
+WRONG_CODE = (NameError, ImportError, AttributeError)
 
 
 def read_image(data: bytes) -> Sheet:
@@ -121,8 +110,8 @@ def _decode(image: Image.Image, data: bytes, factor: float) -> Gray:
         image.load()
         # Asked only now: Pillow turns a TIFF upright by itself, and then no longer reports an orientation.
         orientation = _orientation(image, data)
-    width, height = size if scale > 1 else image.size
-    return _upright(_reduce(_gray(image), whole_blocks(width, height, factor), factor / scale), orientation)
+        width, height = size if scale > 1 else image.size
+        return _upright(_reduce(_gray(image), whole_blocks(width, height, factor), factor / scale), orientation)
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -264,9 +253,15 @@ def _damage_explained(data: bytes) -> Iterator[None]:
         raise BadDrawing(msg) from error
     except UnidentifiedImageError as error:
         raise BadDrawing(_not_a_drawing(data)) from error
-    except DAMAGED as error:
+    except Exception as error:  # decoders raise nearly anything
+        if isinstance(error, WRONG_CODE) and _raised_here(error):
+            raise
         msg = f"the drawing is damaged or incomplete: export it again and send the whole file ({_first_line(error)})."
         raise BadDrawing(msg) from error
+
+
+def _raised_here(error: BaseException) -> bool:
+    return traceback.extract_tb(error.__traceback__)[-1].filename == __file__
 
 
 def _first_line(error: BaseException) -> str:

@@ -21,13 +21,12 @@ import pyvips
 pyvips.cache_set_max(0)
 
 BLOCK = 8
-ERRORS = (imagecodecs.TiffError, imagecodecs.PngError, pyvips.Error)
 
 
 def group4_reduced(data: bytes, *, paper_is_zero: bool) -> Gray:
     """First page of a 1-bit Group-4 TIFF, each block of 8 x 8 pixels averaged: uint8 [H // 8, W // 8].
 
-    Raises one of ERRORS when the file is damaged.
+    Raises what the decoder raises when the file is damaged.
     """
     bits = imagecodecs.tiff_decode(data).view(np.uint8)  # [H, W] of 0 and 1
     rows, columns = bits.shape[0] // BLOCK, bits.shape[1] // BLOCK
@@ -42,7 +41,7 @@ def group4_reduced(data: bytes, *, paper_is_zero: bool) -> Gray:
 def png_reduced(data: bytes, factor: int) -> Gray:
     """8-bit gray or RGB PNG, each block of factor x factor pixels averaged.
 
-    uint8 [H // factor, W // factor] or [H // factor, W // factor, 3]. Raises one of ERRORS when the file is damaged.
+    uint8 [H // factor, W // factor] or [H // factor, W // factor, 3]. Raises what the decoder raises.
     """
     if _compressed_in_haste(data):
         full = imagecodecs.png_decode(data)

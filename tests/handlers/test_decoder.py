@@ -1,0 +1,340 @@
+"""The process that drawings are read in: what a bad drawing may cost, and that nothing else pays for it."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from decoder import LEAST_S, SLOW_S, Decoder, Limits
+from drawing import BadDrawing, Sheet, read_sheet
+from readers import DecoderFault
+
+from .attacks import ATTACKS, tiles
+from .bad_drawings import GOOD
+from .service import HANDLERS
+
+PNG = GOOD["png"][0]
+
+# Does as the drawing says. What it takes for a decoder's fault or its own is decided by where the file lies.
+OBEDIENT = """
+import ctypes, os, signal, socket, struct, sys, time
+import numpy as np
+from sheet import BadDrawing, Sheet
+
+def read(data):
+    word, _, rest = data.decode().partition(" ")
+    if word == "size":
+        rows, columns = map(int, rest.split())
+        return Sheet(np.full((rows, columns), 7, np.uint8), 0.5, 8.0)
+    if word == "hang":
+        while True:
+            pass
+    if word == "sleep":
+        time.sleep(float(rest))
+    if word == "segfault":
+        ctypes.string_at(0)
+    if word == "signal":
+        os.kill(os.getpid(), int(rest))
+    if word == "exit":
+        os._exit(0)
+    if word == "memory":
+        bytearray(int(rest) << 20)
+    if word == "leak":
+        kept.append(np.ones(int(rest) << 20, np.uint8))
+    if word == "poison":
+        poisoned.append(rest)
+    elif poisoned:
+        os.abort()
+    if word == "refuse":
+        raise BadDrawing(rest)
+    if word == "bug":
+        return undefined
+    if word == "library":
+        struct.unpack(">I", b"")
+    if word == "stdout":
+        os.write(1, b"metrics"), os.write(2, b"metrics")
+    if word == "say":
+        mouth().sendall(bytes.fromhex(rest)); time.sleep(60)
+    return Sheet(np.full((2, 3), os.getpid() % 251, np.uint8), 0.5, 8.0)
+
+def mouth():
+    for number in range(3, 30):
+        try:
+            return socket.socket(fileno=os.dup(number))
+        except OSError:
+            pass
+
+kept, poisoned = [], []
+"""
+
+
+@pytest.fixture
+def obedient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoder]:
+    (tmp_path / "obedient.py").write_text(OBEDIENT)
+    monkeypatch.syspath_prepend(tmp_path)
+    # As in an archive, where all files lie in one folder: the process looks there for what is its own.
+    for name in ("decoder_process.py", "sheet.py"):
+        (tmp_path / name).write_bytes((HANDLERS / "common" / name).read_bytes())
+    monkeypatch.setattr("decoder_process.__file__", str(tmp_path / "decoder_process.py"))
+    decoder = Decoder(Limits(seconds=1.0, memory_mb=200, drawings=5), "obedient", "read")
+    yield decoder
+    decoder.close()
+
+
+def readers(decoder: Decoder) -> list[psutil.Process]:
+    return psutil.Process(decoder.pid).children()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+# --- good drawings
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_drawing_is_what_it_is_when_read_here(shared: Decoder, name: str) -> None:
+    here, there = read_sheet(GOOD[name][0]), shared.read(GOOD[name][0])
+    assert np.array_equal(here.pixels, there.pixels)
+    assert (here.mm_per_px, here.source_px_per_px) == (there.mm_per_px, there.source_px_per_px)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Decoder]:
+    decoder = Decoder(Limits())
+    yield decoder
+    decoder.close()
+
+
+def test_one_reader_reads_them_all_until_it_is_replaced(obedient: Decoder) -> None:
+    pids = []
+    for _ in range(10):
+        (outcome,) = obedient.decode([b"good"])
+        assert isinstance(outcome, Sheet)
+        pids.append(int(outcome.pixels[0, 0]))
+    assert pids[:5] == [pids[0]] * 5
+    assert pids[5:] == [pids[5]] * 5
+    assert len(readers(obedient)) <= 1
+
+
+def test_torch_is_not_in_it(shared: Decoder) -> None:
+    shared.wait()
+    assert shared.read(PNG)
+    maps = Path(f"/proc/{shared.pid}/maps").read_text()
+    assert "libtorch" not in maps
+    assert "pdfium" in maps
+
+
+# --- what a drawing can do
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("hang", "given up after 1 s"),
+        ("sleep 9", "given up after 1 s"),
+        ("segfault", "breaks its decoder"),
+        *(
+            (f"signal {int(number)}", "breaks its decoder")
+            for number in (signal.SIGABRT, signal.SIGBUS, signal.SIGKILL)
+        ),
+        ("exit", "breaks its decoder"),
+        ("memory 400", "needs more than 200 MB"),
+        ("refuse too blue.", "too blue."),
+        ("library", "its decoder gave it up"),
+    ],
+)
+def test_it_is_refused_and_its_neighbours_are_read(obedient: Decoder, word: str, sentence: str) -> None:
+    obedient.decode([b"good"])
+    before = open_files()
+    first, refused, last = obedient.decode([b"good", word.encode(), b"good"])
+    assert isinstance(first, Sheet)
+    assert isinstance(last, Sheet)
+    assert isinstance(refused, BadDrawing)
+    assert sentence in str(refused)
+    assert str(refused).endswith(".")
+    obedient.decode([word.encode()])
+    assert len(readers(obedient)) <= 1
+    assert open_files() <= before
+
+
+def test_a_fault_of_our_own_is_told_from_one_of_a_decoder(obedient: Decoder, caplog: pytest.LogCaptureFixture) -> None:
+    fault, good = obedient.decode([b"bug", b"good"])
+    assert isinstance(fault, DecoderFault)
+    assert "undefined" not in str(fault)
+    assert "NameError: name 'undefined' is not defined" in caplog.text
+    assert isinstance(good, Sheet)
+
+
+def test_what_one_drawing_did_to_a_reader_hits_no_other(obedient: Decoder) -> None:
+    """It is read well, and the next one in the same process dies of it: that one gets a process of its own."""
+    assert all(isinstance(outcome, Sheet) for outcome in obedient.decode([b"poison", b"good", b"good"]))
+
+
+def test_after_a_bad_drawing_the_reader_is_another(obedient: Decoder) -> None:
+    ((before,), (_,), (after,)) = (obedient.decode([word]) for word in (b"good", b"refuse so.", b"good"))
+    assert isinstance(before, Sheet)
+    assert isinstance(after, Sheet)
+    assert before.pixels[0, 0] != after.pixels[0, 0]
+
+
+def test_memory_comes_back(obedient: Decoder) -> None:
+    assert isinstance(obedient.decode([b"leak 150"])[0], Sheet)
+    assert isinstance(obedient.decode([b"leak 150"])[0], Sheet)  # the first 150 are no longer there
+    assert sum(reader.memory_info().rss for reader in readers(obedient)) < 150e6
+
+
+def test_nothing_of_what_a_decoder_prints_gets_out(obedient: Decoder, capfd: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(obedient.decode([b"stdout"])[0], Sheet)
+    assert "metrics" not in "".join(capfd.readouterr())
+
+
+# --- time
+
+
+def test_a_batch_of_hanging_drawings_takes_no_longer_than_one(obedient: Decoder) -> None:
+    obedient.decode([b"good"])
+    started = time.monotonic()
+    outcomes = obedient.decode([b"hang"] * 3 + [b"good"])
+    assert time.monotonic() - started < 1 + 3 * SLOW_S
+    assert [type(outcome) for outcome in outcomes] == [BadDrawing] * 3 + [Sheet]
+
+
+def test_hanging_drawings_leave_less_time_to_those_after_them(shared: Decoder) -> None:
+    hanging = tiles()
+    times = []
+    for _ in range(2):
+        started = time.monotonic()
+        outcomes = shared.decode([hanging, PNG, hanging])
+        times.append(time.monotonic() - started)
+        assert isinstance(outcomes[1], Sheet)
+    assert 4.5 < times[0] < 5.7
+    assert LEAST_S - 0.1 < times[1] < LEAST_S + 0.7
+    assert shared._patience(time.monotonic()) < LEAST_S
+    assert shared._patience(time.monotonic() + 10) == 5  # it comes back
+
+
+# --- a reader that went mad
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\0" * 40,
+        b"S" + b"\xff" * 28,
+        b"S" + (9).to_bytes(2, "big") + (9).to_bytes(2, "big") + bytes(16) + (81).to_bytes(4, "big") + bytes(81),
+        b"R" + bytes(20) + (2**31).to_bytes(4, "big"),
+        b"R" + bytes(20) + (3).to_bytes(4, "big") + b"too long",
+    ],
+)
+def test_an_answer_that_cannot_be_is_none(obedient: Decoder, said: bytes) -> None:
+    mad, good = obedient.decode([b"say " + said.hex().encode(), b"good"])
+    assert isinstance(mad, BadDrawing)
+    assert isinstance(good, Sheet)
+
+
+@pytest.mark.parametrize("size", ["449 640", "448 641", "0 5"])
+def test_a_sheet_of_another_size_is_none(obedient: Decoder, size: str) -> None:
+    assert isinstance(obedient.decode([f"size {size}".encode()])[0], BadDrawing)
+
+
+def test_the_largest_sheet_comes_through(obedient: Decoder) -> None:
+    (outcome,) = obedient.decode([b"size 448 640"])
+    assert isinstance(outcome, Sheet)
+    assert outcome.pixels.shape == (448, 640)
+    assert (outcome.pixels == 7).all()
+
+
+# --- its life
+
+
+def test_it_is_started_again_when_it_was_killed(obedient: Decoder) -> None:
+    obedient.decode([b"good"])
+    (old,) = readers(obedient)
+    for _ in range(2):
+        killed = obedient.pid
+        psutil.Process(killed).kill()
+        outcomes = obedient.decode([b"good", b"refuse so.", b"good"])
+        assert [type(outcome) for outcome in outcomes] == [Sheet, BadDrawing, Sheet]
+        assert obedient.pid != killed
+    assert psutil.wait_procs([old], timeout=5)[1] == []
+
+
+def test_an_idle_reader_that_was_killed_is_nobodys_fault(obedient: Decoder) -> None:
+    obedient.decode([b"good"])
+    readers(obedient)[0].kill()
+    assert isinstance(obedient.decode([b"good"])[0], Sheet)
+
+
+def test_it_ends_with_its_decoder(obedient: Decoder) -> None:
+    obedient.decode([b"good"])
+    found = [psutil.Process(obedient.pid), *readers(obedient)]
+    assert len(found) == 2
+    obedient.close()
+    assert psutil.wait_procs(found, timeout=5)[1] == []
+
+
+@pytest.mark.parametrize("how", ["signal.SIGKILL", "signal.SIGTERM"])
+def test_it_ends_with_its_worker_however_that_ends(how: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys, os, signal; sys.path.insert(0, {str(HANDLERS / 'common')!r})\n"
+        "from decoder import Decoder, Limits\n"
+        "decoder = Decoder(Limits()); decoder.wait(); decoder.decode([b'x'])\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "import threading; threading.Timer(0.5, os.kill, (os.getpid(), %s)).start()\n"
+        % how
+        + "decoder.decode([open(sys.argv[1], 'rb').read()])\n"
+    )
+    attack = tmp_path / "attack.pdf"
+    attack.write_bytes(tiles())
+    command = [sys.executable, "-c", code, str(attack)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdin is not None
+        assert worker.stdout.readline() == b"ready\n"
+        worker.stdin.write(b"\n")
+        worker.stdin.flush()
+        time.sleep(0.3)
+        found = psutil.Process(worker.pid).children(recursive=True)
+        assert len(found) >= 2
+    assert psutil.wait_procs(found, timeout=5)[1] == []
+
+
+def test_what_cannot_be_imported_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "unfinished.py").write_text("import nowhere_to_be_found\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    decoder = Decoder(Limits(), "unfinished", "read")
+    with pytest.raises(RuntimeError, match="No module named 'nowhere_to_be_found'"):
+        decoder.wait()
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"seconds": "5"}, {"memory_mb": -1}, {"drawings": True}])
+def test_limits_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"decoder: {next(iter(wrong))} is"):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+# --- attacks
+
+
+def test_attacks_harm_nobody() -> None:
+    """All of them, six at once, with a good drawing before and after each six."""
+    decoder = Decoder(Limits(seconds=1.0))
+    decoder.wait()
+    before = psutil.Process().memory_info().rss
+    names = list(ATTACKS)
+    for start in range(0, len(names), 6):
+        some = names[start : start + 6]
+        first, *outcomes, last = decoder.decode([PNG, *(ATTACKS[name][0] for name in some), PNG])
+        assert isinstance(first, Sheet)
+        assert isinstance(last, Sheet)
+        for name, outcome in zip(some, outcomes, strict=True):
+            assert isinstance(outcome, Sheet | BadDrawing), name
+    assert psutil.Process().memory_info().rss - before < 20e6
+    assert sum(reader.memory_info().rss for reader in readers(decoder)) < 150e6
+    decoder.close()
