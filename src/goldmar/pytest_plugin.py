@@ -1,13 +1,19 @@
 """`pytest --goldmar`: one test item a drawing, held against its golden on a server started once a session.
 
-Under pytest-xdist the controller starts that server and its workers ask it; items are collected from `golden/`, which
-needs no test file. Without `--goldmar` (or `--goldmar-url`) this plugin collects nothing and imports nothing heavy.
+The items come from the project, whatever pytest walks through, passes over or is pointed at: every model's drawings are
+there, or the session fails. What the user deselects (-k, -m, --deselect, a node id) is said in the summary, and so
+is what an early end leaves over. Under pytest-xdist the controller starts the server and its workers ask it.
+
+Without `--goldmar` (or `--goldmar-url`) this plugin collects nothing and imports nothing heavy.
 """
 
 import io
-from collections.abc import Iterator, Mapping
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +21,10 @@ from typing import Any
 import pytest
 
 from goldmar.errors import GoldmarError
-from goldmar.records import Ask, Cells, Drawing, Endpoint, ModelResult, Prediction, RunResult, Value
+from goldmar.records import Ask, Drawing, Endpoint, ModelResult, Prediction, RunResult
 from goldmar.text import clean, clean_lines
 
 __all__: list[str] = []
-
-_SESSION = pytest.StashKey["_Session"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,99 +43,62 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "goldmar: a drawing held against its golden (set by --goldmar)")
-    if not (config.option.goldmar or config.option.goldmar_url):
-        return
+    if config.option.goldmar or config.option.goldmar_url:
+        config.pluginmanager.register(_Session(config, _project(config)), "goldmar-session")
+
+
+def _project(config: pytest.Config) -> Any:  # a pipeline.Project
+    """That of the working directory, as for every command of goldmar; otherwise that of pytest's rootdir."""
     from goldmar import pipeline
 
-    try:
-        session = _Session(config, pipeline.load_project(config.rootpath))
-    except GoldmarError as error:
-        raise pytest.UsageError(_words(error)) from error
-    config.stash[_SESSION] = session
-    golden = session.project.golden
-    if not golden.is_dir():
-        msg = f"--goldmar was given and there is no {golden}"
-        raise pytest.UsageError(msg)
-    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-        # testpaths name the tests; the goldens are to be found without being named there.
-        config.args.append(str(golden))
+    found, refused = [], None
+    for place in (config.invocation_params.dir, config.rootpath):
+        try:
+            found.append(pipeline.load_project(place))
+        except GoldmarError as error:
+            refused = refused or error
+    if not found:
+        raise pytest.UsageError(_words(refused) if refused else "no project") from refused
+    here, other = found[0], found[-1]
+    if not here.root.is_relative_to(other.root):
+        msg = f"--goldmar could mean two projects: {here.root}, from where pytest was started, and {other.root}."
+        raise pytest.UsageError(f"{msg}\nfix: cd to the one that is meant, and start pytest there")
+    return here
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if _SESSION in config.stash:
-        config.stash[_SESSION].close()
+class GoldenModel(pytest.Collector):
+    """One model, with an item for each drawing that is in the folder or in the golden.
 
+    Its path is that of the session, whose conftest.py is then asked about the items as about all others.
+    """
 
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    session = parent.config.stash.get(_SESSION, None)
-    if session is None or path.parent != session.project.golden:
-        return None
-    return GoldenModel.from_parent(parent, path=path)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist, in the controller: hand the one server's address to each worker."""
-    session = node.config.stash.get(_SESSION, None)
-    if session is None or session.per_process:
-        return
-    target = session.target()
-    if isinstance(target, Endpoint):
-        node.workerinput["goldmar_endpoint"] = {
-            "url": target.url,
-            "headers": dict(target.headers),
-            "verify": target.verify,
-            "timeout_s": target.timeout_s,
-        }
-
-
-class GoldenModel(pytest.Directory):
-    """golden/<model>: an item for each drawing that is in the folder or in the golden."""
+    def __init__(self, *, goldens: Sequence[Any], session_of_goldens: "_Session", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._goldens, self._session = goldens, session_of_goldens
 
     def collect(self) -> Iterator[pytest.Item]:
-        from goldmar import pipeline
-
-        session = self.config.stash[_SESSION]
-        try:
-            golden = pipeline.read_model(session.project, self.path.name, with_cells=True)
-            pipeline.refuse_unused_patterns(golden, golden.cells)
-        except GoldmarError as error:
-            raise self.CollectError(_words(error)) from error
-        drawings = {drawing.id: drawing for drawing in golden.drawings}
-        rows = _rows_by_drawing(golden.cells)
-        if not drawings and not rows:
-            raise self.CollectError(f"{self.path}: nothing to compare, neither drawings nor golden values")
-        session.models.append(golden.model)
-        for drawing_id in sorted({*drawings, *rows}):
-            yield GoldenItem.from_parent(
-                self,
-                name=clean(drawing_id),
-                golden=replace(
-                    golden,
-                    drawings=tuple(filter(None, [drawings.get(drawing_id)])),
-                    cells=rows.get(drawing_id, Cells([], [], [])),
-                ),
-            )
+        for name, golden in self._goldens:
+            yield GoldenItem.from_parent(self, name=name, golden=golden, session_of_goldens=self._session)
 
 
 class GoldenItem(pytest.Item):
     """One drawing of one model."""
 
-    def __init__(self, *, golden: Any, **kwargs: Any) -> None:
+    def __init__(self, *, golden: Any, session_of_goldens: "_Session", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.golden = golden  # a pipeline.Golden, cut to this drawing
+        self._goldens = session_of_goldens
         self.add_marker("goldmar")
 
     def runtest(self) -> None:
         from goldmar import pipeline
 
-        session = self.config.stash[_SESSION]
         predictions: list[Prediction] = []
         if self.golden.drawings:
-            predictions = session.ask(self.golden.model, self.golden.drawings)
+            predictions = self._goldens.ask(self.golden.model, self.golden.drawings)
         result = pipeline.hold(self.golden, predictions)
         if result.failures or result.values == 0:
-            raise GoldenMismatch(result, session.backend, session.url)
+            raise GoldenMismatch(result, self._goldens.backend, self._goldens.url)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
@@ -144,7 +111,7 @@ class GoldenItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, clean(f"{self.golden.model}: {self.name}")
+        return self.golden.folder, None, clean(f"{self.golden.model}: {self.name}")
 
 
 class GoldenMismatch(AssertionError):
@@ -167,18 +134,178 @@ class GoldenMismatch(AssertionError):
 
 
 class _Session:
-    """The server of a test session: started when the first item needs it, stopped when pytest ends."""
+    """The goldens of a test session: registered as a plugin, since what its hooks see belongs to one session.
+
+    `selected` are the node ids of the drawings that will be run, each with its model; `done` those that were, to their
+    end. The server is started when the first of them needs it, and stopped when pytest ends.
+    """
 
     def __init__(self, config: pytest.Config, project: Any) -> None:
         self.config = config
         self.project = project  # a pipeline.Project
-        self.models: list[str] = []
+        self.selected: dict[str, str] = {}
+        self.done: set[str] = set()
+        self._deselected: set[str] = set()
+        self._named: list[Sequence[str]] = []  # arguments that name goldens: as given, model, drawing
+        self._golden = project.golden.resolve()
+        self._collected = False
+        self._goldens: dict[str, Any] = {}  # node id -> a pipeline.Golden, cut to one drawing
         self._stack = ExitStack()
         self._server: Any = None  # a serve.Server
         self._target: Endpoint | Ask | None = None
+        self._handed: Path | None = None  # the file in which the workers of xdist are told where the server is
+        self._works = hasattr(config, "workerinput")
+
+    # ---- collecting
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Nothing below golden/<model> is a test of pytest's own: a drawing may well be called test_1.txt."""
+        return True if collection_path.parent.resolve() == self._golden and collection_path.is_dir() else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """What cannot be used is told before anything is collected. Arguments that name goldens are not for pytest."""
+        self._read()
+        others = self._other_arguments()
+        self._chosen()
+        if not self._controls:  # whose arguments may yet go to a worker
+            self.config.args[:] = others
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """The models are collected beside whatever pytest finds for its arguments."""
+        report = yield
+        if isinstance(collector, pytest.Session) and report.passed:
+            models: dict[str, list[tuple[str, Any]]] = {}
+            for nodeid, golden in self._read().items():
+                model, _, name = nodeid.partition("::")
+                models.setdefault(model, []).append((name, golden))
+            report.result = [
+                *(report.result or ()),
+                *(
+                    GoldenModel.from_parent(
+                        collector, name=Path(model).name, nodeid=model, goldens=goldens, session_of_goldens=self
+                    )
+                    for model, goldens in models.items()
+                ),
+            ]
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave those alone that the arguments name, if any do, before -k and the like look at what there is."""
+        chosen = self._chosen()
+        if left := [item for item in items if isinstance(item, GoldenItem) and item.nodeid not in chosen]:
+            gone = set(left)
+            self.config.hook.pytest_deselected(items=left)
+            items[:] = [item for item in items if item not in gone]
+        self._collected = True
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._deselected |= {item.nodeid for item in items}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if self._controls or not self._collected:
+            return
+        self.selected = {item.nodeid: item.golden.model for item in session.items if isinstance(item, GoldenItem)}
+        if lost := sorted(self._goldens.keys() - self.selected.keys() - self._deselected):
+            some = f"{len(lost)} of {len(self._goldens)} drawings, {lost[0]} among them,"
+            words = f"goldmar: {some} were taken out after they had been collected, and nobody said so."
+            pytest.exit(f"{words}\nfix: look for a plugin or conftest.py that changes `items`", returncode=2)
+
+    def _other_arguments(self) -> list[str]:
+        """The arguments for pytest. Those that name golden/, the folder of a model in it, or a drawing are kept."""
+        others, self._named = [], []
+        for argument in self.config.args:
+            place, _, drawing = argument.partition("::")
+            path = Path(os.path.normpath(self.config.invocation_params.dir / place))
+            above = next((each for each in (path, *path.parents) if each.resolve() == self._golden), None)
+            if above is None:
+                others.append(argument)
+            else:
+                self._named.append((argument, "/".join(path.relative_to(above).parts), drawing))
+        if self._works:
+            self._named = getattr(self.config, "workerinput", {})["goldmar_named"]
+        elif self.config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
+            self._named = []  # whoever stands in golden/ names nothing
+        return others
+
+    def _chosen(self) -> set[str]:
+        """The node ids that the arguments name; all of them where they name none."""
+        chosen: set[str] = set()
+        for argument, model, drawing in self._named or [("", "", "")]:
+            found = {
+                nodeid
+                for nodeid, golden in self._goldens.items()
+                if model in {"", golden.model} and drawing in {"", nodeid.partition("::")[2]}
+            }
+            if not found:
+                fix = "pytest --goldmar --collect-only -q lists them, as golden/MODEL::DRAWING"
+                raise pytest.UsageError(f"{argument} names no golden.\nfix: {fix}")
+            chosen |= found
+        return chosen
+
+    def _read(self) -> dict[str, Any]:
+        """Every drawing that is in a folder or in a golden, by node id. Ends the session where one cannot be used."""
+        from goldmar import pipeline
+
+        if not self._goldens:
+            home = os.path.relpath(self.project.golden, self.config.rootpath.resolve())
+            found: dict[str, Any] = {}
+            try:
+                for model in pipeline.select_models(self.project):
+                    golden = pipeline.read_model(self.project, model, with_cells=True)
+                    pipeline.refuse_unused_patterns(golden, golden.cells)
+                    cut = pipeline.by_drawing(golden)
+                    if not cut:
+                        pytest.exit(f"{golden.folder}: nothing to compare, neither drawings nor golden values", 2)
+                    for name, each in cut.items():
+                        nodeid = f"{Path(home, model).as_posix()}::{clean(name)}"
+                        while nodeid in found:  # names that differ in what cannot be shown
+                            nodeid += "'"
+                        found[nodeid] = each
+            except GoldmarError as error:
+                pytest.exit(_words(error), returncode=int(error.exit_code))
+            self._goldens = found
+        return self._goldens
+
+    # ---- pytest-xdist, in the controller
 
     @property
-    def per_process(self) -> bool:
+    def _controls(self) -> bool:
+        """Whether this is the controller, which runs nothing itself."""
+        return self.config.pluginmanager.hasplugin("dsession")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell each worker where it will find the address of the one server."""
+        self._read()
+        self._other_arguments()
+        node.workerinput["goldmar_named"] = self._named
+        if not self._per_process:
+            if self._handed is None:
+                self._handed = Path(tempfile.mkdtemp(prefix="goldmar-pytest-")) / "endpoint.json"
+                self._stack.callback(shutil.rmtree, self._handed.parent, ignore_errors=True)
+            node.workerinput["goldmar_endpoint"] = str(self._handed)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Start the server before a worker may need it, which is once all of them have collected."""
+        self._collected = True
+        self.selected |= {nodeid: self._goldens[nodeid].model for nodeid in ids if nodeid in self._goldens}
+        if self.selected and self._handed is not None and self._target is None and isinstance(self.target(), Endpoint):
+            target = self.target()
+            said = {key: getattr(target, key) for key in ("url", "headers", "verify", "timeout_s")}
+            with os.fdopen(os.open(self._handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(said, file, default=dict)
+
+    # ---- asking
+
+    @property
+    def _per_process(self) -> bool:
         """The worker backend is no address that could be handed on: each xdist worker has its own."""
         return not self.config.option.goldmar_url and self.config.option.goldmar_backend == "worker"
 
@@ -203,8 +330,9 @@ class _Session:
 
     def target(self) -> Endpoint | Ask:
         if self._target is None:
-            handed: Mapping[str, Any] | None = getattr(self.config, "workerinput", {}).get("goldmar_endpoint")
-            self._target = Endpoint(**handed) if handed is not None else self._open()
+            handed: Mapping[str, str] = getattr(self.config, "workerinput", {})
+            place = handed.get("goldmar_endpoint")
+            self._target = Endpoint(**json.loads(Path(place).read_bytes())) if place else self._open()
         return self._target
 
     def _open(self) -> Endpoint | Ask:
@@ -212,8 +340,6 @@ class _Session:
 
         option = self.config.option
         watch = _Silent()
-        # Under xdist the controller starts the server before anything is collected: all models there are.
-        names = self.models or pipeline.select_models(self.project, ())
         try:
             if option.goldmar_url:
                 opener = pipeline.remote_opener(
@@ -222,10 +348,11 @@ class _Session:
                     token_file=option.goldmar_token_file,
                     timeout_s=self.project.timeout_s,
                 )
-            elif self.per_process:
+            elif self._per_process:
                 opener = pipeline.worker_opener(self.project, watch)
             else:
                 opener = pipeline.local_opener(self.project, watch)
+            names = sorted(set(self.selected.values()))
             goldens = [pipeline.read_model(self.project, name, with_cells=False) for name in names]
             self._server = self._stack.enter_context(opener(goldens))
         except GoldmarError as error:
@@ -234,8 +361,52 @@ class _Session:
         target: Endpoint | Ask = self._server.target
         return target
 
-    def close(self) -> None:
+    def pytest_unconfigure(self) -> None:
         self._stack.close()
+
+    # ---- counting
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Held is what was run to its end: not what was skipped or expected to fail. In the controller under xdist."""
+        if report.when == "call" and report.outcome in {"passed", "failed"} and not hasattr(report, "wasxfail"):
+            self.done.add(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Whatever kept a drawing from being run, the session does not end well."""
+        left = self._left_over() or not self._collected
+        if left and not self._works and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from goldmar import pipeline
+
+        if not self._goldens:
+            return
+        dry = self._only_looks
+        said = self.selected.keys() if dry else self.selected.keys() & self.done
+        models = {golden.model for golden in self._goldens.values()}
+        left_out = pipeline.not_compared(self.project, models)
+        count = (
+            f"{len(said)} of {len(self._goldens)} drawings, "
+            f"{len({self.selected[nodeid] for nodeid in said})} of {len(models) + len(left_out)} models"
+        )
+        lines = [f"goldmar: {count} {'selected' if dry else 'held against their goldens'}"]
+        if self._collected and (deselected := len(self._goldens) - len(self.selected)):
+            lines.append(f"goldmar: {deselected} drawings deselected")
+        if left := self._left_over():
+            lines.append(f"goldmar: {len(left)} drawings selected and not held, {left[0]} among them: not a pass")
+        lines += [f"goldmar: {model}: no golden on purpose: {reason}" for model, reason in left_out.items()]
+        for line in lines:
+            terminalreporter.write_line(line)
+
+    @property
+    def _only_looks(self) -> bool:
+        option = self.config.option
+        return any(getattr(option, name, False) for name in ("collectonly", "setuponly", "setupplan"))
+
+    def _left_over(self) -> list[str]:
+        return [] if self._only_looks else sorted(self.selected.keys() - self.done)
 
 
 class _Silent:
@@ -248,16 +419,6 @@ class _Silent:
     def answered(self, model: str, prediction: Prediction) -> None: ...
 
     def note(self, text: str) -> None: ...
-
-
-def _rows_by_drawing(cells: Cells) -> dict[str, Cells]:
-    rows: dict[str, tuple[list[str], list[str], list[Value]]] = {}
-    for drawing_id, name, value in zip(cells.drawing_ids, cells.names, cells.values, strict=True):
-        ids, names, values = rows.setdefault(drawing_id, ([], [], []))
-        ids.append(drawing_id)
-        names.append(name)
-        values.append(value)
-    return {drawing_id: Cells(*columns) for drawing_id, columns in rows.items()}
 
 
 def _words(error: GoldmarError) -> str:

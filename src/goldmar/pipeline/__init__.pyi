@@ -8,7 +8,7 @@ from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, r
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
 from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
-from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.goldens import Golden, by_drawing, read_model
 from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
 from goldmar.pipeline.reports import (
     bisection_to_json,
@@ -50,6 +50,7 @@ __all__ = [
     "bisect",
     "bisection_to_json",
     "build_archives",
+    "by_drawing",
     "check",
     "compose_opener",
     "environment_of",

@@ -1,14 +1,14 @@
 """All that a model is held against."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
 from goldmar.golden import find_drawings, read_golden
-from goldmar.records import Cells, Drawing
+from goldmar.records import Cells, Drawing, Value
 
-__all__ = ["Golden", "read_model"]
+__all__ = ["Golden", "by_drawing", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +35,19 @@ def read_model(project: Project, model: str, *, with_cells: bool) -> Golden:
             )
         cells = read_golden(folder, tolerances.columns)
     return Golden(model, folder, tuple(find_drawings(folder / "drawings")), tolerances, cells)
+
+
+def by_drawing(golden: Golden) -> dict[str, Golden]:
+    """A golden, cut to each of its drawings: those in the folder and those in the golden, sorted."""
+    drawings = {drawing.id: drawing for drawing in golden.drawings}
+    rows: dict[str, tuple[list[str], list[Value]]] = {}
+    for drawing, name, value in zip(golden.cells.drawing_ids, golden.cells.names, golden.cells.values, strict=True):
+        names, values = rows.setdefault(drawing, ([], []))
+        names.append(name)
+        values.append(value)
+    cut = {}
+    for drawing in sorted({*drawings, *rows}):
+        names, values = rows.get(drawing, ([], []))
+        cells = Cells([drawing] * len(names), names, values)
+        cut[drawing] = replace(golden, drawings=tuple(filter(None, [drawings.get(drawing)])), cells=cells)
+    return cut
