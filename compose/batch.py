@@ -47,12 +47,22 @@ def main() -> int:
         done = subprocess.run(command(), cwd=WORK, check=False)
     finally:
         for path in WORK.glob("golden/*/obtained.*"):
-            target = REPORTS / "golden" / path.parent.name
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / path.name)
+            put(path, REPORTS / "golden" / path.parent.name / path.name)
     if done.returncode == DIFFERENT and not (REPORTS / "report.json").exists():
         return BUG  # an interpreter that could not even start ends with 1 as well, and has found no difference
     return done.returncode if done.returncode >= 0 else SERVER
+
+
+def put(source: Path, target: Path) -> None:
+    """By renaming: a link that lies there is replaced, not written through; nothing is written below one."""
+    if link := next((place for place in (target.parent, target.parent.parent) if place.is_symlink()), None):
+        print(f"{link} is a link: {target.name} is not written through it", file=sys.stderr)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    shutil.copyfile(source, fresh)
+    fresh.replace(target)
 
 
 def command() -> list[str]:

@@ -1,6 +1,11 @@
 """Writing a file whole or not at all: a temporary file in the same folder, fsync, rename, fsync of the folder.
 
 Whatever happens in between (disk full, Ctrl-C, power cut), a reader sees the old file or the new, never half of one.
+
+And where it belongs or not at all: what is written must not be a symbolic link, nor lie below one. A link that somebody
+has left, or that came with a pull request, would lead the answers of one model onto the golden of another, or out of
+the project. So no part of a path may be a link. Paths of a project begin at its root, which is without links; a path
+that the user typed goes through `named` first, since a home folder or /tmp may well be links.
 """
 
 import errno
@@ -13,7 +18,7 @@ from pathlib import Path
 
 from goldmar.errors import StorageError
 
-__all__ = ["atomic_path", "remove", "write_atomically", "written"]
+__all__ = ["atomic_path", "named", "refuse_links", "remove", "write_atomically", "write_named", "written"]
 
 _written: dict[Path, None] = {}
 
@@ -37,22 +42,23 @@ def write_atomically(path: Path, data: str | bytes) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield an empty file beside `path`, to fill in the body; it takes the place of `path` when the body ends well.
 
-    A body that raises, Ctrl-C included, leaves `path` as it was and nothing beside it. A symbolic link is followed.
-    Raises StorageError for an OSError of this file; an OSError about another file passes as it is.
+    A body that raises, Ctrl-C included, leaves `path` as it was and nothing beside it. Of a file with several names
+    (hard links) the one at `path` becomes a file of its own; the others stay what they were.
+    Raises StorageError for an OSError of this file, and for a link; an OSError about another file passes as it is.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:80]}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}.tmp")
+    refuse_links(path)
     try:
-        _refuse_special(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_special(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _sync(temporary)
-        temporary.replace(target)
+        temporary.replace(path)
         _written[path] = None
-        _sync(target.parent)
+        _sync(path.parent)
     except OSError as error:
-        if error.filename is not None and Path(os.fsdecode(error.filename)) not in {temporary, target, target.parent}:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in {temporary, path, path.parent}:
             raise
         raise _storage_error(path, error) from error
     finally:
@@ -61,21 +67,70 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file; one that is not there is fine. Raises StorageError."""
+    """Remove a file; one that is not there is fine, and a link goes without what it leads to. Raises StorageError."""
+    refuse_links(path.parent)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise _storage_error(path, error) from error
 
 
-def _refuse_special(target: Path) -> None:
-    # A rename onto /dev/stdout would replace the device itself.
+def refuse_links(path: Path) -> None:
+    """Raise StorageError where `path`, or a folder that it lies in, is a symbolic link. What is not there is fine."""
+    for place in (path, *path.parents):
+        try:
+            target = os.readlink(place)  # noqa: PTH115, a Path would lose how the link is spelt
+        except OSError:
+            continue
+        msg = f"{place} is a link to {target}; goldmar writes through no link, and takes none for a file of its own."
+        fix = f"Remove the link: rm '{place}'"
+        if place.is_dir():
+            fix = f"Put the folder itself there, or name it where the link is named: {os.path.realpath(place)}"
+        raise StorageError(msg, fix=fix)
+
+
+def named(path: Path, root: Path) -> Path:
+    """A path that the user typed, absolute, fit for the other functions here.
+
+    Folders outside `root`, the project, are taken wherever links lead; below it no link is followed.
+    """
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100, `..` goes before any link does
+    return absolute if absolute.is_relative_to(root) else Path(os.path.realpath(absolute.parent)) / absolute.name
+
+
+def write_named(path: Path, data: str, root: Path) -> None:
+    """Write what the user asked for to the path that they typed; a device or a pipe (/dev/stdout) just takes it.
+
+    Raises StorageError.
+    """
+    place = named(path, root)
     try:
-        mode = target.stat().st_mode
+        if not (Path(os.path.abspath(path)).parts[1:2] in {("dev",), ("proc",)} or _is_stream(place)):  # noqa: PTH100
+            write_atomically(place, data)
+            return
+        # Neither made nor cut: behind /dev/stdout there may be a file that holds other things already.
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "wb") as stream:
+            stream.write(data.encode("utf-8"))
+    except OSError as error:
+        raise _storage_error(path, error) from error
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def _refuse_special(path: Path) -> None:
+    # A rename onto a device would replace the device itself.
+    try:
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(target))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
 def _sync(path: Path) -> None:

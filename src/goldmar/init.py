@@ -12,6 +12,7 @@ from pathlib import Path
 
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
+from goldmar.files import refuse_links
 from goldmar.layout import check_name
 
 __all__ = ["Kind", "scaffold", "scaffold_compose"]
@@ -53,6 +54,7 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
     project = load_project(project_root, create=True)
     targets = _targets(project, model, kind)
     for target in targets:
+        refuse_links(target.parent)
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise _exists(target)
     staged: dict[Path, Path] = {}
@@ -96,6 +98,8 @@ def scaffold_compose(project_root: Path) -> list[Path]:
     if there := [path for path in (*(root / name for name in names), copy) if path.exists()]:
         msg = f"{there[0]} is already there; nothing was written."
         raise UsageError(msg, fix="move it away first: mv compose compose.old, say; then compare the two")
+    for path in (*(root / name for name in names), copy):
+        refuse_links(path)
     try:
         for name in names:
             target = root / name

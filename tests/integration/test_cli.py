@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +19,10 @@ import typer.main
 from goldmar import __version__
 from goldmar.cli.ending import app
 from goldmar.errors import ExitCode
-from goldmar.golden import write_obtained
+from goldmar.golden import write_obtained, write_partial
 from goldmar.records import Cells, Provenance
 from tests.integration.conftest import Goldmar
-from tests.integration.fake_server import FakeServer, json_answer
+from tests.integration.fake_server import Behaviour, FakeServer, answer, hold, json_answer, reset
 from tests.support.foreign import NUMBERS, write_golden
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
@@ -42,9 +45,7 @@ def obtained(project: Path, values: dict[tuple[str, str], float]) -> None:
     """obtained.csv and obtained.toml, as `goldmar record` leaves them."""
     ids, names = zip(*values, strict=True)
     provenance = Provenance("means", "2.1", "sha256:00", "worker", "", datetime.now(UTC).replace(microsecond=0))
-    write_obtained(
-        project / "golden/means", Cells(list(ids), list(names), list(values.values())), provenance, complete=True
-    )
+    write_obtained(project / "golden/means", Cells(list(ids), list(names), list(values.values())), provenance)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -408,8 +409,7 @@ def test_approve_refuses_an_edited_recording(goldmar: Goldmar, project: Path) ->
 
 
 def test_a_recording_that_ended_early_cannot_be_approved(goldmar: Goldmar, project: Path) -> None:
-    provenance = Provenance("means", "2.1", "", "worker", "", datetime.now(UTC).replace(microsecond=0))
-    write_obtained(project / "golden/means", Cells(["a"], ["mean"], [1.0]), provenance, complete=False)
+    write_partial(project / "golden/means", Cells(["a"], ["mean"], [1.0]))
     done = goldmar("approve", "means", "--reason", "first", "--yes")
     assert done.code == ExitCode.USAGE
     assert "obtained.csv is missing" in done.err
@@ -538,3 +538,133 @@ def test_an_archive_without_goldens_is_verified_all_the_same(goldmar: Goldmar, p
     done = goldmar("archive", "--verify", "model_store/teeth.mar")
     assert done.code == ExitCode.OK, done.err
     assert "no drawing to ask it about" in done.err
+
+
+# ---- a recording that failed ----------------------------------------------------------------------------------------
+
+
+def approved_once(goldmar: Goldmar, project: Path) -> dict[str, bytes]:
+    """A golden, and after it a complete recording that could be approved."""
+    obtained(project, RIGHT)
+    assert goldmar("approve", "means", "--reason", "first", "--yes").code == ExitCode.OK
+    obtained(project, {**RIGHT, ("b", "mean"): 0.25})
+    return {name: data for name, data in files(project).items() if "obtained" not in name}
+
+
+def refused(goldmar: Goldmar, project: Path, golden: dict[str, bytes], command: str) -> str:
+    """What `approve` says where the last recording is not complete; the golden is as it was."""
+    done = goldmar("approve", "means", "--reason", "second", "--yes")
+    assert done.code == ExitCode.USAGE
+    assert f"fix: {command}\n" in done.err
+    assert {name: data for name, data in files(project).items() if "obtained" not in name} == golden
+    return done.err
+
+
+FAILURES = {
+    "nothing listens": ((), ["--url", NOBODY], ExitCode.SERVER, "nothing listens there"),
+    "a drawing without an answer": ((answer(422, b"{}"),), [], ExitCode.DIFFERENT, "3 of 3 drawings have no answer"),
+    "a worker that dies": ((json_answer({"mean": 1.5}), reset), [], ExitCode.SERVER, "The connection broke"),
+    "no token": ((), ["--url", NOBODY, "--token-env", "NO_SUCH"], ExitCode.USAGE, "NO_SUCH is not set"),
+    "no lock file": ((), ["--lock", "nowhere.txt"], ExitCode.USAGE, "nowhere.txt"),
+    "no archive": ((), ["--backend", "worker"], ExitCode.USAGE, "no archive"),
+    "no stages": ((json_answer({"mean": 1.5}),), ["--stages"], ExitCode.USAGE, "without its stages"),
+}
+
+
+@pytest.mark.parametrize(("behaviours", "options", "code", "words"), FAILURES.values(), ids=FAILURES)
+def test_a_recording_that_fails_makes_the_one_before_it_void(
+    goldmar: Goldmar,
+    project: Path,
+    behaviours: tuple[Behaviour, ...],
+    options: list[str],
+    code: ExitCode,
+    words: str,
+) -> None:
+    golden = approved_once(goldmar, project)
+    with FakeServer(*behaviours or (reset,)) as server:
+        command = ["record", "means", *(["--url", server.url] if behaviours else []), *options]
+        assert goldmar(*command).code == code
+    said = refused(goldmar, project, golden, shlex.join(["goldmar", *command]))
+    assert "the last recording of means failed at " in said
+    assert words in said
+
+
+def test_a_check_that_fails_makes_what_was_obtained_before_void_once_it_asks(goldmar: Goldmar, project: Path) -> None:
+    golden = approved_once(goldmar, project)
+    assert goldmar("check", "--url", NOBODY).code == ExitCode.SERVER
+    assert (project / "golden/means/obtained.csv").exists(), "nothing was asked"
+    with FakeServer(answer(200, b"{}"), reset) as server:
+        assert goldmar("check", "--url", server.url, "--clients", "1").code == ExitCode.SERVER
+    assert "The connection broke" in refused(goldmar, project, golden, "goldmar record means")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [(signal.SIGKILL, "was cut off"), (signal.SIGINT, "Interrupted after 0 of 3"), (signal.SIGTERM, "Interrupted")],
+)
+def test_a_recording_that_is_killed_or_interrupted(
+    goldmar: Goldmar, project: Path, end: signal.Signals, words: str
+) -> None:
+    golden = approved_once(goldmar, project)
+    with FakeServer(answer(200, b"{}"), hold) as server:
+        command = ["record", "means", "--url", server.url]
+        with subprocess.Popen([GOLDMAR, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+            until = time.monotonic() + 60
+            while len(server.asked) < 2 and time.monotonic() < until:
+                time.sleep(0.02)
+            said = goldmar("approve", "means", "--reason", "second", "--yes").err
+            child.send_signal(end)
+        assert "is still under way" in said
+    assert words in refused(goldmar, project, golden, shlex.join(["goldmar", *command]))
+
+
+def test_a_recording_that_succeeds_after_one_that_failed(goldmar: Goldmar, project: Path) -> None:
+    approved_once(goldmar, project)
+    assert goldmar("record", "means", "--url", NOBODY).code == ExitCode.SERVER
+    with FakeServer(json_answer({"mean": 1.5})) as server:
+        assert goldmar("record", "means", "--url", server.url).code == ExitCode.OK
+    assert goldmar("approve", "means", "--reason", "second", "--yes").code == ExitCode.OK
+    assert "a,mean,1.5\n" in (project / "golden/means/expected.csv").read_text()
+    assert not list((project / "golden/means").glob("obtained*"))
+
+
+# ---- links ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("golden/means/obtained.csv", "expected.csv"),
+        ("golden/means/obtained.toml", "tolerance.toml"),
+        ("golden/means", "../other"),
+        ("golden", "elsewhere"),
+    ],
+)
+@pytest.mark.parametrize("command", ["record", "check"])
+def test_what_is_obtained_goes_through_no_link(
+    goldmar: Goldmar, project: Path, command: str, place: str, target: str
+) -> None:
+    """It is said before anything is asked, and whatever the link leads to stays as it was."""
+    if place.count("/") < 2:
+        (project / place).rename((project / place).parent / target)
+    (project / place).symlink_to(target)
+    before = files(project)
+    with FakeServer(json_answer({"mean": 7.5})) as server:
+        done = goldmar(command, "means", "--url", server.url)
+        assert all(not asked.path.startswith("/predictions") for asked in server.asked)
+    assert done.code == ExitCode.SERVER, done.err
+    assert f"{place} is a link to {target}" in done.err
+    assert "fix: " in done.err
+    assert files(project) == before
+
+
+@pytest.mark.parametrize("place", ["reports", "reports/report.json"])
+def test_reports_go_through_no_link_of_the_project(goldmar: Goldmar, project: Path, place: str) -> None:
+    (project / place).parent.mkdir(exist_ok=True)
+    (project / "elsewhere").mkdir()
+    (project / place).symlink_to(project / "elsewhere")
+    with FakeServer(json_answer({"mean": 1.5})) as server:
+        done = goldmar("check", "--url", server.url, "--reports", "reports")
+    assert done.code == ExitCode.SERVER, done.err
+    assert f"{place} is a link to" in done.err
+    assert files(project / "elsewhere") == {}

@@ -20,6 +20,7 @@ from goldmar.golden import (
     read_provenance,
     write_cells,
     write_obtained,
+    write_partial,
     write_provenance,
 )
 from goldmar.golden.cells import to_csv
@@ -365,7 +366,7 @@ CELLS = Cells(["a", "b"], ["x", "x"], [1.0, 2.0])
 
 def folder_with_obtained(tmp_path, cells=CELLS):
     folder = tmp_path / "thickness"
-    write_obtained(folder, cells, PROVENANCE, complete=True)
+    write_obtained(folder, cells, PROVENANCE)
     return folder
 
 
@@ -388,16 +389,16 @@ def test_obtained_becomes_golden_and_is_gone(tmp_path):
 
 def test_a_run_that_ended_early_is_beside_the_complete_one_until_the_next(tmp_path):
     folder = folder_with_obtained(tmp_path)
-    path = write_obtained(folder, Cells(["a"], ["x"], [5.0]), PROVENANCE, complete=False)
+    path = write_partial(folder, Cells(["a"], ["x"], [5.0]))
     assert path == folder / "obtained.partial.csv"
     assert list(read_cells(folder / "obtained.csv").values) == [1.0, 2.0]
-    write_obtained(folder, CELLS, PROVENANCE, complete=True)
+    write_obtained(folder, CELLS, PROVENANCE)
     assert names(folder) == ["obtained.csv", "obtained.toml"]
 
 
 def test_nothing_partial_is_approved(tmp_path):
     folder = tmp_path / "thickness"
-    write_obtained(folder, CELLS, PROVENANCE, complete=False)
+    write_partial(folder, CELLS)
     with pytest.raises(GoldenError, match="Nothing to approve"):
         approve(folder, PROVENANCE)
 
@@ -437,7 +438,7 @@ def test_edited_obtained_values_are_not_approved(tmp_path):
 def test_values_that_changed_after_they_were_shown_are_not_approved(tmp_path):
     folder = folder_with_obtained(tmp_path)
     shown = approved(folder)
-    write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE, complete=True)
+    write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
     with pytest.raises(GoldenError, match="changed while its approval was under way"):
         approve(folder, shown)
     assert "expected.csv" not in names(folder)
@@ -456,7 +457,7 @@ def test_an_approval_cut_off_anywhere_is_seen_and_can_be_finished(tmp_path, monk
     folder = folder_with_obtained(tmp_path)
     if not first:
         approve(folder, approved(folder))
-        write_obtained(folder, Cells(["a"], ["x"], [9.0]), PROVENANCE, complete=True)
+        write_obtained(folder, Cells(["a"], ["x"], [9.0]), PROVENANCE)
     new = list(read_cells(folder / "obtained.csv").values)
     with monkeypatch.context() as patch:
         left = [writes]
@@ -491,9 +492,11 @@ def test_an_approval_cut_off_anywhere_is_seen_and_can_be_finished(tmp_path, monk
 
 def test_a_recording_cut_off_between_its_files_is_not_approved(tmp_path, monkeypatch):
     folder = folder_with_obtained(tmp_path)
-    monkeypatch.setattr(goldmar.golden.store, "write_provenance", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        goldmar.golden.recording, "write_provenance", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
-        write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE, complete=True)
+        write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
     monkeypatch.undo()
-    with pytest.raises(GoldenError, match=r"does not belong to obtained\.toml"):
+    with pytest.raises(GoldenError, match=r"the last recording of thickness failed at .*: KeyboardInterrupt"):
         approve(folder, PROVENANCE)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from goldmar.errors import GoldenError, StorageError
-from goldmar.golden import approve, read_kept_stages, read_provenance, write_obtained, write_obtained_stages
+from goldmar.golden import Recording, approve, read_kept_stages, read_provenance
 from goldmar.golden.stages import Origin, array_of, content_of, read_stages, stages_of, write_stages
 from goldmar.records import Cells, Part, Provenance, Stage, Staged
 
@@ -183,9 +183,11 @@ def test_data_survives_json():
 
 
 def record(folder, digest: str = "sha256:1", cells: Cells = CELLS, *, stages: bool = True) -> None:
-    write_obtained(folder, cells, provenance(digest), complete=True)
+    begun = Recording(folder, "goldmar record thickness")
+    begun.keep(cells, provenance(digest))
     if stages:
-        write_obtained_stages(folder, [staged()])
+        begun.keep_stages([staged()])
+    begun.finish()
 
 
 def test_approval_takes_the_stages_along(tmp_path):

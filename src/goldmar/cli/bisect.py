@@ -37,7 +37,7 @@ def bisect(
     else:
         pipeline.show_bisection(found, out)
     if markdown is not None:
-        pipeline.write_bisection(found, markdown)
+        pipeline.write_bisection(found, markdown, root=project.root)
         err.print(f"the section for the pull request is in {escape(str(markdown))}")
     if found.culprits:
         raise typer.Exit(ExitCode.DIFFERENT)

@@ -1,5 +1,6 @@
 """check, record, approve: models held against their goldens, and how a golden comes about."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -70,7 +71,7 @@ def check(
         job.python = environment.python_version if environment else job.python
         run, verdict = pipeline.check(job)
         if reports is not None:
-            pipeline.write_reports(run, verdict, reports)
+            pipeline.write_reports(run, verdict, reports, root=project.root)
     _show(run, verdict, as_json=as_json)
     if reports is not None:
         err.print(f"junit.xml, report.json and report.md are in {escape(str(reports))}")
@@ -108,12 +109,16 @@ def record(
         msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
         raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
     way = _way(backend, lock, url)
-    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
+    with (
+        pipeline.recording(project, chosen, _again()) as begun,
+        ConsoleWatch(err) as watch,
+        pipeline.environment_of(lock, watch) as environment,
+    ):
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
-        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, stages=stages)
+        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, stages=stages, recordings=begun)
         job.python = environment.python_version if environment else job.python
         run, verdict = pipeline.record(job)
     if as_json or not verdict.passed:
@@ -171,6 +176,12 @@ def approve(
                 out.print(escape(accepted.stages))
     if as_json:
         out.print_json(data=approved)
+
+
+def _again() -> str:
+    """The command as it was typed, to be run again; empty where a password might be in it."""
+    typed = shlex.join(["goldmar", *sys.argv[1:]])
+    return "" if "@" in typed or sys.argv[1:2] != ["record"] else typed
 
 
 def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend:

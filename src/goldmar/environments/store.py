@@ -56,9 +56,9 @@ class Environment:
 def cache_folder() -> Path:
     """Where goldmar keeps what can be made again."""
     if own := os.environ.get("GOLDMAR_CACHE"):
-        return Path(own).absolute()
+        return Path(own).resolve()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "goldmar"
+    return ((Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "goldmar").resolve()
 
 
 class Environments:

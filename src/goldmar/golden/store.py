@@ -3,6 +3,7 @@
 expected.csv, provenance.toml    the golden, written by `approve` alone
 obtained.csv, obtained.toml      what the models said in the last complete run
 obtained.partial.csv             what they had said when a run ended early
+obtained.unfinished.toml         there while a run has not come to its end; see goldmar.golden.recording
 stages.jsonl                     what became of each drawing on the way to the golden; written by `approve` alone
 obtained.stages.jsonl            the same for obtained.csv, where `record --stages` asked for it
 
@@ -12,18 +13,18 @@ again finishes what was begun.
 """
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from goldmar.errors import GoldenError
-from goldmar.files import remove, write_atomically
-from goldmar.golden.cells import read_cells, to_csv
+from goldmar.files import refuse_links, remove, write_atomically
+from goldmar.golden.cells import read_cells
 from goldmar.golden.provenance import read_provenance, write_provenance
-from goldmar.golden.stages import KEPT, OBTAINED, Origin, read_stages, write_stages
+from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
+from goldmar.golden.stages import KEPT, OBTAINED, read_stages
 from goldmar.records import Cells, Provenance, Staged
 
-__all__ = ["approve", "read_golden", "read_kept_stages", "write_obtained", "write_obtained_stages"]
+__all__ = ["approve", "read_golden", "read_kept_stages"]
 
 
 def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells:
@@ -38,10 +39,10 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells
     if not beside.exists():
         return cells
     approved = read_provenance(beside)
-    if approved.csv_sha256 == _sha256(_content(path)):
+    if approved.csv_sha256 == sha256_of(_content(path)):
         return cells
     obtained = folder / "obtained.csv"
-    if obtained.exists() and approved.csv_sha256 == _sha256(_content(obtained)):
+    if obtained.exists() and approved.csv_sha256 == sha256_of(_content(obtained)):
         msg = f"An approval of {model} was cut off before {path} was written."
         raise GoldenError(msg, fix=f"Finish it: goldmar approve {model} --reason {approved.reason!r}", model=model)
     msg = f"{path} is not the file that was approved: its SHA-256 differs from csv_sha256 in {beside.name}."
@@ -53,32 +54,6 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells
     )
 
 
-def write_obtained(folder: Path, cells: Cells, provenance: Provenance, *, complete: bool) -> Path:
-    """Write what a model said beside its golden, and return the path of the CSV. Raises StorageError.
-
-    An incomplete run goes to obtained.partial.csv, which nothing approves; a complete one removes that file.
-    """
-    content = to_csv(cells).encode()
-    if not complete:
-        path = folder / "obtained.partial.csv"
-        write_atomically(path, content)
-        return path
-    path = folder / "obtained.csv"
-    write_atomically(path, content)
-    provenance = dataclasses.replace(provenance, csv_sha256=_sha256(content))
-    write_provenance(folder / "obtained.toml", provenance)
-    remove(folder / "obtained.partial.csv")
-    if not _stages_fit(folder / OBTAINED, provenance):
-        remove(folder / OBTAINED)
-    return path
-
-
-def write_obtained_stages(folder: Path, staged: Iterable[Staged]) -> Path:
-    """Write the stages that belong to obtained.csv beside it; return their path. Raises ConfigError, StorageError."""
-    write_stages(folder / OBTAINED, _origin(read_provenance(folder / "obtained.toml")), staged)
-    return folder / OBTAINED
-
-
 def read_kept_stages(folder: Path) -> dict[str, Staged]:
     """The stages kept beside a golden, by drawing; empty where there are none.
 
@@ -88,7 +63,7 @@ def read_kept_stages(folder: Path) -> dict[str, Staged]:
         return {}
     origin, kept = read_stages(folder / KEPT)
     beside = folder / "provenance.toml"
-    if not beside.exists() or origin != _origin(read_provenance(beside)):
+    if not beside.exists() or origin != origin_of(read_provenance(beside)):
         msg = f"{folder / KEPT} belongs to another golden or archive than the one approved last."
         raise GoldenError(msg, fix=f"goldmar record {folder.name} --stages, then approve it", model=folder.name)
     return kept
@@ -99,8 +74,17 @@ def approve(folder: Path, provenance: Provenance) -> Path:
 
     Stages that were recorded with it go with it. `provenance` is that of obtained.toml with who, when and why filled
     in. Its `csv_sha256` ties it to the values that were shown. Raises GoldenError where obtained.csv is missing,
-    damaged or another one by now, or its stages are; StorageError.
+    damaged or another one by now, or its stages are, and where a later recording is not complete; StorageError, also
+    where one of the files is a link: that could lead to the golden itself.
     """
+    for name in (*FILES, "expected.csv", "provenance.toml", KEPT):
+        refuse_links(folder / name)
+    with alone(folder):
+        refuse_unfinished(folder)
+        return _approve(folder, provenance)
+
+
+def _approve(folder: Path, provenance: Provenance) -> Path:
     model = folder.name
     source, target = folder / "obtained.csv", folder / "expected.csv"
     fix = f"goldmar record {model}"
@@ -108,41 +92,30 @@ def approve(folder: Path, provenance: Provenance) -> Path:
         msg = f"Nothing to approve: {source} is missing."
         raise GoldenError(msg, fix=fix, model=model)
     content = _content(source)
-    digest = _sha256(content)
-    if digest != read_provenance(folder / "obtained.toml").csv_sha256:
+    digest = sha256_of(content)
+    recorded = read_provenance(folder / "obtained.toml")
+    if digest != recorded.csv_sha256:
         msg = f"{source} does not belong to obtained.toml: it was edited, or its recording was cut off."
         raise GoldenError(msg, fix=fix, model=model)
-    if provenance.csv_sha256 not in {"", digest}:
+    # Another recording may have been answered the same, by another archive.
+    shown = dataclasses.replace(provenance, approved_by="", approved_at=None, reason="")
+    if provenance.csv_sha256 and shown != recorded:
         msg = f"{source} changed while its approval was under way."
         raise GoldenError(msg, fix=f"Look at it again: goldmar approve {model} --reason ...", model=model)
     if not len(read_cells(source)):
         msg = f"{source} holds no values: an empty golden would hold nothing."
         raise GoldenError(msg, fix=fix, model=model)
     if (folder / OBTAINED).exists():
-        if not _stages_fit(folder / OBTAINED, dataclasses.replace(provenance, csv_sha256=digest)):
+        if not stages_fit(folder / OBTAINED, dataclasses.replace(provenance, csv_sha256=digest)):
             msg = f"{folder / OBTAINED} does not belong to {source.name}: one of the two was edited."
             raise GoldenError(msg, fix=f"{fix} --stages", model=model)
         # Before provenance.toml: an approval that is cut off leaves stages that say of themselves that they do not fit.
         write_atomically(folder / KEPT, _content(folder / OBTAINED))
     write_provenance(folder / "provenance.toml", dataclasses.replace(provenance, csv_sha256=digest))
     write_atomically(target, content)
-    for name in ("obtained.csv", "obtained.toml", "obtained.partial.csv", OBTAINED):
+    for name in FILES:
         remove(folder / name)
     return target
-
-
-def _origin(provenance: Provenance) -> Origin:
-    return Origin(provenance.model, provenance.version, provenance.archive_digest, provenance.csv_sha256)
-
-
-def _stages_fit(path: Path, provenance: Provenance) -> bool:
-    if not path.exists():
-        return True
-    try:
-        origin, _ = read_stages(path)
-    except GoldenError:
-        return False
-    return origin == _origin(provenance)
 
 
 def _content(path: Path) -> bytes:
@@ -151,7 +124,3 @@ def _content(path: Path) -> bytes:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise GoldenError(msg, fix=f"ls -l '{path}'") from error
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -9,7 +9,7 @@ from goldmar.pipeline.archives import archives_for, build_archives, verify_archi
 from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, by_drawing, read_model
-from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, refuse_unused_patterns
+from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, recording, refuse_unused_patterns
 from goldmar.pipeline.reports import (
     bisection_to_json,
     show,
@@ -65,6 +65,7 @@ __all__ = [
     "read_model",
     "record",
     "recorded",
+    "recording",
     "refuse_unused_patterns",
     "remote_opener",
     "scaffold",

@@ -9,7 +9,8 @@ from pathlib import Path
 from goldmar.compare import compare
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError, GoldmarError, Interrupted, UsageError
-from goldmar.golden import approve, find_drawings, read_cells, read_provenance
+from goldmar.files import refuse_links
+from goldmar.golden import UNFINISHED, approve, find_drawings, read_cells, read_provenance, refuse_unfinished
 from goldmar.pipeline.selection import so_far
 from goldmar.pipeline.stages import stages_approved
 from goldmar.records import Cells, ModelResult, Provenance
@@ -31,9 +32,13 @@ class Proposal:
 def propose(project: Project, model: str) -> Proposal:
     """Read what was obtained and set it against the golden, exactly.
 
-    Raises GoldenError when nothing was obtained, or when it does not cover the drawings that are there now.
+    Raises GoldenError when nothing was obtained, when the last recording did not come to its end, or when it does not
+    cover the drawings that are there now.
     """
     folder = project.golden / model
+    refuse_unfinished(folder)
+    for name in ("obtained.csv", "obtained.toml"):
+        refuse_links(folder / name)
     if not (folder / "obtained.csv").exists():
         msg = f"Nothing to approve: {folder / 'obtained.csv'} is missing."
         raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
@@ -73,8 +78,12 @@ class Accepted:
 
 
 def recorded(project: Project, models: Sequence[str]) -> tuple[str, ...]:
-    """Those of the models that have a complete recording waiting."""
-    return tuple(model for model in models if (project.golden / model / "obtained.csv").exists())
+    """Those of the models that have a recording waiting; one that did not come to its end is refused by `propose`."""
+    return tuple(
+        model
+        for model in models
+        if any((project.golden / model / name).exists() for name in ("obtained.csv", UNFINISHED))
+    )
 
 
 def accept_all(proposals: Sequence[Proposal], *, reason: str, approver: str | None = None) -> Iterator[Accepted]:

@@ -2,8 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from goldmar.compare import compare
 from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
 from goldmar.gate import judge
-from goldmar.golden import cells_of, write_obtained
+from goldmar.golden import Recording, Superseded, cells_of, write_partial
 from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.stages import explain_failures, record_stages
@@ -22,7 +22,7 @@ from goldmar.predict import predict
 from goldmar.records import Cells, ModelResult, Prediction, Provenance, RunResult, Verdict
 from goldmar.serve import Server
 
-__all__ = ["CHECK", "RECORD", "Job", "Opener", "check", "hold", "record", "refuse_unused_patterns"]
+__all__ = ["CHECK", "RECORD", "Job", "Opener", "check", "hold", "record", "recording", "refuse_unused_patterns"]
 
 Opener = Callable[[Sequence[Golden]], Server]
 """Makes the server of a job, once it is known which models and drawings it will be asked about."""
@@ -34,6 +34,7 @@ class Job:
 
     `explain` asks failing drawings once more, for the first stage that differs; `stages` keeps all stages.
     `python` is the version that the handlers run with, where they run on this machine.
+    `recordings` has those that were begun before the job; see `recording`.
     """
 
     project: Project
@@ -44,6 +45,7 @@ class Job:
     explain: bool = False
     stages: bool = False
     python: str = platform.python_version()
+    recordings: dict[str, Recording] = field(default_factory=dict)
     goldens: tuple[Golden, ...] = ()
     server: Server | None = None
     asked: dict[str, list[Prediction]] = field(default_factory=dict)
@@ -113,7 +115,9 @@ def keep_stages(job: Job, stack: ExitStack) -> None:
     if job.stages:
         for golden in job.goldens:
             if not _problems(job.asked[golden.model]):
-                record_stages(_server(job), golden, job.watch)
+                begun = job.recordings[golden.model]
+                record_stages(_server(job), golden, begun, job.watch)
+                begun.finish()
 
 
 Step = Callable[[Job, ExitStack], None]
@@ -136,9 +140,42 @@ def check(job: Job) -> tuple[RunResult, Verdict]:
 def record(job: Job) -> tuple[RunResult, Verdict]:
     """Ask the models and write what they say beside the golden; nothing of the golden is read or touched.
 
-    Raises as `check` does.
+    Raises as `check` does, and GoldenError where another recording was begun in the meantime.
     """
-    return _run(RECORD, job)
+    if job.recordings:
+        return _run(RECORD, job)
+    with recording(job.project, job.models) as job.recordings:
+        return _run(RECORD, job)
+
+
+@contextmanager
+def recording(project: Project, models: Sequence[str], command: str = "") -> Iterator[dict[str, Recording]]:
+    """Begin a recording of each model, which makes those before it void; for the body to end each.
+
+    What the body leaves without an end has failed, for the reason that ended the body. `command` is what to run then.
+    Raises StorageError.
+    """
+    begun: dict[str, Recording] = {}
+    why = "it was not recorded to the end"
+    try:
+        for model in models:
+            folder = project.golden / model
+            if folder.is_dir():
+                begun[model] = Recording(folder, command or f"goldmar record {model}")
+        yield begun
+    except GoldmarError as error:
+        why = error.what
+        raise
+    except KeyboardInterrupt:
+        why = "it was interrupted"
+        raise
+    except BaseException as error:
+        why = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        for each in begun.values():
+            if not each.ended:
+                each.fail(why)
 
 
 def _run(steps: Sequence[Step], job: Job) -> tuple[RunResult, Verdict]:
@@ -194,19 +231,25 @@ def _described(job: Job, golden: Golden, result: ModelResult) -> ModelResult:
         version=provenance.version,
         archive_digest=provenance.archive_digest,
         seconds=job.seconds[golden.model],
-        obtained=job.obtained[golden.model],
+        obtained=job.obtained.get(golden.model),
     )
 
 
 def _ask_model(job: Job, server: Server, golden: Golden) -> None:
+    """Ask one model. `record` has begun its recording; a check begins one here, before anything is asked."""
+    if golden.model in job.recordings:
+        _ask(job, server, golden, job.recordings[golden.model], only_checks=False)
+        return
+    with recording(job.project, [golden.model]) as begun:
+        _ask(job, server, golden, begun[golden.model], only_checks=True)
+
+
+def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_checks: bool) -> None:
     done: list[Prediction] = []
 
     def on_prediction(prediction: Prediction) -> None:
         done.append(prediction)
         job.watch.answered(golden.model, prediction)
-
-    def save(predictions: Sequence[Prediction], *, complete: bool) -> Path:
-        return write_obtained(golden.folder, cells_of(predictions), provenance, complete=complete)
 
     job.watch.asking(golden.model, len(golden.drawings))
     provenance = _provenance(job, server, golden.model)
@@ -218,19 +261,33 @@ def _ask_model(job: Job, server: Server, golden: Golden) -> None:
     except KeyboardInterrupt as stop:
         msg = f"Interrupted after {len(done)} of {len(golden.drawings)} drawings of {golden.model}."
         raise Interrupted(
-            msg, fix="run the same command again", model=golden.model, saved=save(done, complete=False)
+            msg,
+            fix="run the same command again",
+            model=golden.model,
+            saved=write_partial(golden.folder, cells_of(done)),
         ) from stop
     except GoldmarError as error:
         error.detail = error.detail or server.trouble()
-        error.saved = save(done, complete=False)
+        error.saved = write_partial(golden.folder, cells_of(done))
         raise
     job.seconds[golden.model] = time.perf_counter() - clock
     job.asked[golden.model] = predictions
     job.provenance[golden.model] = provenance
-    complete = not _problems(predictions)
-    job.obtained[golden.model] = save(predictions, complete=complete)
-    if not complete and (trouble := server.trouble()):
-        job.watch.note(f"{golden.model}: the server's log says\n{trouble}")
+    if problems := _problems(predictions):
+        job.obtained[golden.model] = write_partial(golden.folder, cells_of(predictions))
+        drawing, why = next(iter(problems.items()))
+        begun.fail(f"{len(problems)} of {len(predictions)} drawings have no answer; {drawing}: {why}")
+        if trouble := server.trouble():
+            job.watch.note(f"{golden.model}: the server's log says\n{trouble}")
+        return
+    try:
+        job.obtained[golden.model] = begun.keep(cells_of(predictions), provenance)
+        if only_checks or not job.stages:
+            begun.finish()
+    except Superseded as error:
+        if not only_checks:
+            raise
+        job.watch.note(f"{error.what} The verdict is on what this one was answered.")
 
 
 def _provenance(job: Job, server: Server, model: str) -> Provenance:

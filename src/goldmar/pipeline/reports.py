@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from goldmar.errors import StorageError
-from goldmar.files import write_atomically
+from goldmar.files import named, refuse_links, write_atomically, write_named
 from goldmar.pipeline.approval import Proposal
 from goldmar.records import Bisection, RunResult, Verdict
 from goldmar.report import bisection, difference, junit, markdown, terminal
@@ -32,8 +32,13 @@ def to_json(run: RunResult, verdict: Verdict) -> str:
     return json_report.render(run, verdict)
 
 
-def write_reports(run: RunResult, verdict: Verdict, folder: Path) -> list[Path]:
-    """junit.xml, report.json and report.md, each whole or not at all. Raises StorageError."""
+def write_reports(run: RunResult, verdict: Verdict, folder: Path, *, root: Path) -> list[Path]:
+    """junit.xml, report.json and report.md, each whole or not at all, and through no link of the project at `root`.
+
+    Raises StorageError.
+    """
+    folder = named(folder, root)
+    refuse_links(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,6 +67,6 @@ def bisection_to_json(found: Bisection) -> str:
     return bisection.to_json(found)
 
 
-def write_bisection(found: Bisection, path: Path) -> None:
-    """The same as a Markdown section, whole or not at all. Raises StorageError."""
-    write_atomically(path, bisection.to_markdown(found))
+def write_bisection(found: Bisection, path: Path, *, root: Path) -> None:
+    """The same as a Markdown section, whole or not at all; or to /dev/stdout, say. Raises StorageError."""
+    write_named(path, bisection.to_markdown(found), root)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from goldmar.compare.stages import explain
 from goldmar.errors import GoldenError, GoldmarError, Interrupted
-from goldmar.golden import read_kept_stages, write_obtained_stages
+from goldmar.golden import Recording, read_kept_stages
 from goldmar.pipeline.goldens import Golden
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import NOT_GIVEN, ask_stages
@@ -20,10 +20,10 @@ TURN_ON = (
 )
 
 
-def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
+def record_stages(server: Server, golden: Golden, recording: Recording, watch: Watch) -> Path:
     """Ask for the stages of every drawing and write them beside obtained.csv.
 
-    Raises GoldenError where the server does not give them; obtained.csv stays.
+    Raises GoldenError where the server does not give them; obtained.csv stays to be looked at, and cannot be approved.
     """
     found = []
     try:
@@ -42,7 +42,7 @@ def record_stages(server: Server, golden: Golden, watch: Watch) -> Path:
         raise
     except KeyboardInterrupt as stop:
         raise _interrupted(golden, golden.folder / "obtained.csv") from stop
-    return write_obtained_stages(golden.folder, found)
+    return recording.keep_stages(found)
 
 
 def explain_failures(server: Server, golden: Golden, result: ModelResult, watch: Watch) -> tuple[Explanation, ...]:

@@ -47,7 +47,9 @@ class Trials:
         self._found[frozenset(trial.taken)] = trial
         line = json.dumps(dataclasses.asdict(trial)).encode()
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
+            )
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # The line end comes first: the line before it may have been cut off.
