@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -608,7 +609,10 @@ def test_a_recording_that_is_killed_or_interrupted(
     golden = approved_once(goldmar, project)
     with FakeServer(answer(200, b"{}"), hold) as server:
         command = ["record", "means", "--url", server.url]
-        with subprocess.Popen([GOLDMAR, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        # The command line has run in this process and leaves these signals ignored, which a child would inherit.
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        heed = partial(signal.signal, end, signal.SIG_DFL) if end != signal.SIGKILL else None
+        with subprocess.Popen([GOLDMAR, *command], **quiet, preexec_fn=heed) as child:
             until = time.monotonic() + 60
             while len(server.asked) < 2 and time.monotonic() < until:
                 time.sleep(0.02)
