@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import requests
 import trustme
 
 from goldmar.errors import (
@@ -21,7 +20,6 @@ from goldmar.errors import (
     UnreachableError,
     UsageError,
 )
-from goldmar.serve.management import KINDS, mapped
 from goldmar.serve.remote import RemoteServer, endpoint_from
 
 # --- endpoint_from ----------------------------------------------------------------------------------------------------
@@ -135,38 +133,6 @@ def test_options_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch, tmp
         endpoint_from("http://host", ca_bundle=tmp_path / "ca.pem")
     with pytest.raises(UsageError, match="time-out"):
         endpoint_from("http://host", timeout_s=0)
-
-
-# --- what requests raises ---------------------------------------------------------------------------------------------
-
-
-def kinds(base: type[requests.RequestException]) -> Iterator[type[requests.RequestException]]:
-    for kind in base.__subclasses__():
-        if kind.__module__.startswith("requests"):
-            yield kind
-            yield from kinds(kind)
-
-
-@pytest.mark.parametrize("kind", sorted(set(kinds(requests.RequestException)), key=lambda kind: kind.__name__))
-def test_every_kind_of_requests_has_words_of_its_own(kind: type[requests.RequestException]) -> None:
-    error = kind("why", "{}", 0) if issubclass(kind, requests.JSONDecodeError) else kind("why")
-    with pytest.raises(GoldmarError) as caught, mapped("http://host:1"):
-        raise error
-    assert any(issubclass(kind, known) for known, *_ in KINDS), f"{kind.__name__} has no words in KINDS"
-    assert "http://host:1" in str(caught.value)
-    assert caught.value.url == "http://host:1"
-    assert caught.value.fix
-    assert caught.value.__cause__ is error
-
-
-def test_none_of_the_kinds_hides_a_later_one() -> None:
-    for at, (kind, *_) in enumerate(KINDS):
-        assert not any(issubclass(kind, earlier) for earlier, *_ in KINDS[:at]), kind.__name__
-
-
-def test_what_requests_did_not_raise_passes() -> None:
-    with pytest.raises(ZeroDivisionError), mapped("http://host:1"):
-        raise ZeroDivisionError
 
 
 # --- RemoteServer -----------------------------------------------------------------------------------------------------

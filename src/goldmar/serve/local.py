@@ -5,11 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import requests
 
 from goldmar.errors import (
     ModelUnknownError,
@@ -26,7 +25,10 @@ from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
 from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, passings, tail
-from goldmar.serve.management import Described, Management, mapped
+from goldmar.serve.management import Described, Management
+from goldmar.text import excerpt
+from goldmar.transport.connection import MAX_ANSWER_BYTES, Request
+from goldmar.transport.control import Control
 
 __all__ = ["LocalServer"]
 
@@ -118,7 +120,7 @@ class LocalServer:
 
     def pids(self) -> Mapping[str, tuple[int, ...]]:
         """Model name -> process ids of its READY workers. Raises ServerError."""
-        management = Management(self.target, trust_environment=False)
+        management = Management(self.target)
         try:
             return {model: management.describe(model).pids for model in self._archives}
         finally:
@@ -203,7 +205,7 @@ class LocalServer:
             management_headers={"Authorization": f"Bearer {keys.management}"},
             timeout_s=self._timeout_s,
         )
-        management = Management(self._endpoint, trust_environment=False)
+        management = Management(self._endpoint)
         try:
             self._await_workers(management, launch, log, started)
             self._ask_canaries(launch, log, started)
@@ -257,22 +259,19 @@ class LocalServer:
             self._on_progress(f"{model}: asking about {drawing.id}")
             url = f"{launch.url}/predictions/{model}"
             left = self._startup_timeout_s - (time.monotonic() - started)
+            endpoint = replace(self.target, timeout_s=max(1.0, min(left, self._timeout_s)))
+            control = Control(endpoint, max_bytes=MAX_ANSWER_BYTES)
             try:
-                with mapped(url), requests.Session() as session:
-                    session.trust_env = False
-                    answer = session.post(
-                        url,
-                        data=drawing.path.read_bytes(),
-                        headers={**self.target.headers, "Content-Type": drawing.content_type},
-                        timeout=max(1.0, min(left, self._timeout_s)),
-                    )
+                answer = control.ask(Request(url, drawing.path, drawing.content_type))
             except UnreachableError as error:
                 said = str(error)
             else:
                 # A drawing that the model refuses (4xx) or fails on ("Prediction failed") is a result of the check.
-                if answer.status_code not in {500, 507}:
+                if answer.status not in {500, 507}:
                     continue
-                said = f"{answer.status_code} {answer.text.strip()[:200]}"
+                said = f"{answer.status} {excerpt(answer.body, 200)}"
+            finally:
+                control.close()
             until = time.monotonic() + _LAST_WORDS_S
             while time.monotonic() < until:  # TorchServe answers first and logs the death after
                 self._look_for_death(launch, log, f"it was asked about {drawing.id}")

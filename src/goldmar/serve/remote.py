@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from goldmar.errors import NotReadyError, UnreachableError, UsageError
 from goldmar.records import Endpoint
 from goldmar.serve.management import Described, Management
+from goldmar.text import excerpt
 
 __all__ = ["RemoteServer", "endpoint_from"]
 
@@ -58,7 +59,7 @@ class RemoteServer:
         return None
 
     def __enter__(self) -> Self:
-        management = Management(self._endpoint, trust_environment=True)
+        management = Management(self._endpoint)
         try:
             self._look_for_life(management)
             if self._endpoint.management_url is not None:
@@ -78,15 +79,15 @@ class RemoteServer:
     def _look_for_life(self, management: Management) -> None:
         answer = management.ping()
         # A gateway that lets only predictions through answers 404 or 405: it is there, and that is all we ask.
-        if answer.status_code < 500:
+        if answer.status < 500:
             return
-        detail = answer.text[:2000] or None
-        if answer.status_code == 500:
+        detail = excerpt(answer.body, 2000) or None
+        if answer.status == 500:
             msg = f"{self.url} says that it is unhealthy: the workers of a model keep dying."
             raise NotReadyError(
                 msg, url=self.url, detail=detail, fix="Look for tracebacks in the server's model_log.log"
             )
-        msg = f"{self.url} answers {answer.status_code} {answer.reason}: TorchServe behind it is not there."
+        msg = f"{self.url} answers {answer.status}: TorchServe behind it is not there."
         raise UnreachableError(msg, url=self.url, detail=detail, fix="Start the server, then run this again")
 
     def _refuse_unready(self, described: Described) -> None:

@@ -23,10 +23,13 @@ from goldmar.text import keep_secret, keep_secret_headers, userinfo_of
 from goldmar.transport.faults import Fault, fault
 from goldmar.transport.network import authorities, proxy_for, shown, user_agent
 
-__all__ = ["MAX_ANSWER_BYTES", "Connection", "Request", "Stopped"]
+__all__ = ["MAX_ANSWER_BYTES", "MAX_HEAD_BYTES", "Connection", "Request", "Stopped"]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """A longer answer ends the run: nobody reads such a golden, and a mad server must not fill the memory."""
+
+MAX_HEAD_BYTES: Final = 256 * 1024
+"""Of the lines before and behind a body, interim answers included: real ones have a few hundred bytes."""
 
 _CONNECT_S = 10.0
 
@@ -51,15 +54,24 @@ class Connection:
         endpoint: headers, TLS and time-out. Its proxy is the environment's, but never for this machine itself.
         stopped: asked at least once a second while a request is in flight; True breaks the request off.
         model: named in errors.
+        max_bytes: of an answer; a longer one is broken off. Its head may have MAX_HEAD_BYTES.
 
     Raises:
         ConfigError: the CA bundle is missing.
         UsageError: a header holds a line break or another control character.
     """
 
-    def __init__(self, endpoint: Endpoint, stopped: Callable[[], bool], model: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stopped: Callable[[], bool],
+        model: str | None = None,
+        *,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
         self._endpoint = endpoint
         self._model = model
+        self._max_bytes = max_bytes
         keep_secret_headers(endpoint.headers)
         self._headers = _header_lines(endpoint.headers, endpoint.url)
         self._proxy = proxy_for(endpoint.url)
@@ -71,7 +83,7 @@ class Connection:
         curl.setopt(pycurl.NOSIGNAL, 1)  # time-outs without SIGALRM, which belongs to the main thread
         curl.setopt(pycurl.TIMEOUT_MS, max(1, round(1000 * endpoint.timeout_s)))
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(1000 * min(endpoint.timeout_s, _CONNECT_S))))
-        curl.setopt(pycurl.MAXFILESIZE_LARGE, MAX_ANSWER_BYTES)
+        curl.setopt(pycurl.MAXFILESIZE_LARGE, max_bytes)
         curl.setopt(pycurl.USERAGENT, user_agent())
         curl.setopt(
             pycurl.PROXY, self._proxy or ""
@@ -105,10 +117,19 @@ class Connection:
             GoldenError: the file to send cannot be read.
             Stopped: `stopped` said so.
         """
-        curl, body, lines = self._curl, io.BytesIO(), list[bytes]()
+        curl, body, lines, left = self._curl, io.BytesIO(), list[bytes](), MAX_HEAD_BYTES
+
+        def take(line: bytes) -> int | None:
+            nonlocal left
+            left -= len(line)
+            if left < 0:
+                return -1  # not the length of the line: libcurl breaks off
+            lines.append(line)
+            return None
+
         self._prepare(request)
         curl.setopt(pycurl.WRITEDATA, body)
-        curl.setopt(pycurl.HEADERFUNCTION, lines.append)
+        curl.setopt(pycurl.HEADERFUNCTION, take)
         try:
             curl.perform()
         except pycurl.error as error:
@@ -147,6 +168,7 @@ class Connection:
                 url=shown(request.url),
                 model=self._model,
                 attempt=attempt,
+                max_bytes=self._max_bytes,
             )
         )
 

@@ -11,7 +11,7 @@ __all__ = ["Fault", "RefusedError", "fault"]
 
 _ALIVE = "See whether the server still runs and what its log says; then run the command again."
 _REACH = "See that host and port are right and that this machine can reach them."
-_TRUST = "Name the CA that signed the server's certificate, and ask for the host name that the certificate has."
+_TRUST = "--ca-bundle with the CA that signed the server's certificate; and ask for the host name that it has."
 _TLS = "See that the server speaks TLS on this port (https:// or http://?)."
 _PORT = "See that the URL is that of the server's inference port."
 _URL = "Write the URL as http://host:port or https://host:port."
@@ -39,7 +39,10 @@ class Fault:
     url: str
     model: str | None
     attempt: int = 1
+    max_bytes: int = 64 * 2**20
 
+
+_TOO_LARGE = 100  # CURLE_TOO_LARGE, which not every pycurl has a name for
 
 _UNREACHABLE = {
     pycurl.E_COULDNT_RESOLVE_HOST: (
@@ -67,7 +70,8 @@ _UNREACHABLE = {
     ),
     pycurl.E_UNSUPPORTED_PROTOCOL: ("The answer is not HTTP", _PORT),
     pycurl.E_BAD_CONTENT_ENCODING: ("The answer is not encoded as it says", _ALIVE),
-    pycurl.E_FILESIZE_EXCEEDED: ("The answer is longer than 64 MiB", _HANDLER),
+    pycurl.E_WRITE_ERROR: ("The head of the answer has no end", _PORT),
+    _TOO_LARGE: ("The head of the answer has no end", _PORT),
 }
 
 
@@ -95,7 +99,11 @@ def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
     if code == pycurl.E_URL_MALFORMAT or (code == pycurl.E_UNSUPPORTED_PROTOCOL and not fault.url.startswith("http")):
         return UsageError, "The URL is malformed", _URL
     if code == pycurl.E_SSL_CACERT_BADFILE:
-        return ConfigError, "The CA bundle cannot be read", "Name a PEM file with the server's CA certificate."
+        return (
+            ConfigError,
+            "The CA bundle cannot be read",
+            "--ca-bundle with the server's CA certificate as PEM.",
+        )
     if code == pycurl.E_COULDNT_CONNECT and fault.os_errno == errno.ECONNREFUSED:
         what = "Nothing listens there, the connection was refused"
         return RefusedError, what, "Start the server, or see that host and port are right."
@@ -105,5 +113,7 @@ def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
     if code == pycurl.E_OPERATION_TIMEDOUT:
         what = f"No whole answer within {fault.timeout_s:g} s"
         return UnreachableError, what, "See that the model has READY workers; if it is only slow, raise `timeout_s`."
+    if code == pycurl.E_FILESIZE_EXCEEDED:
+        return UnreachableError, f"The answer is longer than {fault.max_bytes // 2**20} MiB", _HANDLER
     what, fix = _UNREACHABLE.get(code, ("The request failed", _ALIVE))
     return UnreachableError, what, fix

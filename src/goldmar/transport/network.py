@@ -24,7 +24,7 @@ def authorities(endpoint: Endpoint) -> Path:
     bundle = Path(endpoint.verify if isinstance(endpoint.verify, str) else _default_bundle())
     if not bundle.exists():
         msg = f"The CA bundle {bundle} does not exist."
-        raise ConfigError(msg, fix="Name a PEM file with the server's CA certificate.", url=shown(endpoint.url))
+        raise ConfigError(msg, fix="--ca-bundle with the server's CA certificate as PEM.", url=shown(endpoint.url))
     return bundle
 
 
