@@ -205,8 +205,13 @@ def matches(pattern: str, name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(letter) or re.escape(letter) for letter in pattern), re.DOTALL)
+    first, *others = ["".join("." if letter == "?" else re.escape(letter) for letter in p) for p in pattern.split("*")]
+    if not others:
+        return re.compile(first, re.DOTALL)
+    # What stands between two stars is taken where it is met first, and for good: the rest of the name is then the
+    # longest there can be, no other place would do better, and many stars take no longer than a few.
+    between = "".join(f"(?>.*?{part})" for part in others[:-1] if part)
+    return re.compile(f"{first}{between}.*{others[-1]}", re.DOTALL)
 
 
 def load_tolerances(path: Path) -> Tolerances:

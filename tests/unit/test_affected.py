@@ -1,6 +1,9 @@
 """The parts of `affected` that need no git: patterns, requirements, lock files, the matrix."""
 
 import json
+import random
+import re
+import time
 import tomllib
 from pathlib import Path
 
@@ -47,6 +50,32 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_a_pattern(pattern: str, path: str, matched: bool) -> None:
     assert (matches(path, [pattern]) == pattern) is matched
+
+
+def as_a_regex(pattern: str) -> str:
+    """The same rule, said shortly and slow with many stars."""
+    signs = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.rstrip("/"))
+    return "".join(signs.get(part) or re.escape(part) for part in parts) + "(?:/.*)?"
+
+
+def test_patterns_mean_what_a_regular_expression_would() -> None:
+    chance = random.Random(7)
+    for _ in range(20_000):
+        pattern = "".join(chance.choices(["a", "b", "/", "*", "**", "**/", "?"], k=chance.randint(1, 7)))
+        path = "".join(chance.choices("ab/", k=chance.randint(0, 8)))
+        fits = re.fullmatch(as_a_regex(pattern), path, re.DOTALL) is not None
+        assert (matches(path, [pattern]) is not None) is fits, (pattern, path)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a" * 30 + "b", "**a" * 30 + "b", "**/a" * 30 + "/b", "**/" * 60 + "b", "**" * 500]
+)
+def test_many_stars_take_no_longer(pattern: str) -> None:
+    began = time.process_time()
+    for path in ("a" * 4000, "a/" * 2000):
+        matches(path, [pattern])
+    assert time.process_time() - began < 2
 
 
 # ---- requirements ---------------------------------------------------------------------------------------------------

@@ -308,6 +308,32 @@ def test_integers_that_no_float_tells_apart(want, got):
         assert one(want, got, Tolerance(1.0, 0, exact=False)) is None
 
 
+HUGE = [0, 1, -1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63, 10**308, 10**400, 10**400 + 1, -(10**400), 2 * 10**400]
+HUGE += [0.5, float(2**53), 1e308, -1e308, math.inf, -math.inf, math.nan]
+
+
+def by_the_rule(want, got, tolerance):
+    """|got - want| <= atol + rtol * |want|, in exact arithmetic; nothing is near to what is not finite."""
+    if not all(isinstance(value, int) or math.isfinite(value) for value in (want, got)):
+        same = isinstance(want, float) and isinstance(got, float)
+        return same and (want == got or (math.isnan(want) and math.isnan(got)))
+    limit = Fraction(tolerance.atol) + Fraction(tolerance.rtol) * abs(Fraction(want))
+    return abs(Fraction(got) - Fraction(want)) <= limit
+
+
+@pytest.mark.parametrize("want", HUGE, ids=lambda value: f"{value:.3}" if isinstance(value, float) else hash(value))
+@pytest.mark.parametrize("tolerance", [Tolerance(atol, rtol, exact=False) for atol, rtol in ((0, 0), (1, 0), (0, 1))])
+def test_integers_beyond_floats_are_held_by_the_rule(want, tolerance):
+    for got in HUGE:
+        if not any(isinstance(value, int) and abs(value) >= 2**53 for value in (want, got)):
+            continue  # held in the arithmetic of floats
+        result = run({("a", "x"): want, ("a", "y"): 1.0}, {("a", "x"): got, ("a", "y"): 1.0}, Tolerances(tolerance))
+        assert (not result.failures) is by_the_rule(want, got, tolerance), (want, got)
+        for number in (result.summaries[0].worst_absolute, result.summaries[0].worst_relative):
+            assert number >= 0
+        assert all(math.isfinite(near.difference) for near in result.closest)
+
+
 @pytest.mark.parametrize(("got", "passes"), [(12, True), (8, True), (13, False), (7, False)])
 def test_integers_within_tolerance_where_exact_is_false(got, passes):
     failure = one(10, got, Tolerance(1.0, 0.1, exact=False))

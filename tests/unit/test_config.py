@@ -1,6 +1,9 @@
 """What the TOML files may say, and what is said back where they say something else."""
 
 import math
+import random
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -150,6 +153,23 @@ def test_a_name_without_wildcards_matches_itself_alone(name):
     if not set(name) & {"*", "?"}:
         assert matches(name, name)
         assert not matches(name, name + "x")
+
+
+def test_patterns_mean_what_a_regular_expression_would():
+    chance = random.Random(7)
+    for _ in range(20_000):
+        pattern = "".join(chance.choices("ab*?", k=chance.randint(0, 8)))
+        name = "".join(chance.choices("ab\n", k=chance.randint(0, 9)))
+        said = "".join({"*": ".*", "?": "."}.get(letter) or re.escape(letter) for letter in pattern)
+        assert matches(pattern, name) is (re.fullmatch(said, name, re.DOTALL) is not None), (pattern, name)
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 30 + "b", "*?a" * 30 + "b", "*" * 1000 + "b", "*a?" * 20 + "*b*c"])
+def test_many_stars_take_no_longer(pattern):
+    began = time.process_time()
+    for name in ("a" * 10_000, "ab" * 5_000):
+        assert not matches(pattern, name + "c\0")
+    assert time.process_time() - began < 2
 
 
 def test_unused_patterns_are_told():

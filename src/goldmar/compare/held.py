@@ -48,11 +48,14 @@ class Held:
     def relative(difference: Floats, size: Floats) -> Floats:
         """|got - want| / |want|; nothing over nothing is nothing."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.where(difference == 0, 0.0, difference / size)
+            share = difference / size
+        share[np.isnan(share)] = math.inf  # of integers that no float holds
+        return np.where(difference == 0, 0.0, share)
 
     def nearest(self, count: int) -> list[int]:
         """The pairs that pass with a difference, nearest to their limit first."""
-        rows = np.flatnonzero(self.by_tolerance & ~self.failed & (self.difference > 0))
+        passed = self.by_tolerance & ~self.failed
+        rows = np.flatnonzero(passed & (self.difference > 0) & np.isfinite(self.difference))
         with np.errstate(under="ignore"):
             share = self.difference[rows] / self.allowed[rows]
         if rows.size > count:
@@ -74,7 +77,7 @@ def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances)
     same_type = want.types == got.types
     integers = same_type & (want.types == _INTEGER)
     tolerant = both_numbers & (never | (same_type & ~integers & ~always))
-    finite = both_numbers & np.isfinite(want.numbers) & np.isfinite(got.numbers)
+    finite = both_numbers & want.is_finite & got.is_finite
 
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         size = np.abs(want.numbers)
@@ -83,6 +86,7 @@ def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances)
         allowed += _per_pair([t.atol for _, t in patterns], pattern)
         # Nothing is allowed around an infinity: atol + rtol * inf would let every finite number pass.
         equal = (want.numbers == got.numbers) | (np.isnan(want.numbers) & np.isnan(got.numbers))
+        equal &= want.is_finite == got.is_finite  # 10**400 is no infinity, though float64 makes it one
         passed = np.where(tolerant & finite, (difference <= allowed) & np.isfinite(difference), equal & both_numbers)
     passed &= same_type | tolerant
 
@@ -94,7 +98,7 @@ def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances)
         tolerance = patterns[pattern[pair]][1]
         limit = Fraction(tolerance.atol) + Fraction(tolerance.rtol) * abs(Fraction(want.value(pair)))
         passed[pair] = apart <= limit if tolerant[pair] else apart == 0
-        difference[pair] = _float(apart)
+        difference[pair], allowed[pair] = _float(apart), _float(limit)
 
     allowed[~(tolerant & finite)] = 0.0
     return Held(
@@ -121,6 +125,7 @@ class _Side:
             self.types = np.full(len(rows), _FLOAT, np.int8)
             self.is_number = np.full(len(rows), True)
             self.is_large = np.full(len(rows), False)
+            self.is_finite = np.isfinite(self.numbers)
             return
         kinds = set(map(type, values))
         codes = {kind: _code(kind) for kind in kinds}
@@ -130,6 +135,8 @@ class _Side:
         self.numbers = np.full(len(rows), np.nan)
         numbers = np.flatnonzero(self.is_number)
         self.numbers[numbers] = [_float(values[row]) for row in rows[numbers]]
+        # An integer is finite, however many digits it has: as a float it may not be.
+        self.is_finite = np.isfinite(self.numbers) | (self.types == _INTEGER)
         self.is_large[numbers] = (self.types[numbers] == _INTEGER) & (np.abs(self.numbers[numbers]) >= _EXACT_IN_FLOAT)
 
     def value(self, pair: int) -> Any:
