@@ -1,4 +1,4 @@
-"""Trust, proxies and names: the same rules that requests has for the control calls."""
+"""Trust, proxies and names, by the rules that users know from requests."""
 
 import ipaddress
 import os
