@@ -29,6 +29,7 @@ BENCHMARKS = {
     "bisect": "Environments that `goldmar bisect` tries",
     "compare": "Comparing a million values",
     "preprocess": "Preprocessing of A3 drawings at 300 dpi",
+    "inference": "Inference of a network as it is loaded",
     "client": "The client against TorchServe's own /ping",
     "check_throughput": "The client against wrk on a model",
     "verdict": "From `goldmar check` to its verdict",

@@ -8,6 +8,8 @@ or for PDF also at the size of the sheet. It leaves undone what the model needs 
 after the other, in turns; a figure is for all drawings of a format together, and counts CPU time: a worker has one core
 to itself, and what else the machine does should not decide.
 
+A scan in a PDF is held against the same scan as a file as well, A4 as most are, read by `read_sheet` both times.
+
 Two kinds of sheet: one part each, as the models are trained on, nearly empty paper; and full sheets, six parts drawn
 over each other and scanned, as dense as an assembly.
 
@@ -40,6 +42,7 @@ from training.formats import scan_noise
 
 OURS = "read_sheet"
 BAR = 1.5
+PDF_BAR = 1.3
 KINDS = {"PNG, 8-bit gray": "png", "TIFF, Group 4": "g4_scan", "JPEG, gray": "jpeg_gray", "PDF of a scan": "pdf_scan"}
 SHEET_SCALE = 37.5 / 72
 
@@ -135,6 +138,54 @@ def full_sheet(kind: str, seeds: Sequence[int]) -> bytes:
     return out.getvalue()
 
 
+def in_a_pdf(scan: bytes) -> bytes:
+    """A scan, JPEG or Group-4 TIFF, as the only image of a PDF page of its size."""
+    image = pillow(scan)
+    if image.format == "JPEG":
+        data, coding = scan, b"/BitsPerComponent 8 /Filter /DCTDecode"
+    else:
+        out = io.BytesIO()
+        image.save(out, "TIFF", compression="group4", strip_size=2**30)
+        (at,), (count,) = (pillow(out.getvalue()).tag_v2[tag] for tag in (273, 279))  # type: ignore[attr-defined]
+        data = out.getvalue()[at : at + count]
+        coding = b"/BitsPerComponent 1 /Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns %d /BlackIs1 true >>"
+        coding %= image.width
+    page = tuple(side * 72 / 300 for side in image.size)
+    content = b"q %g 0 0 %g 0 0 cm /Im Do Q" % page
+    bodies = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %g %g] /Contents 4 0 R " % page
+        + b"/Resources << /XObject << /Im 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray %s /Length %d >>\nstream\n"
+        % (*image.size, coding, len(data))
+        + data
+        + b"\nendstream",
+    ]
+    pdf, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(bodies, 1):
+        offsets.append(len(pdf))
+        pdf += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    end = b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(pdf)
+    return pdf + b"xref\n0 6\n" + table + end
+
+
+def pdf_beside_file(drawings: int, rounds: int) -> tuple[list[Bar], list[tuple[str, float, float, float]]]:
+    """A4 scans in a PDF and as files."""
+    bars, rows = [], []
+    for name, kind in {"JPEG, gray": "jpeg_gray", "TIFF, Group 4": "g4_scan"}.items():
+        files = [generate(seed, kind=kind, paper="A4").data for seed in range(1, drawings + 1)]
+        contestants = {"file": all_of(read_sheet, files), "pdf": all_of(read_sheet, [in_a_pdf(file) for file in files])}
+        interleaved(1, contestants)
+        seconds = interleaved(rounds, contestants)
+        ratio = median_ratio(seconds["pdf"], seconds["file"])
+        rows.append((name, *(median(seconds[who]) / drawings * 1000 for who in ("file", "pdf")), ratio))
+        bars.append(Bar(f"A4 scan in a PDF beside the same scan as {name}", ratio, "at most", PDF_BAR))
+    return bars, rows
+
+
 CONTENTS = {"single parts": single_parts, "full sheets": full_sheets}
 
 
@@ -179,9 +230,11 @@ def measure(asked: argparse.Namespace) -> Outcome:
         bars.append(Bar(f"{what}: read_sheet beside {fastest} decoding", ratio, "at most", BAR))
         off = [gray_levels_off(kind, data) for data in files]
         accuracy.append((what, max(most for most, _ in off), median(mean for _, mean in off)))
+    pdf_bars, pdf_rows = pdf_beside_file(drawings, rounds)
     return Outcome(
-        bars=bars,
+        bars=bars + pdf_bars,
         tables=[
+            Table("A4 scans at 300 dpi, read_sheet", ("scan", "as a file, ms", "in a PDF, ms", "ratio"), pdf_rows),
             Table("Milliseconds a drawing", ("format", "contestant", "ms", "times the fastest decode"), rows),
             Table("Gray levels off the mean of each block", ("format", "at most", "on average"), accuracy),
         ],

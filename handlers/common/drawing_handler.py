@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cpu import quicker
 from decoder import Decoder, DecoderFault, Limits
 from drawing import CANVAS_HEIGHT, CANVAS_WIDTH, BadDrawing, Sheet, read_elsewhere
 from payload import BadRequest, drawing_bytes
@@ -79,6 +80,8 @@ class DrawingHandler(Stages, BaseHandler):
         if threads := settings.get("threads"):
             torch.set_num_threads(threads)
         super().initialize(context)
+        if self.device.type == "cpu":
+            self.model = quicker(self.model)
         with torch.inference_mode():
             self.model(torch.zeros(1, 1, CANVAS_HEIGHT, CANVAS_WIDTH, device=self.device))
         if self.decoder is not None:

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from pypdfium2 import raw
 from sheet import Gray
 
+_BYTES = [f"{value:08b}" for value in range(256)]
+ZEROS_AT_START = np.array([8 - len(bits.lstrip("0")) for bits in _BYTES], np.uint8)
+ZEROS_AT_END = np.array([8 - len(bits.rstrip("0")) for bits in _BYTES], np.uint8)
+
 SLACK = 0.25  # pixels by which the scan may fall short of the page
 OVER = 0.002  # or stand out
 WHOLE = 8  # pixels on a side of a JPEG's blocks
@@ -27,9 +31,10 @@ END_OF_LINE = "000000000001"  # ITU-T T.6: eleven zeros in a row stand nowhere e
 
 # The dictionary of an image of which nothing but its samples matters: no mask, no Decode array, a plain colour space.
 _ATOM = rb"(?:/\w+|[-\d.]+|true|false|null|\d+\s+\d+\s+R)"
-_PARAMETERS = rb"<<(?:\s*/\w+\s*" + _ATOM + rb")*\s*>>"
+_PARAMETERS = rb"<<(?:\s*/\w+\b\s*" + _ATOM + rb")*\s*>>"
 # not JPX, which pdfium decodes at a lower resolution
 _FILTER = rb"/(?:DCT|CCITTFax|JBIG2|Flate|LZW|RunLength|ASCII85|ASCIIHex)Decode"
+_STREAM = re.compile(rb"stream\r?\n")
 _PLAIN_IMAGE = re.compile(
     rb"\s*<<(?:\s*(?:/Type\s*/XObject|/Subtype\s*/Image|/Name\s*/\w+|/Width\s+\d+|/Height\s+\d+"
     rb"|/BitsPerComponent\s+[1248]|/ColorSpace\s*/Device(?:Gray|RGB)|/Interpolate\s+(?:true|false)"
@@ -49,10 +54,13 @@ def scan_rendered(page: pdfium.PdfPage, data: bytes, columns: int, rows: int) ->
     image = _only_image(page)
     if image is None or not _fills(page, image, columns, rows):
         return None
-    stream = _stream(image)
-    at = data.find(stream) if stream else -1
-    if at < 0 or data.find(stream, at + 1) >= 0:
+    stream = bytes(image.get_data(decode_simple=False))
+    if not stream or _STREAM.search(stream):
         return None
+    places = [start.end() for start in _STREAM.finditer(data) if data.startswith(stream, start.end())]
+    if len(places) != 1:
+        return None
+    (at,) = places
     dictionary = data[data.rfind(b"obj", max(0, at - 1000), at) + 3 : at]
     if not _PLAIN_IMAGE.fullmatch(dictionary) or _MORE.search(data, 0, at) or _MORE.search(data, at + len(stream)):
         return None
@@ -98,11 +106,6 @@ def _fills(page: pdfium.PdfPage, image: pdfium.PdfImage, columns: int, rows: int
         (top - f - d) * rows / (top - bottom),
     )
     return all(-OVER < gap < SLACK for gap in gaps)
-
-
-def _stream(image: pdfium.PdfImage) -> bytes:
-    """The image's data as they stand in the file."""
-    return bytes(image.get_data(decode_simple=False))
 
 
 def _decoded(image: pdfium.PdfImage, width: int, height: int) -> Gray | None:
@@ -202,9 +205,15 @@ def _tiff(stream: bytes, width: int, height: int) -> bytes:
 
 def _ends_early(stream: bytes) -> bool:
     """Whether an end of line, where libtiff stops without a word, stands before the mark of the end, which is two."""
-    bits = bin(int.from_bytes(b"\1" + stream))[3:]
-    zeros = bits.find(END_OF_LINE[:-1])
-    return zeros >= 0 and not bits.startswith(END_OF_LINE * 2, bits.find("1", zeros) + 1 - len(END_OF_LINE))
+    values = np.frombuffer(stream, np.uint8)
+    # Where eleven zeros are, ten or more lie around the border of two bytes, if a byte of zeros counts on either side.
+    for place in np.flatnonzero(ZEROS_AT_END[values[:-1]] + ZEROS_AT_START[values[1:]] >= 10).tolist():
+        nearby = stream[max(0, place - 1) : place + 7]
+        bits = f"{int.from_bytes(nearby):0{8 * len(nearby)}b}"
+        zeros = bits.find(END_OF_LINE[:-1])
+        if zeros >= 0:
+            return not bits.startswith(END_OF_LINE * 2, bits.find("1", zeros) + 1 - len(END_OF_LINE))
+    return False
 
 
 @contextmanager

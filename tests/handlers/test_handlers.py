@@ -48,6 +48,10 @@ def is_answer(model: str, body: Any) -> bool:
             return set(body) == {"boxes"} and all(set(box) == keys for box in body["boxes"])
 
 
+def test_a_network_is_loaded_for_the_cpu(worker: Worker) -> None:
+    assert not [layer for layer in worker.handler.model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_good_drawings_are_answered(worker: Worker, name: str) -> None:
     reply = worker.ask(*GOOD[name])

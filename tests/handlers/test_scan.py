@@ -2,6 +2,7 @@
 
 import io
 import random
+import time
 import zlib
 
 import imagecodecs
@@ -240,3 +241,20 @@ def test_what_libtiff_says_of_a_damaged_scan_stays_here(caplog: pytest.LogCaptur
     stream, entries = PLAIN["group 4"]
     read_sheet(one_image(stream[:300] + b"\x55\x01" + stream[302:], entries))
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("stream", "entries"),
+    [
+        (b"stream\n" * 40_000, gray_entries(b"")),
+        (flate(GRAY), FLATE + b" /DecodeParms <<" + b" /A123" * 60 + b" >> /Other 1"),
+        (flate(GRAY), FLATE + b" " * 800 + b"/Other 1"),
+        (flate(GRAY), FLATE + b" /Filter [" + b"/FlateDecode " * 50 + b"] /Other 1"),
+    ],
+    ids=["the mark of data in the data", "names that end in numbers", "white space", "filters"],
+)
+def test_files_made_to_be_slow_are_read_at_once(stream: bytes, entries: bytes, taken: list[bool]) -> None:
+    started = time.process_time()
+    read_sheet(one_image(stream, entries))
+    assert time.process_time() - started < 0.5
+    assert taken == [False]
