@@ -36,6 +36,7 @@ __all__ = [
     "is_model_name",
     "kind_of",
     "model_of",
+    "no_name",
     "survey",
 ]
 
@@ -79,7 +80,7 @@ def is_model_name(name: str) -> bool:
 def check_name(name: str) -> str:
     """The name, where a model may be called so. Raises UsageError."""
     if not is_model_name(name):
-        raise UsageError(_no_name(name), fix=NAME_FIX)
+        raise UsageError(no_name(name), fix=NAME_FIX)
     return name
 
 
@@ -106,11 +107,12 @@ def model_of(recipe: Mapping[str, Any], folder: str) -> str:
     """
     name = recipe.get("model", folder)
     if not isinstance(name, str) or not is_model_name(name):
-        raise ConfigError(_no_name(name), fix=NAME_FIX)
+        raise ConfigError(no_name(name), fix=NAME_FIX)
     return name
 
 
-def _no_name(name: object) -> str:
+def no_name(name: object) -> str:
+    """In the same words everywhere."""
     return f"{name!r} is no name for a model."
 
 
@@ -254,7 +256,7 @@ def _take_handler(found: _Found, path: Path, name: str) -> None:
     kind = kind_of(Place.handlers, name, is_folder=inside is not None, inside=inside or ())
     if kind is Entry.refused:
         fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
-        found.refuse(path, f"{path}: {_no_name(name)}", fix)
+        found.refuse(path, f"{path}: {no_name(name)}", fix)
     elif kind is Entry.model and inside is None:
         found.refuse(path, _no_folder(path), f"Put the handler's folder there, or: rm '{path}'", name)
     elif kind is Entry.model:
@@ -273,7 +275,7 @@ def _take_golden(found: _Found, path: Path, name: str) -> None:
     kind = kind_of(Place.golden, name, is_folder=inside is not None, inside=inside or ())
     if kind is Entry.refused:
         fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
-        found.refuse(path, f"{path}: {_no_name(name)}", fix, golden=True)
+        found.refuse(path, f"{path}: {no_name(name)}", fix, golden=True)
     elif kind is Entry.model and inside is None:
         fix = f"Put the golden's folder there (git checkout -- '{path}'), or: rm '{path}'"
         found.refuse(path, _no_folder(path), fix, name, golden=True)
@@ -286,7 +288,7 @@ def _take_archive(found: _Found, path: Path, name: str) -> None:
     if name.startswith(".") or suffix.lower() != SUFFIX:
         return
     if suffix != SUFFIX or not is_model_name(stem):
-        what = f"{path}: {_no_name(stem)}" if suffix == SUFFIX else f"{path} does not end in {SUFFIX}."
+        what = f"{path}: {no_name(stem)}" if suffix == SUFFIX else f"{path} does not end in {SUFFIX}."
         found.refuse(path, what, f"mv '{path}' to a name that is one, or: rm '{path}'. {NAME_FIX}", _named(stem))
     elif not path.is_file():
         what = f"{path} is a link that leads nowhere." if not path.exists() else f"{path} is no file."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from goldmar import pipeline
-from goldmar.errors import UsageError
+from goldmar.errors import GoldmarError, UsageError
 from goldmar.pipeline import Reached
 from tests.support.repository import LOCK, Repository
 
@@ -153,13 +153,28 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     "what gathers the wheels": (write("ci/wheelhouse"), ALL, "every image is installed from it"),
     "something else": (write("data/table.bin"), ALL, "data/table.bin is not in git yet, and what it is for"),
     "an archive in git": (write("model_store/shaft.mar"), {"shaft"}, "model_store/shaft.mar is not in git yet"),
-    "an archive of nobody": (write("model_store/pin.mar"), set(), "pin is deleted"),
-    "a folder that is no model's": (
+    "an archive of nobody": (write("model_store/pin.mar"), {"pin"}, "model_store/pin.mar is not in git yet"),
+    "an archive of nobody deleted": (
+        both(
+            write("model_store/rim.mar"),
+            git("add", "-A"),
+            git("commit", "-qm", "x"),
+            git("rm", "-rq", "handlers/rim", "golden/rim", "model_store/rim.mar"),
+        ),
+        set(),
+        "rim is deleted",
+    ),
+    "a folder without a handler": (
         write("handlers/tools/x.py"),
-        ALL,
+        ALL | {"tools"},
         "handlers/tools/x.py is not in git yet, and what",
     ),
-    "a name that is no model's": (write("golden/_old/expected.csv"), ALL, "golden/_old/expected.csv"),
+    "a link that was written as text": (
+        both(git("rm", "-rq", "golden/rim"), write("golden/rim", "../elsewhere/rim"), write("golden/pin", "../pin")),
+        ALL | {"pin"},
+        "golden/pin is not in git yet, and what it is for",
+    ),
+    "a file beside the models": (write("golden/notes.txt"), ALL, "golden/notes.txt is not in git yet"),
     "a name of many letters": (
         write('golden/gear/drawings/図 "面"\n\t$(x);.json'),
         {"gear"},
@@ -231,6 +246,60 @@ def test_a_change_in_the_working_tree_reaches(name: str, repo: Repository) -> No
     found = reached(repo)
     assert set(found.selection.models) == models
     assert said in "\n".join(found.lines())
+
+
+REFUSED = {
+    "a parked golden": "golden/_old/expected.csv",
+    "a hidden handler": "handlers/.gear/handler.py",
+    "golden/common": "golden/common/expected.csv",
+    "letters": "golden/größe/expected.csv",
+    "a file of such a name": "handlers/größe",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_name_that_no_model_may_have_is_refused_as_by_check(name: str, repo: Repository) -> None:
+    repo.write(REFUSED[name], "new\n")
+    project = pipeline.load_project(repo.root)
+    with pytest.raises(GoldmarError) as check:
+        pipeline.select_models(project)
+    for commit, base, head in ((False, "main", None), (True, "main", "HEAD"), (False, None, None)):
+        if commit:
+            repo.commit()
+        with pytest.raises(GoldmarError) as found:
+            pipeline.find_affected(project, base, head)
+        assert found.value.exit_code == check.value.exit_code == 2
+        assert check.value.what.endswith(found.value.what)
+        assert found.value.fix in check.value.fix
+
+
+def test_every_model_is_one_to_affected_as_to_check(repo: Repository) -> None:
+    for path in (
+        "handlers/a.b/x.py",
+        "handlers/_x/notes.py",
+        "handlers/9/handler.py",
+        "golden/obtained.v2/x",
+        "golden/t",
+    ):
+        repo.write(path, "new\n")
+    repo.write("handlers/rim_v2/archive.toml", 'version = "2"\nmodel = "wheel"\n')
+    repo.write("model_store/pin.mar", "new\n")
+    repo.write("model_store/README.md", "new\n")
+    link("golden/linked", "nowhere")(repo)
+    project = pipeline.load_project(repo.root)
+    found = pipeline.find_affected(project, None, None).selection
+    assert list(found.models) == pipeline.model_names(project)
+    assert {"9", "a.b", "linked", "obtained.v2", "pin", "t", "wheel"} < set(found.models)
+
+
+def test_a_model_without_golden_on_purpose_is_passed_over_and_that_is_said(repo: Repository) -> None:
+    repo.git("rm", "-rq", "golden/rim")
+    repo.append("handlers/rim/handler.py")
+    repo.write("pyproject.toml", '[tool.goldmar.no_golden]\nrim = "its drawings are secret"\n')
+    for base in ("main", None):
+        found = pipeline.find_affected(pipeline.load_project(repo.root), base, None)
+        assert set(found.selection.models) == {"gear", "shaft"}
+        assert ("golden/rim", "no golden on purpose: its drawings are secret") in found.selection.passed_over
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field
 
 from goldmar.affected.git import Kind, Tree
 from goldmar.affected.requirements import Asked, read_asked
-from goldmar.errors import ConfigError
-from goldmar.layout import COMMON, HANDLER, RECIPE, is_model_name, model_of
+from goldmar.errors import ConfigError, UsageError
+from goldmar.layout import (
+    COMMON,
+    HANDLER,
+    NAME_FIX,
+    RECIPE,
+    SUFFIX,
+    Entry,
+    Place,
+    is_model_name,
+    kind_of,
+    model_of,
+    no_name,
+)
 
 __all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]
 
@@ -48,30 +60,57 @@ class Models:
     """The models of a tree. Archives and requirements are read when first asked for, all at once.
 
     `handlers` are folders under handlers/ that hold a handler or archive.toml, `goldens` the folders under golden/.
+    `others` are models all the same, of which there is less: a folder without a handler, a file in the place of one, an
+    archive. `refused` are paths of which `goldmar check` would say that they are no model's.
     """
 
     tree: Tree
     layout: Layout
     handlers: frozenset[str] = field(init=False)
     goldens: frozenset[str] = field(init=False)
+    others: frozenset[str] = field(init=False)
+    refused: tuple[str, ...] = field(init=False)
     _made: dict[str, Made] = field(default_factory=dict)
     _asked: dict[str, Asked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        handlers, goldens = set(), set()
+        inside: dict[tuple[Place, str], set[str]] = {}
+        whole: dict[tuple[Place, str], Kind] = {}  # what is no folder to git: a file, a link or a submodule
+        others = set()
         for path, kind in self.tree.entries.items():
-            if parts := below(path, self.layout.handlers):
-                whole = len(parts) == 1 and kind is not Kind.file  # a link or a submodule in place of the folder
-                if is_model_name(parts[0]) and (whole or parts[1:] in ([HANDLER], [RECIPE])):
-                    handlers.add(parts[0])
-            elif (parts := below(path, self.layout.golden)) and (len(parts) > 1 or kind is not Kind.file):
-                goldens.add(parts[0])
-        self.handlers = frozenset(handlers)
-        self.goldens = frozenset(filter(is_model_name, goldens))
+            for place, home in ((Place.handlers, self.layout.handlers), (Place.golden, self.layout.golden)):
+                if parts := below(path, home):
+                    inside.setdefault((place, parts[0]), set()).update(parts[1:2])
+                    if len(parts) == 1:
+                        whole[place, parts[0]] = kind
+            store = below(path, self.layout.model_store)
+            if len(store) == 1 and store[0].endswith(SUFFIX) and is_model_name(store[0].removesuffix(SUFFIX)):
+                others.add(store[0].removesuffix(SUFFIX))
+        handlers, goldens, refused = set(), set(), []
+        for (place, name), names in inside.items():
+            is_folder = whole.get((place, name)) is not Kind.file
+            entry = kind_of(place, name, is_folder=is_folder, inside=names)
+            if entry is Entry.refused:
+                refused.append(f"{getattr(self.layout, place)}/{name}")
+            elif entry is Entry.model and is_folder and place is Place.golden:
+                goldens.add(name)
+            elif entry is Entry.model and is_folder and ((place, name) in whole or names & {HANDLER, RECIPE}):
+                handlers.add(name)
+            elif entry is Entry.model:
+                others.add(name)
+        self.handlers, self.goldens, self.others = frozenset(handlers), frozenset(goldens), frozenset(others)
+        self.refused = tuple(refused)
 
     def names(self) -> list[str]:
-        """Every model: that of each handler folder, and each that has a golden."""
-        return sorted({made.name for made in self.made(self.handlers).values()} | self.goldens)
+        """Every model: that of each handler folder, each that has a golden, and whatever else there is of one."""
+        return sorted({made.name for made in self.made(self.handlers).values()} | self.goldens | self.others)
+
+    def check(self) -> None:
+        """Raise UsageError where something is there that no run over all models could take."""
+        if self.refused:
+            name = self.refused[0].rpartition("/")[2]
+            more = "".join(f"\nand: {shown(path)}" for path in self.refused[1:])
+            raise UsageError(f"{shown(self.refused[0])}: {no_name(name)}", fix=NAME_FIX, detail=more.strip() or None)
 
     def made(self, folders: Iterable[str]) -> Mapping[str, Made]:
         """What the archives of these handler folders are made of."""

@@ -104,7 +104,9 @@ class _Placing:
 
 def select_all(change: Change, layout: Layout, why: str) -> Selection:
     """Every model of the head."""
-    names = Models(change.after, layout).names()
+    models = Models(change.after, layout)
+    models.check()
+    names = models.names()
     return Selection(models={name: [] for name in names}, everything=[why], known=len(names))
 
 
@@ -118,6 +120,7 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
         doubts: why every model is reached, whatever differs.
     """
     placing = _Placing(change, layout, Models(change.after, layout), (*IGNORED, *layout.ignore))
+    placing.models.check()
     placing.everything += doubts
     for touched in change.touched:
         names = change.after.names(touched)

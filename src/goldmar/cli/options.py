@@ -25,7 +25,7 @@ class Backend(StrEnum):
 def _names(incomplete: str) -> list[str]:
     """The models that a shell offers; none where the project cannot be read, since a shell has no place for why."""
     try:
-        names = pipeline.select_models(pipeline.load_project(Path.cwd()), ())
+        names = pipeline.model_names(pipeline.load_project(Path.cwd()))
     except GoldmarError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -19,7 +19,7 @@ from goldmar.pipeline.reports import (
     write_bisection,
     write_reports,
 )
-from goldmar.pipeline.selection import not_compared, select_handlers, select_models, select_recorded
+from goldmar.pipeline.selection import model_names, not_compared, select_handlers, select_models, select_recorded
 from goldmar.pipeline.servers import (
     compose_opener,
     local_opener,
@@ -59,6 +59,7 @@ __all__ = [
     "judge",
     "load_project",
     "local_opener",
+    "model_names",
     "not_compared",
     "predict",
     "propose",

@@ -106,10 +106,11 @@ def find_affected(project: Project, base: str | None, head: str | None) -> Reach
     if head is not None:
         project = project_of(project.root, read_file(project.root, head, PYPROJECT))
     layout = _layout(project, project.affected)
-    folders = [layout.handlers, layout.golden]
+    folders = [layout.handlers, layout.golden, layout.model_store]
     if base is None:
         change = read_tree(project.root, head, folders)
-        return Reached(select_all(change, layout, "all of them are asked for"), "", (), change.after.commit)
+        selection = select_all(change, layout, "all of them are asked for")
+        return Reached(_without(project, selection), "", (), change.after.commit)
     earlier, doubts = None, []
     try:
         before = project_of(project.root, read_file(project.root, base, PYPROJECT))
@@ -122,10 +123,21 @@ def find_affected(project: Project, base: str | None, head: str | None) -> Reach
             earlier = None
         else:
             doubts = [f"{PYPROJECT} of {base} has the models in other folders"]
-            folders += [earlier.handlers, earlier.golden]
+            folders += [earlier.handlers, earlier.golden, earlier.model_store]
     changes = read_changes(project.root, base, head, folders, both=earlier is not None)
     found = [select(change, layout, earlier, doubts) for change in changes]
-    return Reached(_joined(found), base, [change.before.commit for change in changes], changes[0].after.commit)
+    return Reached(
+        _without(project, _joined(found)), base, [change.before.commit for change in changes], changes[0].after.commit
+    )
+
+
+def _without(project: Project, selection: Selection) -> Selection:
+    """Nothing can be compared of a model that has no golden on purpose: no job is made for it, and that is said."""
+    for model in sorted(project.no_golden.keys() & selection.models.keys()):
+        del selection.models[model]
+        where = f"{_below(project, project.golden)}/{model}"
+        selection.passed_over.append((where, f"no golden on purpose: {project.no_golden[model]}"))
+    return selection
 
 
 def _layout(project: Project, rules: Affected) -> Layout:

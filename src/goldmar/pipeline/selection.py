@@ -12,7 +12,15 @@ from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldmarError, UsageError
 from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, survey
 
-__all__ = ["not_compared", "select_handlers", "select_models", "select_recorded", "select_served", "so_far"]
+__all__ = [
+    "model_names",
+    "not_compared",
+    "select_handlers",
+    "select_models",
+    "select_recorded",
+    "select_served",
+    "so_far",
+]
 
 
 def select_models(project: Project, named: Sequence[str] = ()) -> tuple[str, ...]:
@@ -79,6 +87,11 @@ def select_served(project: Project, named: Sequence[str] = ()) -> tuple[str, ...
         msg = f"{project.model_store} holds no archive."
         raise UsageError(msg, fix="goldmar archive")
     return tuple(model.name for model in chosen)
+
+
+def model_names(project: Project) -> list[str]:
+    """Every model there is, sorted, whatever is wrong with it."""
+    return list(survey(project).models)
 
 
 def not_compared(project: Project, compared: Iterable[str]) -> dict[str, str]:
