@@ -1,7 +1,8 @@
 """Everything about this package is in pyproject.toml, but for two things that have to be made.
 
-A wheel also holds the compose files: `goldmar init --compose` writes them into a project. They lie outside of src/,
-where the repository itself uses them. And the README that a package index shows has no links into the repository.
+A wheel also holds the files of compose/ and ci/ that `goldmar init --compose` and `--ci` write into a project. They lie
+outside of src/, where the repository itself uses them. And the README that a package index shows has no links into the
+repository.
 """
 
 import re
@@ -15,6 +16,10 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 
 
+def listed(folder: str) -> list[str]:
+    return (ROOT / folder / "FILES").read_text(encoding="utf-8").split()
+
+
 class WithComposeFiles(build_py):
     """Copies compose/ and its scripts beside the package's own scaffold."""
 
@@ -23,7 +28,7 @@ class WithComposeFiles(build_py):
         if self.editable_mode:
             return  # found in the checkout
         target = Path(self.build_lib, "goldmar", "scaffold", "compose")
-        for line in (ROOT / "compose" / "FILES").read_text(encoding="utf-8").split():
+        for line in ["ci/FILES", *listed("ci"), *listed("compose")]:
             (target / line).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / line, target / line)
 

@@ -1,6 +1,7 @@
 """Write the child pipeline of a matrix: a regression job for each of its entries. JSON, which GitLab reads as YAML.
 
-python3 ci/gitlab/child.py MATRIX.json, with what `goldmar affected --matrix` printed.
+python3 ci/gitlab/child.py MATRIX.json [BASE], with what `goldmar affected --matrix` printed, and the commit that the
+merge request leaves its target at: a child pipeline is not told.
 """
 
 import json
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 
-def pipeline(matrix: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+def pipeline(matrix: dict[str, list[dict[str, str]]], base: str = "") -> dict[str, Any]:
     """The jobs of `matrix`; one that says so where there are none, for GitLab refuses a pipeline without a job."""
     jobs = {
-        f"regression ({entry['model']})": {"extends": ".regression", "variables": {"MODELS": entry["models"]}}
+        f"regression ({entry['model']})": {
+            "extends": ".regression",
+            "variables": {"MODELS": entry["models"], "BASE": base},
+        }
         for entry in matrix["include"]
     }
     if not jobs:
@@ -21,4 +25,4 @@ def pipeline(matrix: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(pipeline(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), indent=2))
+    print(json.dumps(pipeline(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), *sys.argv[2:3]), indent=2))

@@ -15,7 +15,7 @@ from goldmar.errors import StorageError, UsageError
 from goldmar.files import refuse_links
 from goldmar.layout import check_name
 
-__all__ = ["Kind", "scaffold", "scaffold_compose"]
+__all__ = ["Kind", "scaffold"]
 
 _PACKAGE = Path(__file__).parent
 _TEMPLATES = _PACKAGE / "scaffold"
@@ -81,52 +81,6 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
         for stage in staged.values():
             shutil.rmtree(stage, ignore_errors=True)  # gone where it was renamed
     return sorted(path for target in targets for path in target.rglob("*") if path.is_file())
-
-
-def scaffold_compose(project_root: Path) -> list[Path]:
-    """Write compose/, the scripts and lock files that it needs, and goldmar itself for the batch image to install.
-
-    Nothing that exists is touched. Returns the files written, sorted, without those of the package's copy.
-
-    Raises:
-        UsageError: one of the files is already there; nothing was written.
-        StorageError: they cannot be written.
-    """
-    root = load_project(project_root, create=True).root
-    source, names = _compose_files()
-    copy = root / "compose" / "goldmar"
-    if there := [path for path in (*(root / name for name in names), copy) if path.exists()]:
-        msg = f"{there[0]} is already there; nothing was written."
-        raise UsageError(msg, fix="move it away first: mv compose compose.old, say; then compare the two")
-    for path in (*(root / name for name in names), copy):
-        refuse_links(path)
-    try:
-        for name in names:
-            target = root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target)
-            shutil.copymode(source / name, target)
-        # The repository of goldmar installs its own src/goldmar into the batch image; here there is a copy beside it.
-        for name in ("compose/docker-compose.yml", ".dockerignore"):
-            text = (root / name).read_text(encoding="utf-8")
-            (root / name).write_text(text.replace("src/goldmar", "compose/goldmar"), encoding="utf-8")
-        shutil.copytree(_PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    except OSError as error:
-        raise StorageError(
-            f"The compose files could not be written below {root}: {error.strerror or error}.",
-            fix=f"ls -ld '{root}'; df -h '{root}'",
-        ) from error
-    return sorted(root / name for name in names)
-
-
-def _compose_files() -> tuple[Path, list[str]]:
-    """Where the compose files lie, and their names: in the installed package, or in the checkout it comes from."""
-    for source in (_TEMPLATES / "compose", _PACKAGE.parents[1]):
-        listing = source / "compose" / "FILES"
-        if listing.is_file():
-            return source, listing.read_text(encoding="utf-8").split()
-    msg = f"{_PACKAGE} was installed without the compose files."
-    raise UsageError(msg, fix="pip install --force-reinstall goldmar")
 
 
 def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, ...]]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 
@@ -18,8 +19,9 @@ from PIL import Image
 
 from goldmar import mar
 from goldmar.archive import line, write_labels
-from goldmar.errors import ServerError, UsageError
-from goldmar.init import scaffold_compose
+from goldmar.errors import ServerError
+from goldmar.pipeline import Fate, Prepared, prepare
+from goldmar.project_files import digest
 from goldmar.serve.engine import Compose, find_compose, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,22 +218,65 @@ def test_labels_are_of_the_archives_that_are_there(tmp_path):
 # --- goldmar init --compose -------------------------------------------------------------------------------------------
 
 
+def fates(prepared: Prepared) -> dict[str, str]:
+    return {each.path: each.fate for each in prepared.outcomes if not each.path.startswith("compose/goldmar/")}
+
+
 def test_a_project_gets_the_files_and_goldmar_itself(tmp_path):
-    written = scaffold_compose(tmp_path)
-    assert tmp_path / "compose/docker-compose.yml" in written
+    written = fates(prepare(tmp_path))
+    assert written.keys() - {".gitignore"} == set((COMPOSE / "FILES").read_text(encoding="utf-8").split())
+    assert set(written.values()) == {Fate.written}
     assert os.access(tmp_path / "ci/wheelhouse", os.X_OK)
     assert (tmp_path / "compose/goldmar/__main__.py").is_file()
+    assert not (tmp_path / "compose/goldmar/scaffold").exists()
     assert "!compose/goldmar" in (tmp_path / ".dockerignore").read_text(encoding="utf-8")
     assert ":-compose/goldmar}" in (tmp_path / "compose/docker-compose.yml").read_text(encoding="utf-8")
-    with pytest.raises(UsageError, match="already there; nothing was written"):
-        scaffold_compose(tmp_path)
+    again = prepare(tmp_path)
+    assert {each.fate for each in again.outcomes} == {Fate.same}
 
 
-def test_a_file_of_the_users_own_is_not_touched(tmp_path):
-    (tmp_path / ".dockerignore").write_text("mine\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"\.dockerignore is already there"):
-        scaffold_compose(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".dockerignore"]
+def test_what_it_wrote_is_upgraded_and_what_was_changed_is_left(tmp_path):
+    """An earlier goldmar is played by what it would have written, and its digests."""
+    prepare(tmp_path)
+    said = json.loads((tmp_path / "ci/written.json").read_text())
+    for name in ("compose/ready.py", "compose/serve.py", "compose/goldmar/cli/app.py", "compose/goldmar/gone.py"):
+        (tmp_path / name).write_text("earlier\n")
+        said["files"][name] = digest(b"earlier\n")
+    (tmp_path / "compose/serve.py").write_text("earlier, and mine\n")
+    (tmp_path / "ci/written.json").write_text(json.dumps(said))
+    done = prepare(tmp_path)
+    assert {each.path: each.fate for each in done.outcomes if each.fate is not Fate.same} == {
+        "compose/ready.py": Fate.upgraded,
+        "compose/serve.py": Fate.beside,
+        "compose/goldmar/cli/app.py": Fate.upgraded,
+        "compose/goldmar/gone.py": Fate.removed,
+    }
+    assert (tmp_path / "compose/ready.py").read_bytes() == (COMPOSE / "ready.py").read_bytes()
+    assert (tmp_path / "compose/serve.py").read_text() == "earlier, and mine\n"
+    assert (tmp_path / "compose/serve.py.new").read_bytes() == (COMPOSE / "serve.py").read_bytes()
+
+
+def test_a_dockerignore_of_the_users_own_lets_through_what_the_images_copy(tmp_path):
+    (tmp_path / ".dockerignore").write_bytes(b"*\r\n!mine\r\nmodel_store\r\n")
+    assert fates(prepare(tmp_path))[".dockerignore"] is Fate.upgraded
+    text = (tmp_path / ".dockerignore").read_bytes().decode()
+    assert text.startswith("*\r\n!mine\r\nmodel_store\r\n")
+    behind = text.partition("model_store\r\n")[2].splitlines()
+    ours = (ROOT / ".dockerignore").read_text(encoding="utf-8").replace("src/goldmar", "compose/goldmar").splitlines()
+    assert [line for line in ours if line.startswith("!")] == behind[1:-1]
+    assert fates(prepare(tmp_path))[".dockerignore"] is Fate.same
+    assert (tmp_path / ".dockerignore").read_bytes().decode() == text
+
+
+def test_every_file_that_an_image_copies_is_let_through():
+    let = [text[1:] for text in (ROOT / ".dockerignore").read_text().splitlines() if text.startswith("!")]
+    copied = set()
+    for path in COMPOSE.glob("*.Dockerfile"):
+        for found in re.findall(r"^COPY (?!--from)(.+) \S+$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            copied |= {re.sub(r"\[(.)\]", r"\1", word) for word in found.split() if not word.startswith("$")}
+    assert {"ci/torch_index.py", "compose/install.py"} <= copied
+    missing = [name for name in copied if not any(fnmatch(name, each) or name.startswith(each) for each in let)]
+    assert missing == ["wheelhouse"]  # the folder, of which the wheels are let through
 
 
 # --- finding an engine ------------------------------------------------------------------------------------------------

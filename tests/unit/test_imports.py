@@ -37,6 +37,7 @@ FLOORS = {
     "archive": 2,
     "environments": 2,
     "init": 2,
+    "project_files": 2,
     "serve": 3,
     "predict": 4,
     "bisect": 5,

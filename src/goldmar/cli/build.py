@@ -15,7 +15,7 @@ from goldmar.progress import ConsoleWatch
 
 
 @app.command(
-    epilog="Example: `goldmar init gear_teeth`, `goldmar init prices --kind tabular`, `goldmar init --compose`"
+    epilog="Example: `goldmar init gear_teeth`, `goldmar init prices --kind tabular`, `goldmar init --ci github`"
 )
 def init(
     model: Annotated[str | None, typer.Argument(help="Name of the new model.")] = None,
@@ -31,23 +31,73 @@ def init(
     compose: Annotated[
         bool, typer.Option("--compose", help="Write compose/ too, to serve and check the models with Docker.")
     ] = False,
+    ci: Annotated[
+        pipeline.Ci | None,
+        typer.Option("--ci", help="Write compose/, a workflow and whatever it needs: scripts, lock files, .gitignore."),
+    ] = None,
+    package: Annotated[
+        str | None,
+        typer.Option(
+            "--goldmar",
+            metavar="REQUIREMENT",
+            help="What that workflow installs goldmar by: a release, a URL, a wheel in this project. "
+            "Default: as it is installed here.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are."""
+    """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are.
+
+    --compose and --ci may be called again: what they wrote is upgraded, what you changed is left and named.
+    """
     if model is None and kind is not None:
         msg = "--kind says what a new model takes, and none was named."
         raise UsageError(msg, fix=f"goldmar init MODEL --kind {kind}")
-    if model is None and not compose:
-        msg = "There is nothing to scaffold: neither a model nor --compose was named."
+    if package is not None and ci is None:
+        msg = "--goldmar is for the workflow that --ci writes."
+        raise UsageError(msg, fix=f"goldmar init --ci github --goldmar '{package}'")
+    if model is None and not compose and ci is None:
+        msg = "There is nothing to scaffold: neither a model nor --compose nor --ci was named."
         raise UsageError(msg, fix="goldmar init MODEL")
     project = pipeline.load_project(Path.cwd(), create=True)
     written = pipeline.scaffold(project.root, model, kind or pipeline.Kind.drawing) if model is not None else []
-    written += pipeline.scaffold_compose(project.root) if compose else []
     for path in written:
         out.print(f"  {escape(str(short(path)))}")
+    if compose or ci:
+        with ConsoleWatch(err) as watch:
+            _show(pipeline.prepare(project.root, ci, package, watch.note))
     if model is not None:
         out.print(f"Next: goldmar archive {model} && goldmar record {model}")
+    elif ci is not None:
+        out.print("Next: ci/base-image --pin, commit all of it, and have the check `golden` required; see docs/ci.md")
     else:
         out.print("Next: goldmar archive && ci/wheelhouse && goldmar check --backend compose")
+
+
+_FATES = {
+    pipeline.Fate.written: "",
+    pipeline.Fate.upgraded: "  upgraded",
+    pipeline.Fate.removed: "  removed, no longer needed",
+    pipeline.Fate.left: "  is yours: left as it is",
+    pipeline.Fate.beside: "  is yours: left as it is; the new one is {path}.new",
+}
+
+
+def _show(prepared: pipeline.Prepared) -> None:
+    """What became of the files; those of goldmar's copy in one line, where nobody has changed one."""
+    copied = 0
+    for outcome in prepared.outcomes:
+        if outcome.fate is pipeline.Fate.same:
+            continue
+        theirs = outcome.fate in {pipeline.Fate.left, pipeline.Fate.beside}
+        if outcome.path.startswith("compose/goldmar/") and not theirs:
+            copied += 1
+            continue
+        out.print(f"  {escape(outcome.path)}{_FATES[outcome.fate].format(path=escape(outcome.path))}")
+    if copied:
+        out.print(f"  compose/goldmar  {copied} files: goldmar itself, for the batch image")
+    for note in prepared.notes:
+        out.print(escape(note), soft_wrap=True)
 
 
 @app.command(epilog="Example: `goldmar archive thickness`, `goldmar archive --verify model_store/thickness.mar`")

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 from goldmar.errors import ConfigError
 from goldmar.locks import Lock, Pin
 
-__all__ = ["INDEX", "for_cpus", "settings"]
+__all__ = ["INDEX", "for_cpus", "is_for_cuda", "pages", "settings"]
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 _PACKAGES = ("torch", "torchvision", "torchaudio")
@@ -30,6 +30,16 @@ def settings() -> dict[str, str]:
     return {name: os.environ[name] for name in ("GOLDMAR_TORCH", "GOLDMAR_TORCH_INDEX") if os.environ.get(name)}
 
 
+def is_for_cuda(lock: Lock) -> bool:
+    """Whether it pins packages that only a build for CUDA brings."""
+    return any(_CUDA.match(name) for name in lock.pins)
+
+
+def pages(lock: Lock) -> list[str]:
+    """uv's options that lead to the builds for CPUs of what `lock` pins, and to nothing else."""
+    return [word for name in _PACKAGES if name in lock.pins for word in ("--find-links", _page(name))]
+
+
 def for_cpus(lock: Lock, compile_: Compile) -> tuple[list[str], list[str]]:
     """Requirements and options of uv that choose the builds for CPUs of what `lock` pins; empty where none are needed.
 
@@ -44,7 +54,7 @@ def for_cpus(lock: Lock, compile_: Compile) -> tuple[list[str], list[str]]:
         raise ConfigError(f"GOLDMAR_TORCH is {said!r}.", fix="GOLDMAR_TORCH=cpu, or GOLDMAR_TORCH=cuda")
     requirements: list[str] = []
     options: list[str] = []
-    if said == "cpu" and not any(_CUDA.match(name) for name in lock.pins):
+    if said == "cpu" and not is_for_cuda(lock):
         for pin in (lock.pins[name] for name in _PACKAGES if name in lock.pins):
             build = _build(pin)
             more = _place(lock, pin, build, compile_) if build else None
@@ -63,9 +73,13 @@ def _build(pin: Pin) -> str | None:
     return f"{version.public}+cpu" if version.local in {None, "cpu"} else None
 
 
+def _page(name: str) -> str:
+    return f"{(os.environ.get('GOLDMAR_TORCH_INDEX') or INDEX).rstrip('/')}/{name}/"
+
+
 def _place(lock: Lock, pin: Pin, build: str, compile_: Compile) -> list[str] | None:
     """uv's options that lead to the build; None where the plain release is for CPUs, or nothing answers."""
-    page = f"{(os.environ.get('GOLDMAR_TORCH_INDEX') or INDEX).rstrip('/')}/{pin.name}/"
+    page = _page(pin.name)
     wanted = f"{pin.name}=={build}"
     if compile_([*lock.anchored(), wanted], ["--no-deps"], {}):
         return []

@@ -28,7 +28,7 @@ from goldmar.errors import (
 )
 from goldmar.locks import Lock, parse_lock
 
-__all__ = ["handed_over", "index_settings", "install", "make_venv", "resolve"]
+__all__ = ["compile_file", "handed_over", "index_settings", "install", "make_venv", "resolve"]
 
 # pip's option -> uv's variable. Several values are separated by blanks, but for folders of wheels.
 _HANDED_OVER = {
@@ -90,6 +90,15 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
     with _for_cpus(lock, python) as options:
         done = _cached_or_not([*_COMPILE, "--python", str(python), *options, str(requirements)], what=str(lock.path))
     return parse_lock(done.stdout, lock.path)
+
+
+def compile_file(root: Path, wanted: str, out: Path, options: Sequence[str], command: str) -> None:
+    """Resolve the requirements file `wanted`, relative to `root`, into `out`, whose pins are kept where they fit.
+
+    `command` is what the head of the file says. Raises as `resolve` does.
+    """
+    full = ["pip", "compile", "--quiet", "--no-strip-extras", wanted, "--output-file", str(out), *options]
+    _run(full, what=wanted, folder=root, variables={"UV_CUSTOM_COMPILE_COMMAND": command})
 
 
 @contextlib.contextmanager
@@ -191,7 +200,12 @@ def _cached_or_not(
 
 
 def _run(
-    command: Sequence[str], *, what: str, hold: Sequence[int] = (), variables: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    what: str,
+    hold: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "UV_PYTHON"}}
     environment |= handed_over(os.environ) | {
@@ -211,6 +225,7 @@ def _run(
             text=True,
             errors="replace",
             env=environment,
+            cwd=folder,
             pass_fds=list(hold),
             start_new_session=True,  # what uv starts to build a package ends with it
         )

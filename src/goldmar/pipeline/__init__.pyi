@@ -2,7 +2,7 @@ from goldmar.affected import MOST_JOBS
 from goldmar.config import Project, load_project
 from goldmar.files import written
 from goldmar.gate import judge
-from goldmar.init import Kind, scaffold, scaffold_compose
+from goldmar.init import Kind, scaffold
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, recorded
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
@@ -10,6 +10,7 @@ from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, by_drawing, read_model
 from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, recording, refuse_unused_patterns
+from goldmar.pipeline.project import Ci, Fate, Prepared, prepare
 from goldmar.pipeline.reports import (
     bisection_to_json,
     show,
@@ -37,10 +38,13 @@ __all__ = [
     "MOST_JOBS",
     "RECORD",
     "Accepted",
+    "Ci",
+    "Fate",
     "Golden",
     "Job",
     "Kind",
     "Opener",
+    "Prepared",
     "Project",
     "Proposal",
     "Reached",
@@ -62,6 +66,7 @@ __all__ = [
     "model_names",
     "not_compared",
     "predict",
+    "prepare",
     "propose",
     "read_model",
     "record",
@@ -70,7 +75,6 @@ __all__ = [
     "refuse_unused_patterns",
     "remote_opener",
     "scaffold",
-    "scaffold_compose",
     "select_handlers",
     "select_models",
     "select_recorded",

