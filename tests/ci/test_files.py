@@ -209,6 +209,52 @@ def test_the_child_pipeline_has_a_job_for_each_entry(models: list[str], tmp_path
     assert len(jobs) == max(1, len(models))  # GitLab refuses a pipeline without a job
 
 
+def test_a_job_knows_the_base_and_the_history() -> None:
+    read = yaml.safe_load((ROOT / "ci/gitlab/regression.yml").read_text(encoding="utf-8"))
+    assert '"$CI_MERGE_REQUEST_DIFF_BASE_SHA" >child.yml' in read["affected"]["script"][-1]
+    done = subprocess.run(
+        [sys.executable, ROOT / "ci/gitlab/child.py", "/dev/stdin", "0123abc"],
+        input='{"include": [{"model": "gear", "models": "gear"}]}',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["regression (gear)"]["variables"]["BASE"] == "0123abc"
+    job = yaml.safe_load((ROOT / "ci/gitlab/job.yml").read_text(encoding="utf-8"))[".regression"]
+    assert job["variables"]["GIT_DEPTH"] == read["affected"]["variables"]["GIT_DEPTH"] == "0"
+
+
+def test_the_wheels_of_gitlab_are_cached_by_both_lock_files() -> None:
+    job = yaml.safe_load((ROOT / "ci/gitlab/job.yml").read_text(encoding="utf-8"))[".regression"]
+    (wheels,) = [cache for cache in job["cache"] if cache["paths"] == ["wheelhouse"]]
+    assert wheels["key"] == {"files": ["ci/locks/api.txt", "ci/locks/base.txt"]}
+    assert "ci/wheelhouse" in job["before_script"]  # also where the cache is of other scripts: it knows by itself
+
+
+@pytest.mark.parametrize(
+    ("code", "base", "looked_for"), [(0, "abc", False), (1, "abc", True), (3, "abc", True), (1, "", False)]
+)
+def test_gitlab_looks_for_the_culprit_of_a_red_merge_request(
+    code: int, base: str, looked_for: bool, tmp_path: Path
+) -> None:
+    job = yaml.safe_load((ROOT / "ci/gitlab/job.yml").read_text(encoding="utf-8"))[".regression"]
+    (tmp_path / "ci").mkdir()
+    for name, ends in (("regression", code), ("culprit", 1)):
+        script = tmp_path / "ci" / name
+        script.write_text(f'#!/bin/sh\necho {name} "$@" >>calls\nexit {ends}\n')
+        script.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(job["script"])],
+        cwd=tmp_path,
+        env=os.environ | {"MODELS": "gear shaft", "BASE": base},
+        check=False,
+    )
+    assert done.returncode == code
+    calls = ["regression --reports reports/job gear shaft"]
+    calls += [f"culprit --base {base} --reports reports/job gear shaft"] if looked_for else []
+    assert (tmp_path / "calls").read_text().splitlines() == calls
+
+
 def test_the_tools_are_there() -> None:
     """A tool that is missing must not look like one that found nothing."""
     assert [

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from goldmar.environments import Environments
+from goldmar.environments.lockfile import make_lock
 from goldmar.environments.uv import _compiled, _pip_settings
 from goldmar.errors import ConfigError
 from goldmar.locks import Lock, read_lock
-from tests.support.packages import Indexes, indexes, wheel
+from tests.support.packages import Indexes, index, indexes, wheel
 
 LOCK = "helper==1.0\ntorch==2.13.0\n"
 
@@ -62,6 +63,13 @@ def test_what_uv_is_set_up_with_goes_first(two: Indexes, tmp_path: Path, monkeyp
     assert [path for path in two.asked if path.startswith("/cpu")] == []
 
 
+def test_where_pip_has_no_index_uv_asks_none(two: Indexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(two.build.parent))
+    assert installed(lock(tmp_path, "helper==1.0+cpu\ntorch==2.13.0\n")) == "cpu"
+    assert two.asked == []
+
+
 def test_a_lock_file_may_say_where_itself(two: Indexes, tmp_path: Path) -> None:
     assert installed(lock(tmp_path, f"--find-links {two.build.parent}\n{LOCK}")) == "cpu"
     assert [path for path in two.asked if path.startswith("/cpu")] == []
@@ -90,3 +98,38 @@ def test_another_build_and_a_plain_one_for_cpus_stay(name: str, two: Indexes, tm
     wheel(tmp_path / "wheels", "torch", "2.13.0+cu130", "BUILD = 'cu130'")
     chosen = installed(lock(tmp_path, f"--find-links wheels\n{name}\nhelper==1.0\n"))
     assert chosen == {"torch==2.13.0+cu130": "cu130", "torch==2.12.0": "plain"}[name]
+
+
+# ---- making lock files ----------------------------------------------------------------------------------------------
+
+
+def made(tmp_path: Path, *wanted: str) -> dict[str, str]:
+    (tmp_path / "api.in").write_text("".join(f"{line}\n" for line in wanted))
+    text = make_lock(tmp_path, "api.in", "api.txt")
+    assert str(tmp_path) not in text  # no constraints of ours, no place of this machine
+    (tmp_path / "api.txt").write_text(text)
+    return {pin.name: pin.version for pin in read_lock(tmp_path / "api.txt").pins.values()}
+
+
+def test_a_new_lock_file_is_for_cpus(two: Indexes, tmp_path: Path) -> None:
+    assert made(tmp_path, "torch", "helper==1.0") == {"helper": "1.0", "torch": "2.13.0+cpu"}
+    assert {path.split("/")[2] for path in two.asked if path.startswith("/cpu")} == {"torch"}
+
+
+def test_where_the_newest_is_for_cuda_alone_it_is_the_newest_for_cpus(two: Indexes, tmp_path: Path) -> None:
+    newer = wheel(tmp_path / "newer", "torch", "2.15.0", needs=["nvidia-cublas==13"])
+    index(two.folder / "stock", [newer, *tmp_path.glob("made/torch-*.whl")])
+    assert made(tmp_path, "torch") == {"torch": "2.13.0+cpu"}
+
+
+def test_what_the_models_ask_for_counts_and_pins_stay(two: Indexes, tmp_path: Path) -> None:
+    assert made(tmp_path, "torch<2.13") == {"torch": "2.12.0", "helper": "1.0"}
+    index(two.folder / "stock", [wheel(tmp_path / "newer", "helper", v) for v in ("1.0", "1.1")])
+    assert made(tmp_path, "helper") == {"helper": "1.0"}
+
+
+def test_no_lock_file_is_made_for_cuda(two: Indexes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLDMAR_TORCH_INDEX", f"{two.stock}/nowhere")
+    with pytest.raises(ConfigError, match=r"api\.in: no build of torch for CPUs") as caught:
+        made(tmp_path, "torch")
+    assert "GOLDMAR_TORCH_INDEX=URL" in caught.value.fix

@@ -215,7 +215,9 @@ def _run(
         "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink"),
         **(variables or {}),
     }
-    full = [_executable(), *command]
+    # The only one of pip's settings that uv has an option for, and no variable.
+    alone = environment.get("UV_NO_INDEX", "0").lower() not in {"0", "false", "no", "off", "f", "n"}
+    full = [_executable(), *command, *(["--no-index"] if alone and command[0] == "pip" else [])]
     try:
         process = subprocess.Popen(
             full,

@@ -136,8 +136,11 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
         f"# What goldmar {goldmar.__version__} needs, where it only asks a server; the batch image holds it.",
         *sorted(line for line in importlib.metadata.requires("goldmar") or [] if "extra ==" not in line),
     )
+    chosen = _chosen(project.root)
+    if package is None and chosen and not chosen.startswith("goldmar=="):
+        package = chosen  # a wheel or a commit: only whoever chose it knows the next one
     line, note = (package, None) if package else _installed()
-    notes += [note] if note else []
+    notes += [note] if note and not chosen else []
     files[_INSTALLED] = _text(
         "# What the workflow installs goldmar by: a release (goldmar==1.2.3), a wheel in this repository",
         "# (./wheels/goldmar-1.2.3-py3-none-any.whl), or a commit (goldmar @ git+https://HOST/goldmar@COMMIT).",
@@ -175,6 +178,13 @@ def _installed() -> tuple[str, str | None]:
         f"goldmar was installed from {url} here, where a CI server cannot reach it. {_INSTALLED} names the release "
         f"{found.version}; for a wheel or a commit: goldmar init --ci ... --goldmar REQUIREMENT"
     )
+
+
+def _chosen(root: Path) -> str:
+    """The requirement that the workflow has now."""
+    path = root / _INSTALLED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
 
 
 def _check_package(root: Path, package: str) -> None:
