@@ -279,13 +279,52 @@ def test_every_file_that_an_image_copies_is_let_through():
     assert missing == ["wheelhouse"]  # the folder, of which the wheels are let through
 
 
-# --- finding an engine ------------------------------------------------------------------------------------------------
-
-
 def fake(folder: Path, name: str, script: str) -> None:
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
+
+
+# --- ci/base-image --pin ----------------------------------------------------------------------------------------------
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def pin(folder: Path, docker: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """ci/base-image --pin in a project of its own; `docker` stands in for what would pull from a registry."""
+    for name in ("ci/base-image", "compose/env/dev.env", "compose/env/prod.env"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():
+            shutil.copy(ROOT / name, folder / name)
+    fake(folder, "docker", docker)
+    command = [folder / "ci/base-image", "--pin", *arguments]
+    path = f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
+
+
+def test_the_base_is_pinned_by_the_digest_that_the_registry_gave(tmp_path):
+    docker = f'[ "$1" = pull ] || echo "mirror.example/python@{DIGEST}"'
+    before = (ROOT / "compose/env/dev.env").read_text()
+    for _ in range(2):
+        done = pin(tmp_path, docker)
+        assert done.returncode == 0, done.stderr
+    line = f"BASE_IMAGE=python:3.11-slim-bookworm@{DIGEST}\n"
+    assert (tmp_path / "compose/env/dev.env").read_text() == before + line
+    assert (tmp_path / "compose/env/prod.env").read_text().endswith(line)
+    assert pin(tmp_path, docker, f"other.example/base:1@{DIGEST}").returncode == 0
+    assert (tmp_path / "compose/env/dev.env").read_text() == f"{before}BASE_IMAGE=other.example/base:1@{DIGEST}\n"
+
+
+@pytest.mark.parametrize(("docker", "said"), [("exit 1", "cannot be pulled"), ("exit 0", "knows no digest")])
+def test_without_a_digest_nothing_is_pinned(tmp_path, docker, said):
+    done = pin(tmp_path, docker)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "fix: " in done.stderr
+    assert (tmp_path / "compose/env/dev.env").read_text() == (ROOT / "compose/env/dev.env").read_text()
+
+
+# --- finding an engine ------------------------------------------------------------------------------------------------
 
 
 # What the docker command of Docker 20.10 and 28 prints in each case.
