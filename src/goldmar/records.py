@@ -43,16 +43,23 @@ Value = float | int | str | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A file to send as it is. `id` is its path under `drawings/` without the suffix."""
+    """A file to send as it is. `id` is its path under `drawings/` without the suffix.
+
+    It is the body of the request, or the file in the form field `field` of a multipart body where that is not empty.
+    """
 
     id: str
     path: Path
     content_type: str
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where predictions are asked for: POST `<url>/predictions/<model>[/<version>]`.
+
+    `path` takes the place of what follows the URL; `{model}` and `{version}` in it are filled in. `named` says that the
+    user named this server, which may then be asked at a path of its own; one that goldmar started is TorchServe.
 
     `headers` may hold a token and is therefore never shown by `repr`.
     `verify` is True, False or the path of a CA bundle, as in requests.
@@ -65,6 +72,9 @@ class Endpoint:
     management_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
     timeout_s: float = 120.0
+    named: bool = False
+    path: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +324,7 @@ class ModelResult:
     `closest` lists the passing floats nearest to their limit, so that a green report still shows its margin.
     `drawing_ids` are all that were asked or expected, sorted.
     `explanations` has one for each failing drawing, where they were asked for.
+    `request` says in words how the model was asked, where that was not as TorchServe has it.
     """
 
     model: str
@@ -330,6 +341,7 @@ class ModelResult:
     obtained: Path | None = None
     drawing_ids: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    request: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ def draw(tmp_path: Path) -> Draw:
 
 
 def ask(server: LocalServer, drawing: Drawing, **options: str) -> Prediction:
-    (prediction,) = predict(options.pop("model", "choosy"), [drawing], server.target, **options)  # type: ignore[arg-type]
+    target = replace(server.target, version=options.get("version", ""))
+    (prediction,) = predict(options.get("model", "choosy"), [drawing], target)
     return prediction
 
 

@@ -341,7 +341,9 @@ def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
         return echo(connection, asked)
 
     with FakeServer(first_last) as server:
-        endpoint = Endpoint(server.url + "/base/", headers={"Authorization": "Bearer T", "X-Empty": ""})
+        endpoint = Endpoint(
+            server.url + "/base/", headers={"Authorization": "Bearer T", "X-Empty": ""}, version="1.0 b"
+        )
         arrived: list[str] = []
         thread = threading.current_thread()
 
@@ -349,9 +351,7 @@ def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
             assert threading.current_thread() is thread
             arrived.append(prediction.drawing_id)
 
-        predictions = predict(
-            "a model/ä", drawings, endpoint, clients=3, version="1.0 b", on_prediction=on_prediction, retries=QUICK
-        )
+        predictions = predict("a model/ä", drawings, endpoint, clients=3, on_prediction=on_prediction, retries=QUICK)
     assert [prediction.values["text"] for prediction in predictions] == [f"drawing {n}" for n in range(6)]
     assert [prediction.drawing_id for prediction in predictions] == [drawing.id for drawing in drawings]
     assert sorted(arrived) == [drawing.id for drawing in drawings]

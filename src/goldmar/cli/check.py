@@ -15,18 +15,23 @@ from goldmar.cli.options import (
     BackendOption,
     CaBundle,
     Clients,
+    ContentType,
+    FormField,
     Headers,
     Json,
     Lock,
     ManagementUrl,
     Models,
+    ModelVersion,
     NamedModels,
     Stack,
     Timeout,
     TokenEnv,
     TokenFile,
     Url,
+    UrlPath,
     opener,
+    request_options,
 )
 from goldmar.errors import ExitCode, UsageError
 from goldmar.progress import ConsoleWatch
@@ -50,6 +55,10 @@ def check(
     clients: Clients = None,
     timeout: Timeout = None,
     env: Stack = None,
+    model_version: ModelVersion = None,
+    path: UrlPath = None,
+    content_type: ContentType = None,
+    field: FormField = None,
     reports: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write junit.xml, report.json and report.md there.")
     ] = None,
@@ -62,12 +71,14 @@ def check(
     project = pipeline.load_project(Path.cwd())
     chosen = pipeline.select_models(project, models or [])
     way = _way(backend, lock, url)
+    request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
     with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
         job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
+        job.request = request
         job.python = environment.python_version if environment else job.python
         run, verdict = pipeline.check(job)
         if reports is not None:
@@ -97,6 +108,10 @@ def record(
     clients: Clients = None,
     timeout: Timeout = None,
     env: Stack = None,
+    model_version: ModelVersion = None,
+    path: UrlPath = None,
+    content_type: ContentType = None,
+    field: FormField = None,
     stages: Annotated[
         bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
     ] = False,
@@ -109,6 +124,7 @@ def record(
         msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
         raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
     way = _way(backend, lock, url)
+    request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
     with (
         pipeline.recording(project, chosen, _again()) as begun,
         ConsoleWatch(err) as watch,
@@ -119,6 +135,7 @@ def record(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
         job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, stages=stages, recordings=begun)
+        job.request = request
         job.python = environment.python_version if environment else job.python
         run, verdict = pipeline.record(job)
     if as_json or not verdict.passed:

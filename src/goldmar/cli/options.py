@@ -67,7 +67,34 @@ Stack = Annotated[
 ]
 Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
 Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds to wait for one answer.")]
+ModelVersion = Annotated[
+    str | None, typer.Option(metavar="VERSION", help="With --url: ask this version instead of the default one.")
+]
+UrlPath = Annotated[
+    str | None,
+    typer.Option("--path", metavar="PATH", help="With --url: what follows it, instead of /predictions/{model}."),
+]
+ContentType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="Send every drawing as this, whatever its suffix says.")
+]
+FormField = Annotated[
+    str | None,
+    typer.Option("--field", metavar="NAME", help="Send a form with the drawing in this field, not the drawing alone."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def request_options(url: str | None, chosen: Sequence[str], **options: str | None) -> dict[str, str]:
+    """The options that win over request.toml in golden/<model>, by the names of its keys. Raises UsageError."""
+    given = {key: pipeline.check_option(key, value) for key, value in options.items() if value is not None}
+    for key in ("version", "path"):
+        if key in given and url is None:
+            msg = f"{pipeline.OPTIONS[key]} says where a running server is asked, and there is no --url."
+            raise UsageError(msg, fix="add --url http://HOST:PORT")
+    if len(chosen) > 1 and "{model}" not in given.get("path", "{model}"):
+        msg = f"--path {given['path']} would ask one address about {len(chosen)} models."
+        raise UsageError(msg, fix="write {model} where its name goes, or name one model")
+    return given
 
 
 def opener(

@@ -2,6 +2,7 @@ from goldmar.affected import MOST_JOBS
 from goldmar.config import Project, load_project
 from goldmar.files import written
 from goldmar.gate import judge
+from goldmar.golden import OPTIONS, check_option
 from goldmar.init import Kind, scaffold
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, recorded
@@ -36,6 +37,7 @@ from goldmar.predict import predict
 __all__ = [
     "CHECK",
     "MOST_JOBS",
+    "OPTIONS",
     "RECORD",
     "Accepted",
     "Ci",
@@ -56,6 +58,7 @@ __all__ = [
     "build_archives",
     "by_drawing",
     "check",
+    "check_option",
     "compose_opener",
     "environment_of",
     "find_affected",

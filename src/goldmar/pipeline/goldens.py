@@ -1,11 +1,12 @@
 """All that a model is held against."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
-from goldmar.golden import find_drawings, read_golden
+from goldmar.golden import RequestSettings, find_drawings, read_golden, read_request
 from goldmar.records import Cells, Drawing, Value
 
 __all__ = ["Golden", "by_drawing", "read_model"]
@@ -13,17 +14,23 @@ __all__ = ["Golden", "by_drawing", "read_model"]
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All that one model is held against. `cells` is empty where only recording is asked for."""
+    """All that one model is held against, and how it is asked. `cells` is empty where only recording is asked for."""
 
     model: str
     folder: Path
     drawings: tuple[Drawing, ...]
     tolerances: Tolerances
     cells: Cells
+    request: RequestSettings = field(default_factory=RequestSettings)
 
 
-def read_model(project: Project, model: str, *, with_cells: bool) -> Golden:
+def read_model(project: Project, model: str, *, with_cells: bool, options: Mapping[str, str] | None = None) -> Golden:
+    """Read golden/<model>. `options` are those of the command line that win over its request.toml.
+
+    Raises GoldenError, ConfigError, UsageError.
+    """
     folder = project.golden / model
+    request = read_request(folder).overridden(options or {})
     tolerances_path = folder / "tolerance.toml"
     tolerances = load_tolerances(tolerances_path) if tolerances_path.exists() else Tolerances()
     cells = Cells([], [], [])
@@ -34,7 +41,7 @@ def read_model(project: Project, model: str, *, with_cells: bool) -> Golden:
                 msg, fix=f"goldmar record {model} && goldmar approve {model} --reason 'first golden'", model=model
             )
         cells = read_golden(folder, tolerances.columns)
-    return Golden(model, folder, tuple(find_drawings(folder / "drawings")), tolerances, cells)
+    return Golden(model, folder, request.drawings(find_drawings(folder / "drawings")), tolerances, cells, request)
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ class Job:
     """What the steps of one run read and fill in, in their order. The fields from `goldens` on are theirs.
 
     `explain` asks failing drawings once more, for the first stage that differs; `stages` keeps all stages.
+    `request` are the options of the command line that win over the request.toml of each model.
     `python` is the version that the handlers run with, where they run on this machine.
     `recordings` has those that were begun before the job; see `recording`.
     """
@@ -44,6 +45,7 @@ class Job:
     clients: int
     explain: bool = False
     stages: bool = False
+    request: Mapping[str, str] = field(default_factory=dict)
     python: str = platform.python_version()
     recordings: dict[str, Recording] = field(default_factory=dict)
     goldens: tuple[Golden, ...] = ()
@@ -57,7 +59,7 @@ class Job:
 
 def find_drawings_of_models(job: Job, stack: ExitStack) -> None:
     """Recording needs drawings, and no golden yet."""
-    job.goldens = tuple(read_model(job.project, model, with_cells=False) for model in job.models)
+    job.goldens = tuple(read_model(job.project, each, with_cells=False, options=job.request) for each in job.models)
     for golden in job.goldens:
         if not golden.drawings:
             msg = f"There is no drawing in {golden.folder / 'drawings'}."
@@ -66,7 +68,7 @@ def find_drawings_of_models(job: Job, stack: ExitStack) -> None:
 
 def read_goldens(job: Job, stack: ExitStack) -> None:
     """Read every golden before any server is started: a typing error should cost a second, not a minute."""
-    job.goldens = tuple(read_model(job.project, model, with_cells=True) for model in job.models)
+    job.goldens = tuple(read_model(job.project, each, with_cells=True, options=job.request) for each in job.models)
 
 
 def open_server(job: Job, stack: ExitStack) -> None:
@@ -232,6 +234,7 @@ def _described(job: Job, golden: Golden, result: ModelResult) -> ModelResult:
         archive_digest=provenance.archive_digest,
         seconds=job.seconds[golden.model],
         obtained=job.obtained.get(golden.model),
+        request=golden.request.told(_server(job).target),
     )
 
 
@@ -256,7 +259,11 @@ def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_che
     clock = time.perf_counter()
     try:
         predictions = predict(
-            golden.model, golden.drawings, server.target, clients=job.clients, on_prediction=on_prediction
+            golden.model,
+            golden.drawings,
+            golden.request.at(server.target),
+            clients=job.clients,
+            on_prediction=on_prediction,
         )
     except KeyboardInterrupt as stop:
         msg = f"Interrupted after {len(done)} of {len(golden.drawings)} drawings of {golden.model}."

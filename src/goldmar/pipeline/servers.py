@@ -113,7 +113,11 @@ def remote_opener(
         ca_bundle=ca_bundle,
         timeout_s=timeout_s,
     )
-    return lambda goldens: RemoteServer(endpoint, [golden.model for golden in goldens])
+    return lambda goldens: RemoteServer(
+        endpoint,
+        [golden.model for golden in goldens],
+        wanted={golden.model: golden.request.version for golden in goldens},
+    )
 
 
 def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | None = None) -> Server:

@@ -28,7 +28,7 @@ def record_stages(server: Server, golden: Golden, recording: Recording, watch: W
     found = []
     try:
         watch.step(_progress(golden, 0, len(golden.drawings)))
-        for staged in ask_stages(golden.model, golden.drawings, server.target):
+        for staged in ask_stages(golden.model, golden.drawings, golden.request.at(server.target)):
             if staged.problem == NOT_GIVEN:
                 msg = f"The model answers {staged.drawing_id} without its stages."
                 raise GoldenError(msg, fix=TURN_ON, model=golden.model)
@@ -99,7 +99,7 @@ def _explained(
             yield Explanation(drawing_id, "", f"nothing kept for this drawing; {fix}")
         else:
             ask.append(there[drawing_id])
-    for staged in ask_stages(golden.model, ask, server.target):
+    for staged in ask_stages(golden.model, ask, golden.request.at(server.target)):
         if not staged.stages:
             words = f"{NOT_GIVEN}: {TURN_ON}" if staged.problem == NOT_GIVEN else f"without stages: {staged.problem}"
             yield Explanation(staged.drawing_id, "", words)

@@ -23,7 +23,6 @@ def predict(
     target: Endpoint | Ask,
     *,
     clients: int = 4,
-    version: str | None = None,
     on_prediction: Callable[[Prediction], None] | None = None,
     retries: Retries | None = None,
 ) -> list[Prediction]:
@@ -36,7 +35,6 @@ def predict(
     Args:
         drawings: sent as they are, in this order.
         target: where to ask: a URL or a function.
-        version: asks that version instead of the default one; an Endpoint only.
         on_prediction: called with each Prediction as it arrives, in the calling thread; what it raises ends the run.
         retries: how a refused connection, a full queue and 429 are asked again.
 
@@ -44,13 +42,13 @@ def predict(
         One Prediction a drawing, in the order of `drawings`.
 
     Raises:
-        UsageError: no clients, a malformed URL or header, a version for a function.
+        UsageError: no clients, a malformed URL or header.
         ConfigError: the CA bundle cannot be used.
         TokenError, ModelUnknownError: the server turns every drawing down.
         ServerError: nothing answers, or what answers is of no use. At once: the drawings left are not asked.
         GoldenError: a drawing cannot be read.
     """
-    url, replies = replies_of(model, drawings, target, clients=clients, version=version, retries=retries)
+    url, replies = replies_of(model, drawings, target, clients=clients, retries=retries)
     predictions: dict[int, Prediction] = {}
     with closing(replies):
         for reply in replies:
@@ -69,7 +67,6 @@ def replies_of(
     target: Endpoint | Ask,
     *,
     clients: int,
-    version: str | None = None,
     retries: Retries | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[str | None, Generator[Reply, None, None]]:
@@ -82,14 +79,11 @@ def replies_of(
         raise UsageError(msg, model=model)
     retries = Retries() if retries is None else retries
     if isinstance(target, Endpoint):
-        url = _url(target, model, version)
-        requests = [Request(url, drawing.path, drawing.content_type) for drawing in drawings]
+        url = _url(target, model)
+        requests = [Request(url, drawing.path, drawing.content_type, drawing.field) for drawing in drawings]
         if headers:
             target = replace(target, headers={**target.headers, **headers})
         return shown(url), exchange(requests, target, clients=clients, retries=retries, model=model)
-    if version is not None:
-        msg = f"Version {version} was asked for, but without a server there is only the one in the archive."
-        raise UsageError(msg, model=model)
     asker = _Function(model, drawings, target, headers)
     return None, asked(len(drawings), lambda _: asker, clients=clients, retries=retries)
 
@@ -119,10 +113,11 @@ def exchange(
     )
 
 
-def _url(endpoint: Endpoint, model: str, version: str | None) -> str:
-    base = endpoint.url.rstrip("/")
-    tail = "" if version is None else f"/{quote(version, safe='')}"
-    return f"{base}/predictions/{quote(model, safe='')}{tail}"
+def _url(endpoint: Endpoint, model: str) -> str:
+    path = endpoint.path or "/predictions/{model}" + ("/{version}" if endpoint.version else "")
+    for key, value in (("{model}", model), ("{version}", endpoint.version)):
+        path = path.replace(key, quote(value, safe=""))
+    return endpoint.url.rstrip("/") + path
 
 
 class _Http(Asker):

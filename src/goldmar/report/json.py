@@ -58,6 +58,7 @@ def _model(result: ModelResult) -> dict[str, Any]:
         "summaries": [_summary(summary) for summary in result.summaries],
         "closest": [comparison_table(comparison) for comparison in result.closest],
         "failures": [comparison_table(failure) for failure in result.failures],
+        "request": list(result.request),
         "explanations": [dataclasses.asdict(explanation) for explanation in result.explanations],
     }
 

@@ -92,6 +92,11 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
+def requests(run: RunResult) -> list[str]:
+    """How models were asked that were not asked as TorchServe has it, a line each."""
+    return [f"{model.model} was asked with {'; '.join(model.request)}" for model in run.models if model.request]
+
+
 def compared(run: RunResult) -> str:
     """`3 of 4 models compared`: a model of which no value was compared is not."""
     if run.not_compared is None:

@@ -67,16 +67,22 @@ def load_request(*, model: str, model_dir: str, handler: str, batch_size: int) -
     )
 
 
-def predict_request(request_id: str, content_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
-    """A batch of one, as a raw HTTP body arrives: under the name `body`, its MIME type without parameters."""
-    headers = {**(headers or {}), "Content-Type": content_type, "Content-Length": str(len(body))}
+def predict_request(
+    request_id: str, content_type: str, body: bytes, headers: Mapping[str, str] | None = None, *, field: str = ""
+) -> bytes:
+    """A batch of one, as a raw HTTP body arrives: under the name `body`, its MIME type without parameters.
+
+    With `field` as a form arrives: under the name of its field.
+    """
+    sent = "multipart/form-data" if field else content_type
+    headers = {**(headers or {}), "Content-Type": sent, "Content-Length": str(len(body))}
     return b"".join(
         [
             b"I",
             _field(request_id),
             *(_field(text) for header in headers.items() for text in header),
             _integer(END_OF_LIST),
-            _field("body"),
+            _field(field or "body"),
             _field(content_type.split(";", 1)[0].strip()),
             _field(body),
             _integer(END_OF_LIST),

@@ -25,6 +25,7 @@ class RemoteServer:
     Args:
         endpoint: from `endpoint_from`.
         models: the models that will be asked.
+        wanted: the version that is asked for, of each model of which not the default one is.
 
     Raises:
         UnreachableError: nothing answers, or something else than TorchServe does.
@@ -35,11 +36,12 @@ class RemoteServer:
 
     backend = "remote"
 
-    def __init__(self, endpoint: Endpoint, models: Sequence[str]) -> None:
+    def __init__(self, endpoint: Endpoint, models: Sequence[str], *, wanted: Mapping[str, str] | None = None) -> None:
         self.url = endpoint.url
         self._endpoint = endpoint
         self._models = tuple(models)
-        self._versions: dict[str, str] = {}
+        self._wanted = {model: version for model, version in (wanted or {}).items() if version}
+        self._versions = dict(self._wanted)
 
     @property
     def target(self) -> Endpoint:
@@ -47,7 +49,7 @@ class RemoteServer:
         return self._endpoint
 
     def versions(self) -> Mapping[str, str]:
-        """Model name -> default version; empty without a management URL."""
+        """Model name -> the version asked for, or the default one where the management URL tells it."""
         return dict(self._versions)
 
     def packages(self) -> Mapping[str, str]:
@@ -64,7 +66,7 @@ class RemoteServer:
             self._look_for_life(management)
             if self._endpoint.management_url is not None:
                 for model in self._models:
-                    described = management.describe(model)
+                    described = management.describe(model, self._wanted.get(model))
                     self._versions[model] = described.version
                     self._refuse_unready(described)
         finally:
@@ -149,6 +151,7 @@ def endpoint_from(
         management_headers=chosen | _bearer(management),
         verify=str(ca_bundle) if ca_bundle is not None else True,
         timeout_s=timeout_s,
+        named=True,
     )
 
 

@@ -163,7 +163,7 @@ class WorkerServer:
             ) from error
         if len(body) > MAX_BODY:
             return Answer(413, "", b"")  # what the frontend says of a body over max_request_size
-        request = predict_request(uuid.uuid4().hex, drawing.content_type, body, headers)
+        request = predict_request(uuid.uuid4().hex, drawing.content_type, body, headers, field=drawing.field)
         with child.lock:
             try:
                 return answer(child.ask(request, child.response_timeout_s))

@@ -10,6 +10,7 @@ so that is safe even if the drawing had been seen. Nothing else is sent twice he
 """
 
 import io
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,15 @@ _CONNECT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST of the content of `path`, read only when its turn comes; a GET where there is none."""
+    """A POST of the content of `path`, read only when its turn comes; a GET where there is none.
+
+    With `field` it is sent as a form: multipart/form-data with the file in the field of that name.
+    """
 
     url: str
     path: Path | None = None
     content_type: str = ""
+    field: str = ""
 
 
 class Stopped(Exception):
@@ -147,9 +152,10 @@ class Connection:
         lines = self._headers
         curl.setopt(pycurl.HTTPGET, 1)
         if request.path is not None:
-            curl.setopt(pycurl.POSTFIELDS, _content(request.path))
+            body, content_type = _body_of(request.path, request.content_type, request.field)
+            curl.setopt(pycurl.POSTFIELDS, body)
             # Without an Expect header: a server that does not know it costs a second of waiting for each large drawing.
-            lines = [*lines, f"Content-Type: {request.content_type}", "Expect:"]
+            lines = [*lines, f"Content-Type: {content_type}", "Expect:"]
         curl.setopt(pycurl.HTTPHEADER, lines)
 
     def _failed(self, error: pycurl.error, request: Request, attempt: int) -> Exception:
@@ -171,6 +177,23 @@ class Connection:
                 max_bytes=self._max_bytes,
             )
         )
+
+
+def _body_of(path: Path, content_type: str, field: str = "") -> tuple[bytes, str]:
+    """The body of a request and its content type: the file, or a form with the file in one field. Raises GoldenError.
+
+    Format of the form: RFC 7578. The file's own name stays here: it may hold what no header can.
+    """
+    content = _content(path)
+    if not field:
+        return content, content_type
+    boundary = secrets.token_hex(16)
+    suffix = path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="drawing{suffix}"\r\n'
+        f"Content-Type: {content_type}\r\n\r\n"
+    )
+    return head.encode() + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
 def _content(path: Path) -> bytes:

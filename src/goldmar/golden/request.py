@@ -1,0 +1,121 @@
+"""golden/<model>/request.toml: how a model is asked, where that is not as TorchServe has it.
+
+Each setting becomes a part of an address or of a header, so each has a narrow grammar: nothing that could end a header,
+leave the path or add a query gets through. An unknown key is an error. docs/formats.md has the same for people.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from pathlib import Path
+
+from goldmar.config import only_known, read_toml
+from goldmar.errors import ConfigError, GoldmarError, UsageError
+from goldmar.records import Ask, Drawing, Endpoint
+
+__all__ = ["OPTIONS", "REQUEST", "RequestSettings", "check_option", "read_request"]
+
+REQUEST = "request.toml"
+
+OPTIONS = {"version": "--model-version", "path": "--path", "content_type": "--content-type", "field": "--field"}
+"""Each key, and the option of the command line that wins over it."""
+
+_NAME = r"[A-Za-z0-9!#$&^_.+-]+"
+_PARAMETER = rf' ?; ?{_NAME}=(?:{_NAME}|"[A-Za-z0-9 !#$&^_.+/-]*")'
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|\{model\}|\{version\})+"
+_GRAMMARS = {
+    "version": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", 'letters, digits, ".", "_" and "-", as in 2.1'),
+    "path": (rf"(?=.{{1,500}}\Z)(?:/{_SEGMENT})+/?", "parts after slashes, as in /v1/models/{model}:predict"),
+    "content_type": (rf"(?=.{{1,200}}\Z){_NAME}/{_NAME}(?:{_PARAMETER})*", "as in application/json"),
+    "field": (r"[A-Za-z0-9_.\[\]-]{1,64}", 'letters, digits, "_", ".", "-" and brackets, as in image'),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """How one model is asked; an empty setting is as TorchServe has it.
+
+    `version` and `path` count where a running server is named, `content_type` and `field` wherever a model is asked.
+    `words` says of each setting where it comes from.
+    """
+
+    version: str = ""
+    path: str = ""
+    content_type: str = ""
+    field: str = ""
+    words: Mapping[str, str] = dataclass_field(default_factory=dict)
+
+    def overridden(self, options: Mapping[str, str], *, prefix: str = "--") -> "RequestSettings":
+        """With the options of the command line, which win. Raises UsageError where the whole makes no sense."""
+        words, values = dict(self.words), {key: getattr(self, key) for key in OPTIONS}
+        for key, value in options.items():
+            if value != values[key]:
+                before = f" instead of {values[key]} of {REQUEST}" if values[key] else ""
+                words[key] = f"{option_of(key, prefix)} {value}{before}"
+        changed = RequestSettings(**{**values, **options}, words=words)
+        _check_whole(changed, UsageError, "The request")
+        return changed
+
+    def drawings(self, found: Sequence[Drawing]) -> tuple[Drawing, ...]:
+        """The drawings as they are sent."""
+        return tuple(
+            replace(drawing, content_type=self.content_type or drawing.content_type, field=self.field)
+            for drawing in found
+        )
+
+    def at(self, target: Endpoint | Ask) -> Endpoint | Ask:
+        """Where the model is asked: a running server that was named is asked at the path and for the version."""
+        if isinstance(target, Endpoint) and target.named:
+            return replace(target, path=self.path, version=self.version)
+        return target
+
+    def told(self, target: Endpoint | Ask) -> tuple[str, ...]:
+        """In words, what is not as TorchServe has it when this is asked."""
+        unused = () if isinstance(target, Endpoint) and target.named else ("version", "path")
+        return tuple(self.words[key] for key in OPTIONS if key in self.words and key not in unused)
+
+
+def read_request(folder: Path) -> RequestSettings:
+    """What request.toml in golden/<model> says; all as TorchServe has it without the file. Raises ConfigError."""
+    path = folder / REQUEST
+    if not path.exists() and not path.is_symlink():
+        return RequestSettings()
+    table = read_toml(path)
+    only_known(path, "", table, tuple(OPTIONS))
+    for key, value in table.items():
+        _check(key, value, ConfigError, f"{path}: {key}")
+    settings = RequestSettings(**table, words={key: f"{key} {value} of {REQUEST}" for key, value in table.items()})
+    _check_whole(settings, ConfigError, str(path))
+    return settings
+
+
+def option_of(key: str, prefix: str = "--") -> str:
+    """The option of a command line, or of pytest's, that wins over a key of request.toml."""
+    return OPTIONS[key].replace("--", prefix)
+
+
+def check_option(key: str, value: str, *, prefix: str = "--") -> str:
+    """The value of a command line option. Raises UsageError, naming the option."""
+    _check(key, value, UsageError, option_of(key, prefix))
+    return value
+
+
+def _check(key: str, value: object, kind: type[GoldmarError], where: str) -> None:
+    grammar, words = _GRAMMARS[key]
+    if not isinstance(value, str) or not re.fullmatch(grammar, value, re.ASCII):
+        raise kind(f"{where} is {value!r}.", fix=f"Write it as {words}")
+    if key == "content_type" and value.lower().startswith("multipart/"):
+        msg = f"{where} is {value}, whose parts have to be put together."
+        raise kind(msg, fix=f'Name the form field that the drawing goes into: field = "..." or {OPTIONS["field"]}')
+
+
+def _check_whole(settings: RequestSettings, kind: type[GoldmarError], where: str) -> None:
+    if not settings.path:
+        return
+    if settings.version and "{version}" not in settings.path:
+        msg = f"{where} asks for version {settings.version}, and the path {settings.path} has no place for it."
+        raise kind(msg, fix="Write {version} where it goes, as in /v1/models/{model}/versions/{version}")
+    if "{version}" in settings.path and not settings.version:
+        msg = f"{where} has {{version}} in the path {settings.path}, and no version."
+        raise kind(msg, fix=f'version = "..." in {REQUEST}, or {OPTIONS["version"]}')
