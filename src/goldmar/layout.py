@@ -6,6 +6,7 @@ either (a name that is not allowed, a file in the place of a folder, a link that
 compose/archives.py cannot import this and has a copy of `NAME`; a test holds the two equal.
 """
 
+import difflib
 import errno
 import os
 import re
@@ -33,6 +34,7 @@ __all__ = [
     "Survey",
     "by_model",
     "check_name",
+    "did_you_mean",
     "is_model_name",
     "kind_of",
     "model_of",
@@ -98,6 +100,12 @@ def by_model(archives: Iterable[Path]) -> dict[str, Path]:
             )
         named[name] = path
     return named
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """` Did you mean gear?` for a name that is nearly one of those; otherwise nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def model_of(recipe: Mapping[str, Any], folder: str) -> str:

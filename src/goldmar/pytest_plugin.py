@@ -10,21 +10,33 @@ Without `--goldmar` (or `--goldmar-url`) this plugin collects nothing and import
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldmar.errors import GoldmarError
-from goldmar.records import Ask, Drawing, Endpoint, ModelResult, Prediction, RunResult
+from goldmar.errors import GoldmarError, UsageError
+from goldmar.records import Ask, Endpoint, ModelResult, Prediction, RunResult
 from goldmar.text import clean, clean_lines
 
 __all__: list[str] = []
+
+
+# How models are asked; the options of `goldmar check`, without which golden/<model>/request.toml says it.
+_REQUEST = {
+    "model-version": "with a URL: the version to ask",
+    "path": "with a URL: what follows it, instead of /predictions/{model}",
+    "content-type": "what drawings are sent as",
+    "field": "the field of a form to send them in",
+}
+_OPTION = re.compile(rf"(?<![\w-])--(?=(?:url|token-env|token-file|timeout|backend|{'|'.join(_REQUEST)})\b)")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--goldmar-url", metavar="URL", help="ask this running server (implies --goldmar)")
     group.addoption("--goldmar-token-env", metavar="NAME", help="environment variable that holds its token")
     group.addoption("--goldmar-token-file", metavar="FILE", type=Path, help="file that holds its token")
+    group.addoption("--goldmar-timeout", metavar="SECONDS", type=float, help="seconds to wait for one answer")
+    for name, words in _REQUEST.items():
+        group.addoption(f"--goldmar-{name}", metavar="TEXT", help=f"{words}; wins over golden/<model>/request.toml")
     group.addoption(
         "--goldmar-backend",
         choices=("local", "worker"),
@@ -95,10 +110,12 @@ class GoldenItem(pytest.Item):
 
         predictions: list[Prediction] = []
         if self.golden.drawings:
-            predictions = self._goldens.ask(self.golden.model, self.golden.drawings)
+            predictions = self._goldens.ask(self.golden)
         result = pipeline.hold(self.golden, predictions)
         if result.failures or result.values == 0:
-            raise GoldenMismatch(result, self._goldens.backend, self._goldens.url)
+            told = self.golden.request.told(self._goldens.target()) if predictions else ()
+            told = tuple(_OPTION.sub("--goldmar-", words) for words in told)
+            raise GoldenMismatch(replace(result, request=told), self._goldens.backend, self._goldens.url)
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
@@ -257,7 +274,7 @@ class _Session:
             found: dict[str, Any] = {}
             try:
                 for model in pipeline.select_models(self.project):
-                    golden = pipeline.read_model(self.project, model, with_cells=True)
+                    golden = pipeline.read_model(self.project, model, with_cells=True, options=self._request())
                     pipeline.refuse_unused_patterns(golden, golden.cells)
                     cut = pipeline.by_drawing(golden)
                     if not cut:
@@ -298,7 +315,7 @@ class _Session:
         self.selected |= {nodeid: self._goldens[nodeid].model for nodeid in ids if nodeid in self._goldens}
         if self.selected and self._handed is not None and self._target is None and isinstance(self.target(), Endpoint):
             target = self.target()
-            said = {key: getattr(target, key) for key in ("url", "headers", "verify", "timeout_s")}
+            said = {key: getattr(target, key) for key in ("url", "headers", "verify", "timeout_s", "named")}
             with os.fdopen(os.open(self._handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 json.dump(said, file, default=dict)
 
@@ -318,15 +335,29 @@ class _Session:
         target = self._target
         return target.url if isinstance(target, Endpoint) else ""
 
-    def ask(self, model: str, drawings: tuple[Drawing, ...]) -> list[Prediction]:
+    def ask(self, golden: Any) -> list[Prediction]:
         from goldmar import pipeline
 
         try:
-            return pipeline.predict(model, drawings, self.target(), clients=1)
+            return pipeline.predict(golden.model, golden.drawings, golden.request.at(self.target()), clients=1)
         except GoldmarError as error:
             if self._server is not None:
                 error.detail = error.detail or self._server.trouble()
             raise
+
+    def _request(self) -> dict[str, str]:
+        """The options that win over request.toml. Raises UsageError, naming the option."""
+        from goldmar import pipeline
+
+        option, found = self.config.option, {}
+        for key, name in pipeline.OPTIONS.items():
+            value = getattr(option, f"goldmar_{name.removeprefix('--').replace('-', '_')}")
+            if value is not None:
+                found[key] = pipeline.check_option(key, value)
+        if not option.goldmar_url and (named := {"version", "path"} & found.keys()):
+            msg = f"{pipeline.OPTIONS[min(named)]} says where a running server is asked, and there is no --url."
+            raise UsageError(msg, fix="add --url http://HOST:PORT")
+        return found
 
     def target(self) -> Endpoint | Ask:
         if self._target is None:
@@ -346,14 +377,18 @@ class _Session:
                     option.goldmar_url,
                     token_env=option.goldmar_token_env,
                     token_file=option.goldmar_token_file,
-                    timeout_s=self.project.timeout_s,
+                    timeout_s=self.project.timeout_s if option.goldmar_timeout is None else option.goldmar_timeout,
                 )
             elif self._per_process:
+                if option.goldmar_timeout is not None:
+                    msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout."
+                    raise UsageError(msg, fix="leave --timeout out, or change responseTimeout in model-config.yaml")
                 opener = pipeline.worker_opener(self.project, watch)
             else:
-                opener = pipeline.local_opener(self.project, watch)
+                opener = pipeline.local_opener(self.project, watch, timeout_s=option.goldmar_timeout)
             names = sorted(set(self.selected.values()))
-            goldens = [pipeline.read_model(self.project, name, with_cells=False) for name in names]
+            options = self._request()
+            goldens = [pipeline.read_model(self.project, name, with_cells=False, options=options) for name in names]
             self._server = self._stack.enter_context(opener(goldens))
         except GoldmarError as error:
             # Every item would say the same; once is enough, with the exit code of `goldmar check`.
@@ -423,4 +458,4 @@ class _Silent:
 
 def _words(error: GoldmarError) -> str:
     parts = [error.what, error.detail or "", f"fix: {error.fix}" if error.fix else ""]
-    return clean_lines("\n".join(part for part in parts if part))
+    return clean_lines(_OPTION.sub("--goldmar-", "\n".join(part for part in parts if part)))

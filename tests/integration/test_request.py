@@ -9,7 +9,9 @@ import pytest
 
 from goldmar.errors import ExitCode
 from tests.integration.conftest import Goldmar
-from tests.integration.fake_server import Asked, FakeServer, json_answer
+from tests.integration.fake_server import Asked, FakeServer, answer, hold, json_answer
+
+pytest_plugins = ["pytester"]
 
 PNG = b"\x89PNG\r\n\x1a\n--\r\nnot really"
 
@@ -143,3 +145,70 @@ def test_a_wrong_request_toml_is_2_before_anything_is_asked(goldmar: Goldmar, pr
     settings(project, 'path = "/a?b"\n')
     done = goldmar("check", "--url", "http://127.0.0.1:1")
     assert (done.code, "golden/gear/request.toml: path is '/a?b'" in done.err) == (ExitCode.USAGE, True)
+
+
+# ---- pytest ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [(), ("-n1",)], ids=["alone", "xdist"])
+def test_pytest_asks_the_same(pytester: pytest.Pytester, project: Path, more: tuple[str, ...]) -> None:
+    settings(project, 'version = "1"\nfield = "image"\n')
+    with FakeServer(json_answer({"ok": True})) as server:
+        words = ("-p", "no:cacheprovider", f"--rootdir={project}", "--goldmar-url", server.url, *more)
+        tested = pytester.runpytest_subprocess(*words, "--goldmar-model-version", "2", "--goldmar-content-type", "a/b")
+    tested.assert_outcomes(passed=2)
+    posts = {one.path: one for one in server.asked if one.method == "POST"}
+    assert set(posts) == {"/predictions/gear/2", "/predictions/rim/2"}
+    assert b'name="image"' in posts["/predictions/gear/2"].body
+    assert posts["/predictions/rim/2"].headers["content-type"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--goldmar-url=http://127.0.0.1:1", "--goldmar-path=/a?b"), "--goldmar-path is '/a?b'"),
+        (("--goldmar", "--goldmar-model-version=2"), "--goldmar-model-version says where a running server is asked"),
+        (("--goldmar", "--goldmar-backend=worker", "--goldmar-timeout=5"), "--goldmar-timeout is about an answer"),
+    ],
+)
+def test_pytest_names_its_own_options(
+    pytester: pytest.Pytester, project: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--rootdir={project}", *words)
+    assert said in done.stdout.str() + done.stderr.str()
+    assert done.ret == ExitCode.USAGE
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_is_too_slow_names_the_option_that_there_is(
+    goldmar: Goldmar, pytester: pytest.Pytester, project: Path
+) -> None:
+    with FakeServer(json_answer({}), hold) as server:
+        done = goldmar("check", "gear", "--url", server.url, "--timeout", "0.2")
+    assert (done.code, "if it is only slow: --timeout SECONDS" in done.err) == (ExitCode.SERVER, True)
+    with FakeServer(json_answer({}), hold) as server:
+        words = ("-p", "no:cacheprovider", f"--rootdir={project}", "--goldmar-url", server.url)
+        tested = pytester.runpytest_subprocess(*words, "--goldmar-timeout", "0.2")
+    tested.stdout.fnmatch_lines(["*No whole answer within 0.2 s*", "*only slow: --goldmar-timeout SECONDS*"])
+
+
+def test_an_answer_that_is_no_json_says_what_to_do(goldmar: Goldmar, project: Path) -> None:
+    with FakeServer(json_answer({}), answer(200, PNG, headers={"content-type": "image/png"})) as server:
+        done = goldmar("check", "gear", "--url", server.url)
+    assert done.code == ExitCode.DIFFERENT
+    said = " ".join(done.out.split())
+    assert "Only JSON is compared: let the handler answer with json.dumps" in said
+    assert "[tool.goldmar.no_golden]" in said
+
+
+def test_a_model_that_is_not_served_is_guessed(goldmar: Goldmar, project: Path) -> None:
+    def manage(connection: socket.socket, one: Asked) -> bool:
+        listed = json_answer({"models": [{"modelName": "geer"}, {"modelName": "shaft"}]})
+        known = {"/ping": json_answer({}), "/models?limit=100": listed}
+        return known.get(one.path, json_answer({"code": 404}, 404))(connection, one)
+
+    with FakeServer(manage) as server:
+        done = goldmar("check", "gear", "--url", server.url, "--management-url", server.url)
+    assert (done.code, "Did you mean geer?" in done.err) == (ExitCode.USAGE, True)

@@ -46,13 +46,13 @@ class RequestSettings:
     field: str = ""
     words: Mapping[str, str] = dataclass_field(default_factory=dict)
 
-    def overridden(self, options: Mapping[str, str], *, prefix: str = "--") -> "RequestSettings":
+    def overridden(self, options: Mapping[str, str]) -> "RequestSettings":
         """With the options of the command line, which win. Raises UsageError where the whole makes no sense."""
         words, values = dict(self.words), {key: getattr(self, key) for key in OPTIONS}
         for key, value in options.items():
             if value != values[key]:
                 before = f" instead of {values[key]} of {REQUEST}" if values[key] else ""
-                words[key] = f"{option_of(key, prefix)} {value}{before}"
+                words[key] = f"{OPTIONS[key]} {value}{before}"
         changed = RequestSettings(**{**values, **options}, words=words)
         _check_whole(changed, UsageError, "The request")
         return changed
@@ -90,14 +90,9 @@ def read_request(folder: Path) -> RequestSettings:
     return settings
 
 
-def option_of(key: str, prefix: str = "--") -> str:
-    """The option of a command line, or of pytest's, that wins over a key of request.toml."""
-    return OPTIONS[key].replace("--", prefix)
-
-
-def check_option(key: str, value: str, *, prefix: str = "--") -> str:
+def check_option(key: str, value: str) -> str:
     """The value of a command line option. Raises UsageError, naming the option."""
-    _check(key, value, UsageError, option_of(key, prefix))
+    _check(key, value, UsageError, OPTIONS[key])
     return value
 
 

@@ -4,13 +4,12 @@ docs/formats.md has the rule: a model is whatever exists in handlers/, golden/ o
 compares each, or fails and names it; a model without golden on purpose is declared in [tool.goldmar.no_golden].
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldmarError, UsageError
-from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, survey
+from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, did_you_mean, survey
 
 __all__ = [
     "model_names",
@@ -112,9 +111,8 @@ def _asked_for(project: Project, found: Survey, named: Sequence[str]) -> list[Mo
     where = f"{project.root / 'pyproject.toml'}: [tool.goldmar.no_golden] lists"
     for name in project.no_golden:
         if name not in found.models:
-            near = difflib.get_close_matches(name, found.models, n=1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{where} {name!r}, and there is no such model.{guess}", fix="Take it out, or correct it")
+            msg = f"{where} {name!r}, and there is no such model.{did_you_mean(name, found.models)}"
+            raise ConfigError(msg, fix="Take it out, or correct it")
         if found.models[name].approved:
             msg = f"{where} {name}, and it has a golden: {project.golden / name / GOLDEN}."
             raise ConfigError(msg, fix="Take it out of the table, or remove the golden", model=name)
@@ -129,10 +127,9 @@ def _asked_for(project: Project, found: Survey, named: Sequence[str]) -> list[Mo
 def _named(found: Survey, named: Sequence[str]) -> list[Model]:
     for name in named:
         if check_name(name) not in found.models:
-            near = difflib.get_close_matches(name, found.models, n=1)
-            guess = f" Did you mean {near[0]}?" if near else ""
+            msg = f"There is no model {name} here.{did_you_mean(name, found.models)}"
             known = f"models here: {', '.join(found.models)}" if found.models else f"goldmar init {name}"
-            raise UsageError(f"There is no model {name} here.{guess}", fix=known, model=name)
+            raise UsageError(msg, fix=known, model=name)
     return [found.models[name] for name in dict.fromkeys(named)]
 
 

@@ -136,8 +136,16 @@ def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> 
             raise ValueError(msg)
     except ValueError as error:
         problem = f"The answer cannot be read: {error}. It begins {excerpt(answer.body, 80)!r}."
+        if "not JSON" in str(error):
+            problem += f" {_ONLY_JSON}"
         return Prediction(drawing.id, {}, answer.status, latency_s, attempts, problem)
     return Prediction(drawing.id, values, answer.status, latency_s, attempts)
+
+
+_ONLY_JSON = (
+    "Only JSON is compared: let the handler answer with json.dumps, or take the model out of the check for now, with "
+    "the reason, below [tool.goldmar.no_golden] in pyproject.toml."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,25 +195,26 @@ def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> G
     if status in (401, 403) or (status == 400 and said.type == "InvalidKeyException"):
         return TokenError(
             f"The server turned the token down{where} (status {status}){words}",
-            fix="Get a fresh inference token and hand it over in the environment variable or file that is read for it.",
+            fix="--token-env NAME or --token-file FILE, with a fresh token for predictions in it",
         )
     if status in (404, 405):
         return ModelUnknownError(
             f"The server does not serve predictions{where} (status {status}){words}",
-            fix="Compare the model's name, its version and the URL with what the server lists under /models.",
+            fix="Compare the model's name with what the server lists (/models), and --url, --path and --model-version, "
+            "or request.toml, with its addresses",
         )
     if overloaded(answer):
         times = "once" if attempts == 1 else f"{attempts} times"
         return OverloadedError(
             f"The server had no worker or no room in its queue{where}, asked {times} (status {status}){words}",
-            fix="Lower `clients`, give the model more workers or a longer queue, and check that its workers are READY.",
+            fix="Lower --clients, or give the model more workers or a longer queue; see that its workers are READY",
         )
     if 300 <= status < 400:
         target = excerpt(answer.headers.get("location", "an address it does not name"))
         return UnreachableError(
             f"The server redirects to {target}{where} (status {status}); "
             "redirects are not followed, since the token would travel along.",
-            fix="If that address is right, use it as the URL.",
+            fix="If that address is right: --url with it",
         )
     if status in (407, 408) or status < 200 or status >= 500:
         return _server_error(status, said, words, where)

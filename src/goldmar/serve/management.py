@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from goldmar.errors import ModelUnknownError, ServerError, TokenError, UnreachableError, UsageError
+from goldmar.layout import did_you_mean
 from goldmar.records import Answer, Endpoint
 from goldmar.text import clean, excerpt
 from goldmar.transport.connection import Request
@@ -87,6 +88,7 @@ class Management:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             served = ", ".join(clean(name) for name in names[:_NAMED]) + more
             msg = f"{self._endpoint.url} does not serve {which}. It serves: {served or 'none at all'}."
+            msg += clean(did_you_mean(model, [name for name in names if name != model]))
             raise ModelUnknownError(msg, model=model, url=self._url, fix="Name one of these, or register the model")
         said = _parsed(answer, self._url)
         with _strangeness(answer, self._url):

@@ -24,7 +24,7 @@ from goldmar.errors import (
     NotReadyError,
     WorkerDiedError,
 )
-from goldmar.layout import by_model
+from goldmar.layout import by_model, did_you_mean
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
@@ -154,7 +154,10 @@ class WorkerServer:
         child = self._children.get(model)
         if child is None:
             known = ", ".join(sorted(self._children)) or "none"
-            raise ModelUnknownError(f"No archive holds the model {model}; there are: {known}.", fix="goldmar archive")
+            raise ModelUnknownError(
+                f"No archive holds the model {model}; there are: {known}.{did_you_mean(model, self._children)}",
+                fix=f"Name one of these, or: goldmar archive {model}",
+            )
         try:
             body = drawing.path.read_bytes()
         except OSError as error:

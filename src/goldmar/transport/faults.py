@@ -14,6 +14,7 @@ _REACH = "See that host and port are right and that this machine can reach them.
 _TRUST = "--ca-bundle with the CA that signed the server's certificate; and ask for the host name that it has."
 _TLS = "See that the server speaks TLS on this port (https:// or http://?)."
 _PORT = "See that the URL is that of the server's inference port."
+_SLOW = "See that the model has READY workers; if it is only slow: --timeout SECONDS, or timeout_s in [tool.goldmar]."
 _URL = "Write the URL as http://host:port or https://host:port."
 _HANDLER = "See that the URL is that of a model and that its handler returns what it should."
 
@@ -112,7 +113,11 @@ def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
         return UnreachableError, "No connection within the time-out", fix
     if code == pycurl.E_OPERATION_TIMEDOUT:
         what = f"No whole answer within {fault.timeout_s:g} s"
-        return UnreachableError, what, "See that the model has READY workers; if it is only slow, raise `timeout_s`."
+        return (
+            UnreachableError,
+            what,
+            _SLOW,
+        )
     if code == pycurl.E_FILESIZE_EXCEEDED:
         return UnreachableError, f"The answer is longer than {fault.max_bytes // 2**20} MiB", _HANDLER
     what, fix = _UNREACHABLE.get(code, ("The request failed", _ALIVE))
