@@ -1,11 +1,10 @@
 """A PDF page that is one scanned image: decoded as that image, to the very pixels that pdfium would render.
 
-pdfium takes most of its time for a scan to stretch it. Here the image is decoded and averaged as pdfium does it
-(CStretchEngine: across, then down, each rounded down), so that the sheet is the same to the last gray level. This
-goes for images of exactly four times the pixels that are wanted, such as A4 at 300 dpi; whatever else comes, and
-whatever is not known to come out the same, is left to pdfium: `scan_rendered` then returns None.
+pdfium takes most of its time for a scan to stretch it. Here the image is decoded as pdfium does it, and averaged by
+`averages`. Whatever is not known to come out the same is left to pdfium: `scan_rendered` then returns None.
 """
 
+import io
 import logging
 import re
 import struct
@@ -15,7 +14,9 @@ from contextlib import contextmanager
 import imagecodecs
 import numpy as np
 import pypdfium2 as pdfium
+from averages import averaged
 from numpy.typing import NDArray
+from PIL import Image
 from pypdfium2 import raw
 from sheet import Gray
 
@@ -26,6 +27,7 @@ ZEROS_AT_END = np.array([8 - len(bits.rstrip("0")) for bits in _BYTES], np.uint8
 SLACK = 0.25  # pixels by which the scan may fall short of the page
 OVER = 0.002  # or stand out
 WHOLE = 8  # pixels on a side of a JPEG's blocks
+MOST_PIXELS = 50_000_000  # from 60 million on pdfium leaves out pixels
 CHUNK = 256  # rows; what is worked on stays in the cache
 END_OF_LINE = "000000000001"  # ITU-T T.6: eleven zeros in a row stand nowhere else
 
@@ -34,6 +36,7 @@ _ATOM = rb"(?:/\w+|[-\d.]+|true|false|null|\d+\s+\d+\s+R)"
 _PARAMETERS = rb"<<(?:\s*/\w+\b\s*" + _ATOM + rb")*\s*>>"
 # not JPX, which pdfium decodes at a lower resolution
 _FILTER = rb"/(?:DCT|CCITTFax|JBIG2|Flate|LZW|RunLength|ASCII85|ASCIIHex)Decode"
+_ONE_BIT = re.compile(rb"/BitsPerComponent\s+1\b")
 _STREAM = re.compile(rb"stream\r?\n")
 _PLAIN_IMAGE = re.compile(
     rb"\s*<<(?:\s*(?:/Type\s*/XObject|/Subtype\s*/Image|/Name\s*/\w+|/Width\s+\d+|/Height\s+\d+"
@@ -65,17 +68,26 @@ def scan_rendered(page: pdfium.PdfPage, data: bytes, columns: int, rows: int) ->
     if not _PLAIN_IMAGE.fullmatch(dictionary) or _MORE.search(data, 0, at) or _MORE.search(data, at + len(stream)):
         return None
     turns = page.get_rotation() // 90
+    if turns % 2:  # as the image lies in the file
+        columns, rows = rows, columns
     width, height = image.get_px_size()
-    if (width, height) != ((4 * rows, 4 * columns) if turns % 2 else (4 * columns, 4 * rows)):
+    if width < columns or height < rows or width * height > MOST_PIXELS:
         return None
     filters = image.get_filters()
-    if "DCTDecode" in filters and width % WHOLE == height % WHOLE == 0:  # pdfium lets libjpeg shrink this one
+    if (width, height) != (4 * columns, 4 * rows) and _ONE_BIT.search(dictionary):  # which pdfium stretches fast
         return None
-    fours = _group4(stream, dictionary, width, height) if filters == ["CCITTFaxDecode"] else None
-    if fours is None:
-        gray = _decoded(image, width, height)
-        fours = None if gray is None else _fours(gray)
-    return None if fours is None else np.ascontiguousarray(np.rot90(fours, -turns))
+    fine = None
+    if filters == ["CCITTFaxDecode"]:
+        fine = _group4(stream, dictionary, width, height)
+    if fine is None:
+        if "DCTDecode" in filters and width % WHOLE == height % WHOLE == 0:
+            gray = _shrunk(image, *((rows, columns) if turns % 2 else (columns, rows)))
+        else:
+            gray = _decoded(image, width, height)
+        if gray is None:
+            return None
+        fine = averaged(gray, columns, rows)
+    return np.ascontiguousarray(np.rot90(fine, -turns))
 
 
 def _only_image(page: pdfium.PdfPage) -> pdfium.PdfImage | None:
@@ -124,6 +136,23 @@ def _decoded(image: pdfium.PdfImage, width: int, height: int) -> Gray | None:
     return None
 
 
+def _shrunk(image: pdfium.PdfImage, columns: int, rows: int) -> Gray | None:
+    """A gray JPEG of whole blocks, as pdfium has libjpeg shrink it: by a power of two that leaves enough for a page of
+    `columns` x `rows`, the turn of the page disregarded.
+    """
+    data = bytes(image.get_data(decode_simple=True))
+    try:
+        jpeg = Image.open(io.BytesIO(data), formats=["JPEG"])
+        ratio = min(jpeg.width // columns, jpeg.height // rows)
+        scale = max(power for power in (1, 2, 4, 8) if power <= max(1, ratio))
+        if jpeg.mode != "L" or jpeg.size != image.get_px_size():
+            return None
+        jpeg.draft("L", (jpeg.width // scale, jpeg.height // scale))
+        return np.asarray(jpeg)
+    except Exception:  # damaged in some way; pdfium may make more of it
+        return None
+
+
 def _gray(colours: NDArray[np.uint8]) -> Gray:
     """uint8 [H, W, 3], blue first -> [H, W], weighed as pdfium does (FXRGB2GRAY)."""
     gray = np.empty(colours.shape[:2], np.uint8)
@@ -134,36 +163,6 @@ def _gray(colours: NDArray[np.uint8]) -> Gray:
         total += part[..., 2] * np.uint16(30)
         gray[top : top + CHUNK] = total // np.uint16(100)
     return gray
-
-
-# --- pdfium's averages
-
-
-def _fours(gray: Gray) -> Gray:
-    """Mean of each 4 x 4 pixels, rounded down after either direction: uint8 [4 H, 4 W] -> [H, W]."""
-    return _four_down(_four_across(gray))
-
-
-def _four_across(gray: Gray) -> Gray:
-    """Mean of each four neighbours in a row, rounded down: uint8 [H, 4 W] -> [H, W]."""
-    means = np.empty((gray.shape[0], gray.shape[1] // 4), np.uint8)
-    for top in range(0, len(gray), CHUNK):
-        fours = np.ascontiguousarray(gray[top : top + CHUNK]).view("<u4")
-        pairs = fours & np.uint32(0x00FF00FF)
-        pairs += (fours >> np.uint32(8)) & np.uint32(0x00FF00FF)
-        pairs *= np.uint32(0x00010001)  # both pairs added, in the upper half
-        pairs >>= np.uint32(18)
-        means[top : top + CHUNK] = pairs
-    return means
-
-
-def _four_down(gray: Gray) -> Gray:
-    """Mean of each four neighbours in a column, rounded down: uint8 [4 H, W] -> [H, W]."""
-    total = np.add(gray[::4], gray[1::4], dtype=np.uint16)
-    total += gray[2::4]
-    total += gray[3::4]
-    total >>= 2
-    return total.astype(np.uint8)
 
 
 # --- Group 4, which libtiff decodes five times as fast as pdfium

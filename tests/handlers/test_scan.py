@@ -1,7 +1,9 @@
 """A page that is one scan, decoded as that scan, against the same page rendered by pdfium."""
 
+import base64
 import io
 import random
+import struct
 import time
 import zlib
 
@@ -80,6 +82,18 @@ def flate(image: Image.Image) -> bytes:
 
 
 JPEG = encoded(GRAY, "JPEG", quality=60)
+
+
+def jbig2(mmr: bytes) -> bytes:
+    """T.6 data as an embedded JBIG2 page of one generic region (ITU-T T.88, 7.4.6 and 7.4.8)."""
+    page = struct.pack(">IIIIBH", WIDTH, HEIGHT, 0, 0, 0, 0)
+    region = struct.pack(">IIIIBB", WIDTH, HEIGHT, 0, 0, 0, 1) + mmr
+    return b"".join(
+        struct.pack(">IBBBI", number, kind, 0, 1, len(data)) + data
+        for number, (kind, data) in enumerate([(48, page), (38, region)])
+    )
+
+
 FAX = b"/Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns 652 /Rows 476 "
 FLATE = gray_entries(b"/Filter /FlateDecode")
 PLAIN = {
@@ -92,6 +106,19 @@ PLAIN = {
     "flate of bits": (zlib.compress(PACKED), gray_entries(b"/Filter /FlateDecode", 1)),
     "nothing packed": (GRAY.tobytes(), gray_entries(b"/Interpolate true")),
     "run length": (imagecodecs.packbits_encode(PACKED) + b"\x80", gray_entries(b"/Filter /RunLengthDecode", 1)),
+    "four bits": (
+        np.packbits(np.unpackbits(np.asarray(GRAY)[..., None], axis=2)[..., :4].reshape(HEIGHT, -1), axis=1).tobytes(),
+        gray_entries(b"", 4),
+    ),
+    "bits in colour": (
+        np.packbits(np.asarray(COLOURS).reshape(HEIGHT, -1) > 127, axis=1).tobytes(),
+        gray_entries(b"", 1, b"/DeviceRGB"),
+    ),
+    "lzw as text": (
+        base64.a85encode(imagecodecs.lzw_encode(GRAY.tobytes())) + b"~>",
+        gray_entries(b"/Filter [/ASCII85Decode /LZWDecode]"),
+    ),
+    "jbig2": (jbig2(group4(black_is_one=True)), gray_entries(b"/Filter /JBIG2Decode", 1)),
     "predictor": (
         zlib.compress(b"".join(b"\0" + GRAY.crop((0, y, WIDTH, y + 1)).tobytes() for y in range(HEIGHT))),
         gray_entries(b"/Filter /FlateDecode /DecodeParms << /Predictor 15 /Columns 652 >>"),
@@ -99,6 +126,13 @@ PLAIN = {
     "group 4": (group4(), gray_entries(FAX + b">>", 1)),
     "group 4, black is one": (group4(black_is_one=True), gray_entries(FAX + b"/BlackIs1 true >>", 1)),
 }
+
+
+WHOLE_BLOCKS = (
+    encoded(GRAY.crop((0, 0, 648, 472)), "JPEG", quality=60),
+    gray_entries(b"/Filter /DCTDecode"),
+    (648, 472),
+)
 
 
 def rendered(data: bytes, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8]:
@@ -136,6 +170,27 @@ def test_a_scan_comes_out_as_pdfium_renders_it(
     np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
 
 
+# Of the page's 163 x 119 pixels: somewhat more, twice, some more, four times across alone, five and eight times. Of
+# those with sides in multiples of eight pdfium lets libjpeg shrink a JPEG by 2, 4 or 8, the others it decodes whole.
+SIZES = [(164, 120), (326, 238), (437, 319), (652, 500), (869, 637), (1304, 952), (1311, 957), (328, 240), (648, 472)]
+SIZES += [(656, 480), (872, 640), (664, 960)]
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_scans_of_any_resolution_come_out_so(
+    size: tuple[int, int], turn: int, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = GRAY.resize(size, Image.Resampling.NEAREST)
+    for stream, entries in (
+        (encoded(image, "JPEG", quality=40), gray_entries(b"/Filter /DCTDecode")),
+        (flate(image), FLATE),
+    ):
+        data = one_image(stream, entries, page=b"/Rotate %d" % turn, size=size)
+        np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
+    assert taken == [True, True]
+
+
 @pytest.mark.parametrize("name", ["dct", "group 4"])
 def test_the_box_of_the_page_may_lie_anywhere(name: str, taken: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     width, height = PAGE
@@ -145,6 +200,16 @@ def test_the_box_of_the_page_may_lie_anywhere(name: str, taken: list[bool], monk
         box=(-100, -100, 500, 500),
         page=b"/CropBox [-50 20.5 %g %g] /UserUnit 2" % (width - 50, height + 20.5),
     )
+    pixels = read_sheet(data).pixels
+    assert taken == [True]
+    np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
+
+
+@pytest.mark.parametrize("name", ["dct", "group 4"])
+def test_a_scan_may_fall_somewhat_short_of_its_page(
+    name: str, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = one_image(*PLAIN[name], content=b"q %g 0 0 %g 0.12 0.1 cm /Im Do Q" % (PAGE[0] - 0.3, PAGE[1] - 0.2))
     pixels = read_sheet(data).pixels
     assert taken == [True]
     np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
@@ -196,20 +261,24 @@ NOT_PLAIN = {
     "mirrored": {"content": b"q -%g 0 0 %g %g 0 cm /Im Do Q" % (*PAGE, PAGE[0])},
     "upside down": {"content": b"q %g 0 0 -%g 0 %g cm /Im Do Q" % (*PAGE, PAGE[1])},
     "aslant": {"content": b"q %g 1 0 %g 0 0 cm /Im Do Q" % PAGE},
-    "another resolution": {
-        "content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (PAGE[0] * 1.5, PAGE[1] * 1.5),
-        "box": (0, 0, PAGE[0] * 1.5, PAGE[1] * 1.5),
+    "fewer pixels than are wanted": {
+        "stream": flate(GRAY.resize((150, 110))),
+        "size": (150, 110),
     },
+    "bits at another resolution": {
+        "stream": zlib.compress(bytes(105 * 560)),
+        "entries": gray_entries(b"/Filter /FlateDecode", 1),
+        "size": (840, 560),
+    },
+    "more than fifty million pixels": {"stream": zlib.compress(bytes(8000 * 6300)), "size": (8000, 6300)},
     "jpeg 2000": {
         "stream": imagecodecs.jpeg2k_encode(np.asarray(GRAY), codecformat="jp2"),
         "entries": gray_entries(b"/Filter /JPXDecode"),
     },
-    "jpeg of whole blocks": {
-        "stream": encoded(GRAY.crop((0, 0, 648, 472)), "JPEG", quality=30),
-        "entries": gray_entries(b"/Filter /DCTDecode"),
+    "colour jpeg of whole blocks": {
+        "stream": encoded(COLOURS.crop((0, 0, 648, 472)), "JPEG", quality=30),
+        "entries": gray_entries(b"/Filter /DCTDecode", 8, b"/DeviceRGB"),
         "size": (648, 472),
-        "content": b"q %g 0 0 %g 0 0 cm /Im Do Q" % (648 * 0.24, 472 * 0.24),
-        "box": (0, 0, 648 * 0.24, 472 * 0.24),
     },
     "data that stand there twice": {
         "more": (b"<< /Length %d >>\nstream\n%s\nendstream" % (len(flate(GRAY)), flate(GRAY)),)
@@ -224,16 +293,17 @@ def test_everything_else_is_rendered(name: str, taken: list[bool]) -> None:
     assert taken == [False]
 
 
-@pytest.mark.parametrize("name", ["dct", "flate", "group 4", "predictor"])
+@pytest.mark.parametrize("name", ["dct", "dct of whole blocks", "flate", "group 4", "predictor"])
 def test_damaged_scans_come_out_as_pdfium_renders_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In Group 4 a changed bit shifts all that follows, and decoders differ in what they make of that."""
     rng = random.Random(5)
-    stream, entries = PLAIN[name]
+    stream, entries, *size = PLAIN.get(name, WHOLE_BLOCKS)
     for number in range(60 if name == "group 4" else 12):
         damaged = bytearray(stream)
         for _ in range(1 + number % 3):
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
-        data = one_image(bytes(damaged if number % 4 else damaged[: rng.randrange(len(damaged))]), entries)
+        cut = damaged if number % 4 else damaged[: rng.randrange(len(damaged))]
+        data = one_image(bytes(cut), entries, size=size[0] if size else (WIDTH, HEIGHT))
         np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
 
 
