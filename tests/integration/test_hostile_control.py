@@ -39,7 +39,7 @@ ENDLESS: dict[str, tuple[Behaviour, str]] = {
     "announced": (raw(HEAD + b"content-length: 99999999999\r\n\r\n{"), "longer than 4 MiB"),
     "headers": (endless(HEAD, b"x-a: " + b"b" * 1000 + b"\r\n"), "head of the answer has no end"),
     "one header": (endless(HEAD + b"x-a: ", b"b" * 0x10000), "head of the answer has no end"),
-    "interim answers": (endless(b"", b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n"), "head of the answer has no end"),
+    "interim answers": (endless(b"", b"HTTP/1.1 100 Continue\r\nx: y\r\n\r\n" * 500), "head of the answer has no end"),
     "trailers": (endless(CHUNKED + b"0\r\n", b"x-a: " + b"b" * 1000 + b"\r\n"), "head of the answer has no end"),
     "chunk extension": (endless(CHUNKED + b"1;", b"a" * 0x10000), "No whole answer within 0.5 s"),
     "dripping head": (endless(HEAD, b"x", pause_s=0.1), "No whole answer within 0.5 s"),

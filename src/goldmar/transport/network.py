@@ -1,10 +1,16 @@
-"""Trust, proxies and names, by the rules that users know from requests."""
+"""Trust, proxies and names, by the rules that users know from requests: it is asked for them.
+
+What goes over the network goes through libcurl, which keeps what requests cannot: a limit on time and size even for a
+server that drips bytes, or sends a line without end.
+"""
 
 import ipaddress
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+import requests
 
 from goldmar import __version__
 from goldmar.errors import ConfigError
@@ -21,17 +27,12 @@ def authorities(endpoint: Endpoint) -> Path:
     Raises:
         ConfigError: there is no such file.
     """
-    bundle = Path(endpoint.verify if isinstance(endpoint.verify, str) else _default_bundle())
+    verify = _environment(endpoint.url, endpoint.verify)["verify"]
+    bundle = Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
     if not bundle.exists():
         msg = f"The CA bundle {bundle} does not exist."
         raise ConfigError(msg, fix="--ca-bundle with the server's CA certificate as PEM.", url=shown(endpoint.url))
     return bundle
-
-
-def _default_bundle() -> str:
-    from certifi import where
-
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or where()
 
 
 def proxy_for(url: str) -> str | None:
@@ -39,11 +40,16 @@ def proxy_for(url: str) -> str | None:
 
     Never one for this machine itself, which no proxy could reach. ~/.netrc is not read: the token comes from one place.
     """
-    parts = urlsplit(url)
-    if parts.hostname is None or is_loopback(parts.hostname) or proxy_bypass(parts.hostname):
+    host = urlsplit(url).hostname
+    if host is None or is_loopback(host):
         return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy: str | None = requests.utils.select_proxy(url, _environment(url)["proxies"])
+    return proxy
+
+
+def _environment(url: str, verify: bool | str | None = None) -> Mapping[str, Any]:
+    with requests.Session() as session:
+        return session.merge_environment_settings(url, {}, None, verify, None)
 
 
 def is_loopback(host: str) -> bool:
