@@ -194,6 +194,17 @@ class Tolerances:
         known = set(names)
         return [p for p, _ in self.patterns if p not in known and not any(matches(p, name) for name in known)]
 
+    def shadowed(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The patterns that match names and hold for none of them, each with those that hold in its place."""
+        known = set(names)
+        idle = dict.fromkeys(pattern for pattern, _ in self.patterns)
+        for name in known:
+            if not idle:
+                break
+            idle.pop(self.for_name(name)[0], None)
+        winners = {p: {self.for_name(name)[0] for name in known if matches(p, name)} for p in idle}
+        return {pattern: tuple(sorted(instead)) for pattern, instead in winners.items() if instead}
+
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a pattern matches the path of a value: `*` any characters, `?` one, all others themselves.

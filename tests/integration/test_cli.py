@@ -541,6 +541,19 @@ def test_an_archive_without_goldens_is_verified_all_the_same(goldmar: Goldmar, p
     assert "no drawing to ask it about" in done.err
 
 
+# ---- patterns -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pattern_that_others_take_the_place_of_is_2(goldmar: Goldmar, project: Path) -> None:
+    table = '[value."mea*"]\natol = 1.0\n[value."*"]\natol = 2.0\n'
+    (project / "golden/means/tolerance.toml").write_text(table)
+    with FakeServer(json_answer({"mean": 1.5})) as server:
+        done = goldmar("check", "--url", server.url)
+    assert done.code == ExitCode.USAGE
+    assert "tolerance.toml: the pattern 'mea*' holds for no value: what it matches is held by '*'." in done.err
+    assert """fix: remove [value."mea*"], or move it below""" in done.err
+
+
 # ---- a recording that failed ----------------------------------------------------------------------------------------
 
 

@@ -13,10 +13,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from goldmar.errors import ExitCode
+from tests.integration.conftest import Goldmar
 from tests.integration.fake_server import Asked, Behaviour, FakeServer, answer, json_answer
-from tests.integration.test_cli import Goldmar, goldmar, process, project
+from tests.integration.test_cli import process, project
 
-__all__ = ["goldmar", "project"]  # fixtures
+__all__ = ["project"]  # a fixture
 
 TOKEN = "tok/en+of.41-letters~that~nobody~may~see"
 ESCAPES = "\x1b[31mred\x1b]8;;http://evil/\x07\r\n::error::pwned\n ::add-mask::a\n##[group]x\u202egnp\x9b2J"

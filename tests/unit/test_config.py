@@ -178,6 +178,26 @@ def test_unused_patterns_are_told():
     assert read.unused([]) == ["scores.*", "socres.*", "a*b"]
 
 
+SHADOWED = {
+    "by a wider one below": (["scores.*", "*"], ["scores.a", "x"], {"scores.*": ("*",)}),
+    "not by a wider one above": (["*", "scores.*"], ["scores.a", "x"], {}),
+    "a wide one by all the narrow ones": (["*", "a*", "b*"], ["a1", "b1"], {"*": ("a*", "b*")}),
+    "not where one name is left": (["*", "a*", "b*"], ["a1", "b1", "c"], {}),
+    "by the names themselves": (["a1", "a2", "a*"], ["a1", "a2"], {"a*": ("a1", "a2")}),
+    "by names and patterns": (["a*", "a1", "?2"], ["a1", "a2"], {"a*": ("?2", "a1")}),
+    "a name itself never": (["a1", "*"], ["a1", "a2"], {}),
+    "one that matches nothing is another matter": (["b*", "a*"], ["a1"], {}),
+    "two at once": (["a*", "?1", "*"], ["a1"], {"a*": ("*",), "?1": ("*",)}),
+    "no names": (["a*"], [], {}),
+}
+
+
+@pytest.mark.parametrize(("patterns", "names", "want"), SHADOWED.values(), ids=SHADOWED)
+def test_patterns_that_others_take_the_place_of(patterns, names, want):
+    tolerances = Tolerances(patterns=tuple((pattern, Tolerance()) for pattern in patterns))
+    assert tolerances.shadowed(names) == want
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -24,6 +24,8 @@ from goldmar.serve import Server
 
 __all__ = ["CHECK", "RECORD", "Job", "Opener", "check", "hold", "record", "recording", "refuse_unused_patterns"]
 
+_SHOWN = 5
+
 Opener = Callable[[Sequence[Golden]], Server]
 """Makes the server of a job, once it is known which models and drawings it will be asked about."""
 
@@ -217,13 +219,25 @@ def hold(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
 
 
 def refuse_unused_patterns(golden: Golden, obtained: Cells) -> None:
-    """Raise ConfigError where a tolerance pattern matches no value: a misspelt one would loosen nothing, unseen."""
-    unused = golden.tolerances.unused({*golden.cells.names, *obtained.names})
+    """Raise ConfigError where a tolerance pattern holds for no value: what is written there would pass unseen.
+
+    It is misspelt and matches none, or others hold for each that it matches.
+    """
+    names = {*golden.cells.names, *obtained.names}
+    unused = golden.tolerances.unused(names)
+    path = golden.folder / "tolerance.toml"
     # Where nothing was expected and nothing answered every pattern is unused; the report has better words for that.
     if unused and (len(golden.cells) or len(obtained)):
-        path = golden.folder / "tolerance.toml"
         msg = f"{path}: the pattern {unused[0]!r} matches no value of the golden or of the answers."
         raise ConfigError(msg, fix=f'correct or remove [value."{unused[0]}"] in {path}', model=golden.model)
+    for pattern, instead in golden.tolerances.shadowed(names).items():
+        shown = ", ".join(map(repr, instead[:_SHOWN])) + (" and others" if instead[_SHOWN:] else "")
+        msg = (
+            f"{path}: the pattern {pattern!r} holds for no value: what it matches is held by {shown}. "
+            "A name itself goes before every pattern, and of several patterns the last one holds."
+        )
+        fix = f'remove [value."{pattern}"], or move it below the patterns that take its place'
+        raise ConfigError(msg, fix=fix, model=golden.model)
 
 
 def _described(job: Job, golden: Golden, result: ModelResult) -> ModelResult:
