@@ -13,6 +13,7 @@ import ssl
 import struct
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -153,6 +154,40 @@ def json_answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | N
 def torchserve_error(status: int, kind: str, message: str) -> Behaviour:
     """TorchServe's ErrorResponse."""
     return json_answer({"code": status, "type": kind, "message": message}, status)
+
+
+def named(value: Any) -> Behaviour:
+    """200 with JSON and the name that the request has, as many proxies answer: the connection is kept."""
+
+    def behave(connection: socket.socket, asked: Asked) -> bool:
+        return json_answer(value, headers={"x-request-id": asked.headers["x-request-id"]})(connection, asked)
+
+    return behave
+
+
+def torchserve(value: Any, name: str | None = None) -> Behaviour:
+    """200 with JSON as TorchServe sends it, with a name of its own for the request; with none where `name` is empty."""
+
+    def behave(connection: socket.socket, asked: Asked) -> bool:
+        headers = {"expires": "Thu, 01 Jan 1970 00:00:00 UTC", "pragma": "no-cache"}
+        given = str(uuid.uuid4()) if name is None else name
+        return json_answer(value, headers=headers | ({"x-request-id": given} if given else {}))(connection, asked)
+
+    return behave
+
+
+def then(*behaviours: Behaviour, after_s: float = 0.0) -> Behaviour:
+    """All of them, to one request, with a pause before each but the first."""
+
+    def behave(connection: socket.socket, asked: Asked) -> bool:
+        keep = True
+        for number, behaviour in enumerate(behaviours):
+            if number:
+                time.sleep(after_s)
+            keep = behaviour(connection, asked)
+        return keep
+
+    return behave
 
 
 def echo(connection: socket.socket, asked: Asked) -> bool:

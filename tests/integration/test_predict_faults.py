@@ -34,6 +34,7 @@ from tests.integration.fake_server import (
     hold,
     json_answer,
     late,
+    named,
     raw,
     reset,
     reset_after,
@@ -264,7 +265,7 @@ def test_refused_for_good(drawings: list[Drawing]) -> None:
 
 
 def test_connections_are_kept_alive(drawings: list[Drawing]) -> None:
-    with FakeServer(GOOD) as server:
+    with FakeServer(named({"thickness": 9.5})) as server:
         ask(server, drawings, clients=2)
     assert len(server.asked) == 6
     assert server.connections <= 2
@@ -272,14 +273,14 @@ def test_connections_are_kept_alive(drawings: list[Drawing]) -> None:
 
 def test_a_connection_that_the_server_closed_while_idle_is_opened_anew(drawings: list[Drawing]) -> None:
     # It reads the second request on the old connection and closes, as a server does whose idle time runs out just then.
-    with FakeServer(GOOD, hang_up, GOOD) as server:
+    with FakeServer(named({"thickness": 9.5}), hang_up, GOOD) as server:
         first, second = ask(server, drawings[:2], clients=1)
     assert second.values == first.values == {"thickness": 9.5}
     assert [asked.connection for asked in server.asked] == [0, 0, 1]
 
 
 def test_a_used_connection_that_breaks_within_the_answer_is_not_asked_again(drawings: list[Drawing]) -> None:
-    with FakeServer(GOOD, raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), GOOD) as server:
+    with FakeServer(named(1), raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"), GOOD) as server:
         failure(server, drawings[:2], UnreachableError, clients=1)
     assert len(server.asked) == 2
 

@@ -40,6 +40,7 @@ from goldmar.errors import (
 from goldmar.predict.leaves import flatten, parse
 from goldmar.records import Answer, Drawing, Prediction
 from goldmar.text import excerpt, holds_secret
+from goldmar.transport.connection import TORCHSERVE_EXPIRES
 
 __all__ = ["interpret", "overloaded", "retry_after_s"]
 
@@ -164,7 +165,7 @@ def _by_handler(answer: Answer, said: _Said) -> bool:
 
 def _torchserve(answer: Answer) -> bool:
     """Whether TorchServe speaks, or its worker without it, which has no headers. `UTC` is no HTTP date but its own."""
-    return not answer.headers or answer.headers.get("expires", "") == "Thu, 01 Jan 1970 00:00:00 UTC"
+    return not answer.headers or answer.headers.get("expires", "") == TORCHSERVE_EXPIRES
 
 
 def _listen(answer: Answer) -> _Said:

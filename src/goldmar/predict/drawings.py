@@ -11,7 +11,7 @@ from goldmar.predict.answers import interpret
 from goldmar.predict.pool import Asker, Reply, asked
 from goldmar.predict.retries import Retries
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Prediction
-from goldmar.transport.connection import Connection, Request
+from goldmar.transport.connection import Connection, Names, Request
 from goldmar.transport.network import shown
 
 __all__ = ["exchange", "predict", "replies_of"]
@@ -96,7 +96,7 @@ def exchange(
     retries: Retries,
     model: str | None = None,
 ) -> Generator[Reply, None, None]:
-    """Send every request over `clients` kept-alive connections and yield the replies as they come.
+    """Send every request over `clients` connections, kept alive where that is safe, and yield the replies as they come.
 
     Args:
         endpoint: headers, TLS and time-out; the URLs are those of the requests.
@@ -105,9 +105,10 @@ def exchange(
     Raises:
         what `predict` does for a target that is an Endpoint, whatever the statuses of the answers.
     """
+    names = Names()
     return asked(
         len(requests),
-        lambda stopped: _Http(requests, Connection(endpoint, stopped, model)),
+        lambda stopped: _Http(requests, Connection(endpoint, stopped, model, names)),
         clients=clients,
         retries=retries,
     )
