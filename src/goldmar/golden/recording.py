@@ -29,6 +29,7 @@ from goldmar.golden.cells import to_csv
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.stages import OBTAINED, Origin, read_stages, write_stages
 from goldmar.records import Cells, Provenance, Staged
+from goldmar.text import excerpt
 
 __all__ = [
     "FILES",
@@ -120,7 +121,7 @@ class Recording:
 
     def fail(self, reason: str) -> None:
         """Say in the file why nothing came of it, for whoever wants to approve; silent where that cannot be written."""
-        said = replace(self._said, ended_at=_now(), reason=" ".join(reason.split())[:500])
+        said = replace(self._said, ended_at=_now(), reason=excerpt(reason, 500))
         with suppress(GoldenError, StorageError), self._ours():
             self._write(said)
         self._end()

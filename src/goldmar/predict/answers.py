@@ -2,8 +2,8 @@
 
 | answer                                              | meaning                               | exit |
 |-----------------------------------------------------|---------------------------------------|------|
-| 2xx with JSON                                       | values                                |      |
-| 2xx with anything else                              | problem of this drawing               | 1    |
+| 200 with JSON                                       | values                                |      |
+| 200 with anything else, any other 2xx               | problem of this drawing               | 1    |
 | 503 "Prediction failed" and its kin: the handler    |                                       |      |
 | raised; any status that the handler itself chose    | problem of this drawing               | 1    |
 | 413, any other 4xx                                  | problem of this drawing               | 1    |
@@ -94,8 +94,10 @@ def interpret(
         TokenError, ModelUnknownError: asking about other drawings would end the same way.
         OverloadedError, WorkerDiedError, UnreachableError, ServerError: infrastructure.
     """
-    if 200 <= answer.status < 300:
+    if answer.status == 200:
         return _read(drawing, answer, latency_s, attempts)
+    if 200 < answer.status < 300:
+        return Prediction(drawing.id, {}, answer.status, latency_s, attempts, _no_answer(answer.status))
     said = _listen(answer)
     error = _infrastructure(answer, said, attempts, _where(model, url))
     if error is not None:
@@ -147,6 +149,21 @@ _ONLY_JSON = (
     "Only JSON is compared: let the handler answer with json.dumps, or take the model out of the check for now, with "
     "the reason, below [tool.goldmar.no_golden] in pyproject.toml."
 )
+
+# RFC 9110, 15.3. A JSON number cut in half is a number still.
+_NOT_WHOLE = {
+    201: "something was made, and is not in the answer",
+    202: "the drawing was taken and is not answered yet",
+    203: "something between the server and here has changed the answer",
+    204: "there is nothing in the answer",
+    205: "there is nothing in the answer",
+    206: "it is a part of an answer, and nobody asked for a part",
+}
+
+
+def _no_answer(status: int) -> str:
+    why = _NOT_WHOLE.get(status, "only 200 says that this is the whole answer")
+    return f"Status {status} is not the answer of a model, which comes with 200: {why}."
 
 
 @dataclass(frozen=True, slots=True)
