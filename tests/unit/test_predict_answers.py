@@ -145,3 +145,17 @@ def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
     for text in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT"):
         assert retry_after_s({"retry-after": text}) is None
     assert retry_after_s({}) is None
+
+
+@pytest.mark.parametrize("status", range(201, 300))
+def test_no_other_status_is_an_answer_whatever_it_holds(status: int) -> None:
+    said = problem(status, b'{"thickness": 9.5}')
+    assert f"Status {status} is not the answer of a model" in said
+
+
+def test_a_part_of_an_answer_has_its_own_words() -> None:
+    assert "it is a part of an answer" in problem(206, b"1")
+    headers = {"content-range": "bytes 0-0/9"}
+    prediction = interpret(DRAWING, Answer(200, "application/json", b"1", headers), 0.1, 1)
+    assert prediction.values == {}
+    assert "is a part of one" in str(prediction.problem)

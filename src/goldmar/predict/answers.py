@@ -94,9 +94,9 @@ def interpret(
         TokenError, ModelUnknownError: asking about other drawings would end the same way.
         OverloadedError, WorkerDiedError, UnreachableError, ServerError: infrastructure.
     """
-    if answer.status == 200:
+    if answer.status == 200 and "content-range" not in answer.headers:
         return _read(drawing, answer, latency_s, attempts)
-    if 200 < answer.status < 300:
+    if 200 <= answer.status < 300:
         return Prediction(drawing.id, {}, answer.status, latency_s, attempts, _no_answer(answer.status))
     said = _listen(answer)
     error = _infrastructure(answer, said, attempts, _where(model, url))
@@ -162,6 +162,8 @@ _NOT_WHOLE = {
 
 
 def _no_answer(status: int) -> str:
+    if status == 200:
+        return "The answer says that it is a part of one (Content-Range), and nobody asked for a part."
     why = _NOT_WHOLE.get(status, "only 200 says that this is the whole answer")
     return f"Status {status} is not the answer of a model, which comes with 200: {why}."
 

@@ -41,7 +41,7 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
             except MALFORMED as error:
                 yield Staged(drawing.id, (), f"its stages cannot be read: {error}")
                 continue
-            refused = None if 200 <= answer.status < 300 else _refusal(answer, body.get("answer"))
+            refused = None if answer.status == 200 else _refusal(answer, body.get("answer"))
             yield Staged(drawing.id, (Stage("drawing", (_file(drawing),)), *stages), refused)
 
 
