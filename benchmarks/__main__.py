@@ -34,6 +34,7 @@ BENCHMARKS = {
     "check_throughput": "The client against wrk on a model",
     "verdict": "From `goldmar check` to its verdict",
     "serving": "`thickness` behind TorchServe",
+    "mutations": "Drawings that mean harm, behind TorchServe",
     "compose": "Build, up, batch and down with compose",
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -37,7 +37,7 @@ class Limits:
     """
 
     seconds: float = 5.0
-    memory_mb: int = 1024
+    memory_mb: int = 768
     drawings: int = 500
 
     def __post_init__(self) -> None:

@@ -3,7 +3,9 @@
 pdfium is not thread-safe: call this from one thread of a process, as a TorchServe worker does.
 """
 
-import re
+import ctypes
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -28,14 +30,11 @@ POINTS_PER_INCH = 72.0
 DOTS = ASSUMED_DPI / POINTS_PER_INCH  # pixels at 300 dpi in a point
 FINER = 2
 HAIR = 0.01  # points
-
-_WIDTH = re.compile(rb"/Width\s*(\d{1,9})")
-_HEIGHT = re.compile(rb"/Height\s*(\d{1,9})")
+MAX_DEPTH = 15  # of forms in forms that are searched for images
 
 
 def read_pdf(data: bytes) -> Sheet:
     """Raises BadDrawing when the PDF is damaged, locked, empty or larger than A0."""
-    _check_embedded_images(data)
     with _open(data) as document:
         try:
             page = document[0]
@@ -44,6 +43,7 @@ def read_pdf(data: bytes) -> Sheet:
             raise BadDrawing(msg) from error
         width, height = page.get_size()
         _check_page(width, height)
+        _check_images(page)
         factor = max(ASSUMED_DPI / NOMINAL_DPI, width * DOTS / CANVAS_WIDTH, height * DOTS / CANVAS_HEIGHT)
         pixels = _pixels(page, data, width * DOTS / factor, height * DOTS / factor)
     return Sheet(pixels, MM_PER_INCH / ASSUMED_DPI * factor, factor)
@@ -97,20 +97,31 @@ def _open(data: bytes) -> pdfium.PdfDocument:
     return document
 
 
-def _check_embedded_images(data: bytes) -> None:
-    """Refuse an image inside the PDF that would decode to more than MAX_PIXELS, before pdfium is given any of it.
+def _check_images(page: pdfium.PdfPage) -> None:
+    """Refuse a page with an image of more than MAX_PIXELS, before any of it is decoded.
 
-    Dictionaries of streams are never compressed, so the size of an image stands in the file as plain text.
+    pdfium is asked for the size, however it is written. Images in patterns, glyphs and masks are not looked at: they,
+    like all else, are held by the limits of the process that reads drawings.
     """
-    for width in _WIDTH.finditer(data):
-        nearby = data[max(0, width.start() - 500) : width.end() + 500]
-        height = max((int(value) for value in _HEIGHT.findall(nearby)), default=0)
-        if int(width[1]) * height > MAX_PIXELS:
+    for image in _images(page, raw.FPDFPage_CountObjects, raw.FPDFPage_GetObject):
+        width, height = ctypes.c_uint(), ctypes.c_uint()
+        if raw.FPDFImageObj_GetImagePixelSize(image, width, height) and width.value * height.value > MAX_PIXELS:
             msg = (
                 f"the PDF holds an image of more than {MAX_PIXELS // 1_000_000} million pixels: "
                 "scan the sheet again at 300 dpi or less."
             )
             raise BadDrawing(msg)
+
+
+def _images(holder: Any, count: Callable[[Any], int], get: Callable[[Any, int], Any], depth: int = 0) -> Iterator[Any]:
+    """The image objects of a page or form, and of the forms in it."""
+    for number in range(count(holder)):
+        item = get(holder, number)
+        kind = raw.FPDFPageObj_GetType(item)
+        if kind == raw.FPDF_PAGEOBJ_IMAGE:
+            yield item
+        elif kind == raw.FPDF_PAGEOBJ_FORM and depth < MAX_DEPTH:
+            yield from _images(item, raw.FPDFFormObj_CountObjects, raw.FPDFFormObj_GetObject, depth + 1)
 
 
 def _why_not_opened(code: int) -> str:

@@ -201,7 +201,8 @@ def _gray(image: Image.Image) -> Image.Image:
     if image.mode == "LAB":
         return image.getchannel("L")
     if image.has_transparency_data:
-        clear = image.convert("LA" if image.mode in ("L", "LA", "La", "1") else "RGBA")
+        mode = "LA" if image.mode in ("L", "LA", "La", "1") else "RGBA"
+        clear = image if image.mode == mode else image.convert(mode)  # which copies
         paper = Image.new("L", image.size, 255)
         paper.paste(clear.convert("L"), mask=clear.getchannel("A"))
         return paper
@@ -256,7 +257,7 @@ def _damage_explained(data: bytes) -> Iterator[None]:
     except Exception as error:  # decoders raise nearly anything
         if isinstance(error, WRONG_CODE) and _raised_here(error):
             raise
-        msg = f"the drawing is damaged or incomplete: export it again and send the whole file ({_first_line(error)})."
+        msg = f"the drawing is damaged or incomplete: export it again and send the whole file{_in_brackets(error)}."
         raise BadDrawing(msg) from error
 
 
@@ -264,9 +265,11 @@ def _raised_here(error: BaseException) -> bool:
     return traceback.extract_tb(error.__traceback__)[-1].filename == __file__
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().rstrip(".")[:120]
+def _in_brackets(error: BaseException) -> str:
+    """What the decoder said, in brackets, if anything."""
+    lines = str(error).strip().splitlines() or [""]
+    said = lines[0].strip().rstrip(".")[:120]
+    return f" ({said})" if said else ""
 
 
 def _not_a_drawing(data: bytes) -> str:

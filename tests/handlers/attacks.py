@@ -9,7 +9,7 @@ import zlib
 
 from PIL import Image
 
-from .bad_drawings import CATALOGUE, GOOD, Request, _chunk, encoded, pdf, sheet_image
+from .bad_drawings import CATALOGUE, GOOD, Request, encoded, pdf, png_chunk, sheet_image
 
 PAGES = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
 
@@ -107,15 +107,29 @@ def inline_image(side: int = 30000) -> bytes:
 
 
 def object_stream(side: int = 30000) -> bytes:
-    """The size of the image lies in a compressed object stream."""
-    first = b"10 0 "
-    packed = zlib.compress(first + b"%d" % side)
-    numbers = b"<< /Type /ObjStm /N 1 /First %d /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (
-        len(first),
-        len(packed),
-        packed,
+    """The size of the image lies in a compressed object stream (PDF 1.7, 7.5.7 and 7.5.8)."""
+    image = image_object(side, side, bytes(side), size=b"/Width 7 0 R /Height 7 0 R")
+    packed = zlib.compress(b"7 0 %d" % side)
+    holder = b"<< /Type /ObjStm /N 1 /First 4 /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream"
+    old = page(b"/XObject << /Im 5 0 R >>", b"q 1191 0 0 842 0 0 cm /Im Do Q", image, holder % (len(packed), packed))
+    body = old[: old.rindex(b"xref\n0 ")]
+    places = [body.index(b"\n%d 0 obj" % number) + 1 for number in range(1, 7)]
+    entries = [(0, 0, 65535), *((1, place, 0) for place in places), (2, 6, 0), (1, len(body), 0)]
+    table = b"".join(struct.pack(">BIH", *entry) for entry in entries)
+    head = b"<< /Type /XRef /Size 9 /Root 1 0 R /W [1 4 2] /Length %d >>\nstream\n%s\nendstream"
+    return body + b"8 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n" % (head % (len(table), table), len(body))
+
+
+def in_a_form(side: int = 30000) -> bytes:
+    """The image is drawn by a form in a form."""
+    image = image_object(side, side, bytes(side), size=b"/#57idth %d /He#69ght %d" % (side, side))
+    return page(
+        b"/XObject << /F 5 0 R >>",
+        b"/F Do",
+        form(b"/XObject << /F 6 0 R >>", b"/F Do"),
+        form(b"/XObject << /Im 7 0 R >>", b"q 1191 0 0 842 0 0 cm /Im Do Q"),
+        image,
     )
-    return hidden_size(b"/Width 10 0 R /Height 10 0 R", side, numbers)
 
 
 def filters(times: int = 12) -> bytes:
@@ -145,15 +159,21 @@ def many_paths() -> bytes:
     return page(b"", b"%s f*" % (b"0 0 m 1191 842 l 0 842 l 1191 0 l h " * 20000))
 
 
-def png(width: int, height: int, depth: int, colour: int, *chunks: bytes) -> bytes:
-    """A PNG of so many pixels, all zero: complete, and a thousandth of its size."""
+def png(
+    width: int, height: int, depth: int, colour: int, *chunks: bytes, claimed: tuple[int, int] | None = None
+) -> bytes:
+    """A PNG of so many pixels, all zero: a thousandth of its size. claimed: the size in its header, where that lies."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     line = 1 + (width * channels * depth + 7) // 8
     pack = zlib.compressobj(9)
     data = b"".join(pack.compress(bytes(line)) for _ in range(height)) + pack.flush()
-    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", *(claimed or (width, height)), depth, colour, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + b"".join(chunks) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", head)
+        + b"".join(chunks)
+        + png_chunk(b"IDAT", data)
+        + png_chunk(b"IEND", b"")
     )
 
 
@@ -170,6 +190,18 @@ def cut_exif() -> bytes:
     return whole[: at - 2] + struct.pack(">H", 17) + whole[at : at + 15] + whole[at - 2 + length :]
 
 
+# An image of 900 million pixels in a PDF, its size written as one that looks for it in the text would not find it.
+HIDDEN = {
+    "width by reference": hidden_size(b"/Width 6 0 R /Height 6 0 R", 30000, b"30000"),
+    "width escaped": hidden_size(b"/#57idth 30000 /He#69ght 30000"),
+    "width after a comment": hidden_size(b"/Width % how wide\n30000 /Height % how high\n30000"),
+    "width far from height": hidden_size(b"/Width 30000 /Name (%s) /Height 30000" % (b"x" * 2000)),
+    "inline image": inline_image(),
+    "width in an object stream": object_stream(),
+    "image in a form in a form": in_a_form(),
+}
+
+
 def _attacks() -> dict[str, Request]:
     pdfs = {
         "forms in forms": laughs(),
@@ -179,11 +211,7 @@ def _attacks() -> dict[str, Request]:
         "tiles of nothing": tiles(b"0.0000001"),
         "patterns in patterns": pattern_in_pattern(),
         "a shading that computes": shading(b"{ %s pop }" % (b"dup mul sqrt sin cos " * 2000)),
-        "width by reference": hidden_size(b"/Width 6 0 R /Height 6 0 R", 30000, b"30000"),
-        "width escaped": hidden_size(b"/#57idth 30000 /He#69ght 30000"),
-        "width after a comment": hidden_size(b"/Width % how wide\n30000 /Height % how high\n30000"),
-        "inline image": inline_image(),
-        "width in an object stream": object_stream(),
+        **HIDDEN,
         "filters in a chain": filters(),
         "pages in a loop": looping_pages(),
         "dashes": dashes(),
@@ -194,7 +222,7 @@ def _attacks() -> dict[str, Request]:
         "rgba of 16 bits within the limit": png(8900, 8900, 16, 6),
         "gray of 16 bits within the limit": png(8900, 8900, 16, 0),
         "palette with transparency within the limit": png(
-            8900, 8900, 8, 3, _chunk(b"PLTE", bytes(9)), _chunk(b"tRNS", bytes(2))
+            8900, 8900, 8, 3, png_chunk(b"PLTE", bytes(9)), png_chunk(b"tRNS", bytes(2))
         ),
         "palette missing": without_palette(),
     }

@@ -38,13 +38,13 @@ def png_header(width: int, height: int) -> bytes:
     """A PNG that claims width x height pixels, with almost no data behind the claim."""
     return (
         b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-        + _chunk(b"IDAT", zlib.compress(bytes(1000)))
-        + _chunk(b"IEND", b"")
+        + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+        + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + png_chunk(b"IEND", b"")
     )
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
@@ -216,26 +216,30 @@ def mutations(count: int, seed: int = 20) -> Iterator[Request]:
     originals = list(GOOD.values())
     for index in range(count):
         data, content_type = originals[index % len(originals)]
-        damaged = bytearray(data)
-        for _ in range(rng.choice((1, 1, 2, 4, 16))):
-            # Half of the damage goes to the first bytes, where sizes and offsets are.
-            at = rng.randrange(min(len(damaged), 256) if rng.random() < 0.5 else len(damaged))
-            match rng.randrange(6):
-                case 0:
-                    damaged[at] ^= 1 << rng.randrange(8)
-                case 1:
-                    damaged[at] = rng.choice((0, 1, 127, 128, 255))
-                case 2:
-                    del damaged[at : at + rng.randrange(1, 40)]
-                case 3:
-                    damaged[at:at] = damaged[at : at + rng.randrange(1, 40)]
-                case 4:
-                    damaged[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
-                case 5:
-                    if rng.random() < 0.3:
-                        del damaged[max(1, at) :]
-            damaged = damaged or bytearray(b"\0")
-        yield bytes(damaged), content_type
+        yield damaged(data, rng), content_type
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    out = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        # Half of the damage goes to the first bytes, where sizes and offsets are.
+        at = rng.randrange(min(len(out), 256) if rng.random() < 0.5 else len(out))
+        match rng.randrange(6):
+            case 0:
+                out[at] ^= 1 << rng.randrange(8)
+            case 1:
+                out[at] = rng.choice((0, 1, 127, 128, 255))
+            case 2:
+                del out[at : at + rng.randrange(1, 40)]
+            case 3:
+                out[at:at] = out[at : at + rng.randrange(1, 40)]
+            case 4:
+                out[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+            case 5:
+                if rng.random() < 0.3:
+                    del out[max(1, at) :]
+        out = out or bytearray(b"\0")
+    return bytes(out)
 
 
 GOOD = _good()

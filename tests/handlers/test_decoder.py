@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from decoder import LEAST_S, SLOW_S, Decoder, Limits
+from decoder import LEAST_S, Decoder, Limits
 from drawing import BadDrawing, Sheet, read_sheet
 from readers import DecoderFault
 
@@ -201,7 +201,7 @@ def test_a_batch_of_hanging_drawings_takes_no_longer_than_one(obedient: Decoder)
     obedient.decode([b"good"])
     started = time.monotonic()
     outcomes = obedient.decode([b"hang"] * 3 + [b"good"])
-    assert time.monotonic() - started < 1 + 3 * SLOW_S
+    assert time.monotonic() - started < 2.5  # one after the other they would take 3
     assert [type(outcome) for outcome in outcomes] == [BadDrawing] * 3 + [Sheet]
 
 
@@ -213,8 +213,8 @@ def test_hanging_drawings_leave_less_time_to_those_after_them(shared: Decoder) -
         outcomes = shared.decode([hanging, PNG, hanging])
         times.append(time.monotonic() - started)
         assert isinstance(outcomes[1], Sheet)
-    assert 4.5 < times[0] < 5.7
-    assert LEAST_S - 0.1 < times[1] < LEAST_S + 0.7
+    assert 4.5 < times[0] < 8  # on a busy machine
+    assert LEAST_S - 0.1 < times[1] < 3
     assert shared._patience(time.monotonic()) < LEAST_S
     assert shared._patience(time.monotonic() + 10) == 5  # it comes back
 

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from drawing import BadDrawing, read_sheet
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFile, PngImagePlugin, TiffImagePlugin
 
+from .attacks import ATTACKS, HIDDEN
 from .bad_drawings import BAD, GOOD, encoded, pdf_page, sheet_image, tiff_pages
 
 SCAN = (300, 300)
@@ -297,6 +299,28 @@ def test_bad_drawings_are_refused_in_a_sentence(name: str) -> None:
 def test_a_refusal_says_what_is_wrong(name: str, says: str) -> None:
     with pytest.raises(BadDrawing, match=says):
         read_sheet(BAD[name][0])
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_an_image_in_a_pdf_is_measured_however_its_size_is_written(name: str) -> None:
+    with pytest.raises(BadDrawing, match="more than 80 million"):
+        read_sheet(HIDDEN[name])
+
+
+@pytest.mark.parametrize("name", ["palette missing", "exif cut"])
+def test_whatever_a_decoder_raises_is_a_refusal(name: str) -> None:
+    with pytest.raises(BadDrawing, match="damaged or incomplete"):
+        read_sheet(ATTACKS[name][0])
+
+
+@pytest.mark.parametrize("kind", [AssertionError, AttributeError, NameError, ImportError, RuntimeError, Exception])
+def test_whatever_pillow_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch, kind: type[Exception]) -> None:
+    broken = compile("def load(self):\n    raise kind('no palette')", "a file of Pillow's", "exec")
+    names: dict[str, Any] = {"kind": kind}
+    exec(broken, names)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", names["load"])
+    with pytest.raises(BadDrawing, match=r"whole file \(no palette\)\."):
+        read_sheet(GOOD["bmp"][0])
 
 
 def test_pdf_without_pages_is_told_apart_even_after_a_locked_one() -> None:
