@@ -154,6 +154,12 @@ ENDING: dict[str, tuple[Behaviour, type[GoldmarError], int, str]] = {
         "Worker died.",
     ),
     "out of memory": (torchserve_error(507, "InternalServerException", "Out of resources"), ServerError, 3, "memory"),
+    "worker killed": (
+        torchserve_error(507, "InternalServerException", "Worker died."),
+        WorkerDiedError,
+        3,
+        "was killed",
+    ),
     "502": (answer(502, b"<html>bad gateway</html>"), ServerError, 3, "bad gateway"),
     "503 of a proxy": (answer(503, b"upstream connect error"), ServerError, 3, "upstream connect error"),
     "redirect": (

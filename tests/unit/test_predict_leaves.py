@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import resource
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -190,11 +192,49 @@ def test_depth_has_a_bound() -> None:
         flatten(nested(MAX_DEPTH + 1))
 
 
+@pytest.mark.parametrize("answer", ["[[], [], {}, {}]", '{"a": {}, "b": [], "c": {}, "d": {}}'])
+def test_an_empty_list_counts(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setattr("goldmar.predict.leaves.MAX_LEAVES", 3)
+    for made in (parse, lambda body: flatten(json.loads(body))):
+        with pytest.raises(ValueError, match="more than"):
+            made(answer.encode())
+
+
 def test_the_number_of_values_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goldmar.predict.leaves.MAX_LEAVES", 3)
     assert len(flatten([1, 2, 3])) == 3
     with pytest.raises(ValueError, match="more than 3 values"):
         flatten([1, 2, 3, 4])
+
+
+MIB = 2**20
+LARGE = {
+    "empty lists": (b"[" + b"[]," * (20 * MIB) + b"[]]", "more than 2000000 values"),
+    "empty objects": (b"[" + b"{}," * (20 * MIB) + b"{}]", "more than 2000000 values"),
+    "lists in lists": (b"[" + b",".join([b"[" * 90 + b"]" * 90] * 100_000) + b"]", "more than 2000000 values"),
+    "UTF-16": (("[" + "[]," * 2_000_001 + "[]]").encode("utf-16"), "more than 2000000 values"),
+    "quotes": (b'"' * (40 * MIB) + b"," * (3 * MIB), "more than 2000000 values"),
+    "a long key": (b'{"' + b"k" * 50_000 + b'": [' + b"0," * 100_000 + b"0]}", "a path of 5000"),
+    "the last key twice": (b"{" + b",".join(b'"%d":1' % n for n in range(200_000)) + b', "199999": 2}', "twice"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_answer_takes_neither_time_nor_memory(name: str) -> None:
+    body, words = LARGE[name]
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(ValueError, match=words):
+        flatten(parse(body))
+    assert time.process_time() - began < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB; a list each would be millions
+
+
+TEXTS = ["," * 2_100_000, "[" * 2_100_000, '\\",' * 1_100_000, "\\" * 99_999 + "[" * 2_100_000]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=["commas", "brackets", "quotes", "backslashes"])
+def test_commas_and_brackets_in_a_text_are_no_values(text: str) -> None:
+    assert flatten(parse(json.dumps([text]).encode())) == {"[0]": text}
 
 
 @pytest.mark.parametrize("value", [object(), {"a": {1, 2}}, {1: 2}, [b"bytes"]])

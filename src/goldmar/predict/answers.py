@@ -12,6 +12,7 @@
 | 429, 503 "has no worker", 503 with Retry-After      | OverloadedError, once retries are out | 3    |
 | 500 "Worker died."                                  | WorkerDiedError                       | 3    |
 | 3xx                                                 | UnreachableError: none is followed    | 3    |
+| 507 "Worker died.": it was killed                   | WorkerDiedError                       | 3    |
 | 507 and every other 5xx, 407, 408, 1xx              | ServerError                           | 3    |
 
 TorchServe's own errors are JSON of the form {code, type, message} (its ErrorResponse). What its front end turns down
@@ -67,6 +68,9 @@ _FRONT_END = {
     "ResourceNotFoundException",
     "ServiceUnavailableException",
 }
+
+_MESSAGE = 1024 * 1024
+"""Bytes: of a longer answer that speaks of an error only the beginning is read."""
 
 
 def interpret(
@@ -188,6 +192,8 @@ def _torchserve(answer: Answer) -> bool:
 
 
 def _listen(answer: Answer) -> _Said:
+    if len(answer.body) > _MESSAGE:
+        return _Said("", excerpt(answer.body))
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -246,6 +252,11 @@ def _server_error(status: int, said: _Said, words: str, where: str) -> ServerErr
         return WorkerDiedError(
             f"The worker died or ran into its response timeout{where} (status {status}){words}",
             fix="Read the server's log for the handler's traceback; if it was only slow, raise responseTimeout.",
+        )
+    if status == 507 and said.message.startswith("Worker "):  # TorchServe's answer to any SIGKILL
+        return WorkerDiedError(
+            f"The worker was killed{where}, by somebody or for want of memory (status {status}){words}",
+            fix="See who killed it (dmesg tells of the kernel), then run the command again.",
         )
     if status == 507:
         return ServerError(

@@ -21,6 +21,7 @@ import json
 from typing import Any, Never
 
 from goldmar.records import Value
+from goldmar.text import excerpt
 
 __all__ = ["MAX_DEPTH", "MAX_LEAVES", "flatten", "parse"]
 
@@ -32,6 +33,9 @@ MAX_LEAVES = 2_000_000
 
 ROOT = "$"
 """The path of an answer that is one bare value."""
+
+MAX_PATH = 1000
+"""Characters of one path: a long key above many values would fill the memory with copies of itself."""
 
 _SPECIAL = frozenset('.[]{}"')
 
@@ -46,8 +50,10 @@ def parse(body: bytes) -> Any:
         body: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
     Raises:
-        ValueError: not JSON, a key twice in one object, an integer of over 4300 digits, or nested too deeply.
+        ValueError: not JSON, a key twice in one object, an integer of over 4300 digits, nested too deeply, or more
+            values than MAX_LEAVES: an empty list is one too, and takes more memory than a number.
     """
+    _refuse_too_many(body)
     try:
         return json.loads(body, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
@@ -67,8 +73,8 @@ def flatten(value: Any) -> dict[str, Value]:
         value: what a JSON parser returns: dict with str keys, list, str, int, float, bool, None, nested.
 
     Raises:
-        ValueError: nested deeper than MAX_DEPTH, more leaves than MAX_LEAVES, or a string that is no valid Unicode
-            (half a surrogate pair), which no file could hold.
+        ValueError: nested deeper than MAX_DEPTH, more leaves than MAX_LEAVES, a path longer than MAX_PATH, or a string
+            that is no valid Unicode (half a surrogate pair), which no file could hold.
         TypeError: something that JSON cannot say.
     """
     leaves: dict[str, Value] = {}
@@ -79,32 +85,67 @@ def flatten(value: Any) -> dict[str, Value]:
 _TOO_DEEP = f"it nests deeper than {MAX_DEPTH} levels"
 
 
+def _refuse_too_many(body: bytes) -> None:
+    """Before there is an object for each: a tree has one leaf more than commas, and no more lists than brackets."""
+    if _most(body) < MAX_LEAVES:
+        return
+    try:
+        text = body.decode(json.detect_encoding(body)).encode()
+    except UnicodeDecodeError:
+        return  # the parser has words for that
+    if _most(_without_texts(text)) >= MAX_LEAVES:
+        raise _too_many()
+
+
+def _too_many() -> ValueError:
+    return ValueError(f"it holds more than {MAX_LEAVES} values")
+
+
+def _most(body: bytes) -> int:
+    return max(body.count(b","), body.count(b"[") + body.count(b"{"))
+
+
+def _without_texts(text: bytes) -> bytes:
+    """JSON without its strings, whose commas and brackets are none: what has an odd number of quotes before it."""
+    import numpy as np
+
+    letters = np.frombuffer(text.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    outside = np.cumsum(letters == ord('"'), dtype=np.uint8) & 1 == 0  # overflowing keeps what is odd odd
+    return bytes(letters[outside].tobytes())
+
+
 def _walk(value: Any, path: str, depth: int, leaves: dict[str, Value]) -> None:
     # bool before int is of no importance here: both are kept as they are.
     if isinstance(value, dict):
         if depth == MAX_DEPTH:
             raise ValueError(_TOO_DEEP)
         if not value:
-            leaves[path + "{}"] = 0
+            _add(leaves, path + "{}", 0)
         for key, item in value.items():
             _walk(item, _joined(path, key), depth + 1, leaves)
     elif isinstance(value, list):
         if depth == MAX_DEPTH:
             raise ValueError(_TOO_DEEP)
         if not value:
-            leaves[path + "[]"] = 0
+            _add(leaves, path + "[]", 0)
         for index, item in enumerate(value):
             _walk(item, f"{path}[{index}]", depth + 1, leaves)
     elif value is None or isinstance(value, (float, int, str)):
         if isinstance(value, str) and not value.isascii():
             _refuse_half_characters(value, path)
-        leaves[path] = value
-        if len(leaves) > MAX_LEAVES:
-            msg = f"it holds more than {MAX_LEAVES} values"
-            raise ValueError(msg)
+        _add(leaves, path, value)
     else:
         msg = f"{path or 'the answer'} is a {type(value).__name__}, which JSON cannot say"
         raise TypeError(msg)
+
+
+def _add(leaves: dict[str, Value], path: str, value: Value) -> None:
+    if len(path) > MAX_PATH:
+        msg = f"it holds a path of {len(path)} characters, which begins {path[:60]!r}; {MAX_PATH} are allowed"
+        raise ValueError(msg)
+    leaves[path] = value
+    if len(leaves) > MAX_LEAVES:
+        raise _too_many()
 
 
 def _joined(path: str, key: str) -> str:
@@ -136,7 +177,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> Never:
-    keys = [key for key, _ in pairs]
-    twice = next(key for key in keys if keys.count(key) > 1)
-    msg = f"it has the key {twice!r} twice in one object"
+    seen = set[str]()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    msg = f"it has the key {excerpt(twice)!r} twice in one object"
     raise ValueError(msg)

@@ -1,7 +1,6 @@
 """Ask a model what it makes of a drawing stage by stage; handlers/common/stages.py is the other end."""
 
 import hashlib
-import json
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
@@ -9,6 +8,7 @@ from goldmar.errors import GoldenError
 from goldmar.golden.stages import MALFORMED, stages_of
 from goldmar.predict.answers import interpret
 from goldmar.predict.drawings import replies_of
+from goldmar.predict.leaves import parse
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Part, Stage, Staged
 
 __all__ = ["CONTENT_TYPE", "HEADER", "NOT_GIVEN", "ask_stages"]
@@ -36,7 +36,7 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
                 yield Staged(drawing.id, (), problem or NOT_GIVEN)
                 continue
             try:
-                body = json.loads(answer.body)
+                body = parse(answer.body)
                 stages = stages_of(body["stages"])
             except MALFORMED as error:
                 yield Staged(drawing.id, (), f"its stages cannot be read: {error}")

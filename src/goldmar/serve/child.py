@@ -20,11 +20,14 @@ from goldmar.mar import Manifest, unpack
 from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
 from goldmar.serve.launch import MAX_BODY
 from goldmar.serve.log import last_traceback
+from goldmar.serve.memory import for_want_of_memory, oom_kills
 
 __all__ = ["Child"]
 
 SCRIPT = Path(__file__).with_name("_worker_process.py")
 LOG_LINES = 2000  # kept in memory; a traceback is far shorter
+MAX_HEADS = 1024 * 1024  # bytes of an answer beside its body, all pieces of a stream together
+LOG_LINE = 4000  # characters of one line that are kept
 GRACE_S = 2.0  # for a worker to leave by itself; the child's own grace is longer, so that the parent is first
 CHATTER = ("[METRICS]", "Backend received inference at")  # several lines for each request
 
@@ -49,6 +52,7 @@ class Child:
         self._python = str(python)
         self._lines: deque[str] = deque(maxlen=LOG_LINES)
         self._process: subprocess.Popen[str] | None = None
+        self._oom_kills = oom_kills()
         self._reader: Thread | None = None
         self._ready = False
         self._stopped = False
@@ -118,9 +122,18 @@ class Child:
 
     def _listen(self, deadline: float) -> list[Frame]:
         frames: list[Frame] = []
+        left = MAX_BODY + MAX_HEADS
+
+        def read(count: int) -> bytes:
+            nonlocal left
+            left -= count
+            if left < 0:
+                raise BadFrame(f"more than {MAX_BODY} bytes in one answer")
+            return self._read(count, deadline)
+
         try:
             while not frames or frames[-1].more_follows:
-                frames.append(read_frame(lambda count: self._read(count, deadline)))
+                frames.append(read_frame(read))
         except BadFrame as error:
             raise self.garbled(error) from error
         return frames
@@ -143,7 +156,9 @@ class Child:
         reason = _last_line(trace) if trace and (lingers or self._returncode >= 0) else self._how_it_ended()
         fix = f"Mend the handler, then: goldmar archive {model}"
         if self._returncode == -signal.SIGKILL and not lingers:
-            fix = "If nobody killed it, the machine ran out of memory: dmesg | grep -i 'out of memory'"
+            killed = for_want_of_memory(self._oom_kills, oom_kills())
+            reason = f"it was killed (SIGKILL) {killed}."
+            fix = "Give it more memory, or look for who killed it: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
         detail = trace or "\n".join(list(self._lines)[-20:]) or None
@@ -231,9 +246,12 @@ class Child:
     def _keep_log(self) -> None:
         if self._process is not None and self._process.stdout is not None:
             with self._process.stdout as stream:
-                for line in stream:
-                    if not line.startswith(CHATTER):
+                whole = True
+                # A piece at a time: a handler that prints without a line end must not fill the memory.
+                while line := stream.readline(LOG_LINE):
+                    if whole and not line.startswith(CHATTER):
                         self._lines.append(line.rstrip("\n"))
+                    whole = line.endswith("\n")
 
     def _within(self, deadline: float) -> None:
         left = deadline - time.monotonic()

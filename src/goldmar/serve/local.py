@@ -26,6 +26,7 @@ from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
 from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, passings, tail
 from goldmar.serve.management import Described, Management
+from goldmar.serve.memory import for_want_of_memory, oom_kills
 from goldmar.text import excerpt
 from goldmar.transport.connection import MAX_ANSWER_BYTES, Request
 from goldmar.transport.control import Control
@@ -94,6 +95,7 @@ class LocalServer:
         self._launch: Launch | None = None
         self._endpoint: Endpoint | None = None
         self._log: LogReader | None = None
+        self._oom_kills = oom_kills()
         self._versions: dict[str, str] = {}
 
     @property
@@ -149,7 +151,7 @@ class LocalServer:
             time.sleep(POLL_S)
         entries = self._log.entries
         if gone := passings(entries):
-            found: str | None = _epitaph(gone[-1])
+            found: str | None = _epitaph(gone[-1], self._oom_kills)
         else:
             found = last_traceback([entry.message for entry in entries if entry.logger == "MODEL_LOG"])
         if found:
@@ -317,7 +319,7 @@ class LocalServer:
 
     def _worker_died(self, gone: Passing, during: str) -> WorkerDiedError:
         model = next((name for name in sorted(self._archives, key=len, reverse=True) if gone.of(name)), None)
-        detail = _epitaph(gone)
+        detail = _epitaph(gone, self._oom_kills)
         missing = _MISSING.findall(detail)
         return WorkerDiedError(
             f"A worker{f' of {model}' if model else ''} died while {during}.",
@@ -352,12 +354,12 @@ def _state(model: str, described: Described | None) -> str:
     return f"{model}: {len(described.pids)} of {max(1, described.wanted)} workers ready"
 
 
-def _epitaph(gone: Passing) -> str:
+def _epitaph(gone: Passing, before: int | None) -> str:
     """A worker's traceback, else the last it said."""
     if traceback := last_traceback(gone.said):
         return traceback
     said = "\n".join([line for line in gone.said if not CHATTER.match(line)][-20:])
-    how = f"{gone.worker} ended without a traceback: killed from outside, out of memory, or by os._exit."
+    how = f"{gone.worker} ended without a traceback: by os._exit, or killed {for_want_of_memory(before, oom_kills())}."
     return f"{how}\n{said}" if said else how
 
 
