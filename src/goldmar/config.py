@@ -66,6 +66,7 @@ class Project:
     clients: int = 4
     timeout_s: float = 60.0
     startup_timeout_s: float = 120.0
+    max_drawing_mb: float = 64.0
     affected: Affected = field(default_factory=Affected)
     no_golden: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,10 +114,11 @@ def _tool_table(path: Path, document: dict[str, Any]) -> dict[str, Any] | None:
 
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
-    known = ("handlers", "golden", "model_store", "clients", "timeout_s", "startup_timeout_s", "affected", "no_golden")
-    only_known(path, where, table, known)
+    folders_known = ("handlers", "golden", "model_store")
+    numbers_known = ("clients", "timeout_s", "startup_timeout_s", "max_drawing_mb")
+    only_known(path, where, table, (*folders_known, *numbers_known, "affected", "no_golden"))
     folders = {}
-    for key in ("handlers", "golden", "model_store"):
+    for key in folders_known:
         value = table.get(key, key)
         if not isinstance(value, str) or not value:
             raise _wrong(path, where, key, value, 'the name of a folder, for example "golden"')
@@ -124,19 +126,25 @@ def _project(root: Path, table: dict[str, Any]) -> Project:
     clients = table.get("clients", 4)
     if not isinstance(clients, int) or isinstance(clients, bool) or clients < 1:
         raise _wrong(path, where, "clients", clients, "a whole number of at least 1")
-    seconds = {}
-    for key, default in (("timeout_s", 60.0), ("startup_timeout_s", 120.0)):
-        seconds[key] = _number(path, where, key, table.get(key, default), "a number of seconds above 0")
-        if seconds[key] == 0:
-            raise _wrong(path, where, key, seconds[key], "a number of seconds above 0")
+    numbers = {}
+    for key, default, unit in (
+        ("timeout_s", 60.0, "seconds"),
+        ("startup_timeout_s", 120.0, "seconds"),
+        ("max_drawing_mb", 64.0, "megabytes"),
+    ):
+        wanted = f"a number of {unit} above 0"
+        numbers[key] = _number(path, where, key, table.get(key, default), wanted)
+        if numbers[key] == 0:
+            raise _wrong(path, where, key, numbers[key], wanted)
     return Project(
         root=root,
         handlers=folders["handlers"],
         golden=folders["golden"],
         model_store=folders["model_store"],
         clients=clients,
-        timeout_s=seconds["timeout_s"],
-        startup_timeout_s=seconds["startup_timeout_s"],
+        timeout_s=numbers["timeout_s"],
+        startup_timeout_s=numbers["startup_timeout_s"],
+        max_drawing_mb=numbers["max_drawing_mb"],
         affected=_affected(path, _table(path, f"{where}.affected", table.get("affected", {}))),
         no_golden=_no_golden(path, _table(path, f"{where}.no_golden", table.get("no_golden", {}))),
     )

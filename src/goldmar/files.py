@@ -18,7 +18,7 @@ from pathlib import Path
 
 from goldmar.errors import StorageError
 
-__all__ = ["atomic_path", "named", "refuse_links", "remove", "write_atomically", "write_named", "written"]
+__all__ = ["atomic_path", "named", "read_whole", "refuse_links", "remove", "write_atomically", "write_named", "written"]
 
 _written: dict[Path, None] = {}
 
@@ -64,6 +64,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # gone already where the rename was reached
             temporary.unlink()
+
+
+def read_whole(path: Path, at_most: int | None = None) -> bytes:
+    """The content of an ordinary file. Raises OSError, also for a pipe, a device or more than `at_most` bytes."""
+    # O_NONBLOCK: opening a pipe that somebody put in the place of the file must not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with open(descriptor, "rb") as stream:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file any more", str(path))
+        content = stream.read(-1 if at_most is None else at_most + 1)
+    if at_most is not None and len(content) > at_most:
+        raise OSError(errno.EFBIG, "it has grown since it was found", str(path))
+    return content
 
 
 def remove(path: Path) -> None:

@@ -46,12 +46,14 @@ class Drawing:
     """A file to send as it is. `id` is its path under `drawings/` without the suffix.
 
     It is the body of the request, or the file in the form field `field` of a multipart body where that is not empty.
+    `size` is how many bytes it had when it was found; more than that are not sent.
     """
 
     id: str
     path: Path
     content_type: str
     field: str = ""
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

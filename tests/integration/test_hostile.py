@@ -153,6 +153,27 @@ def test_a_name_full_of_escapes_is_shown_as_text(goldmar: Goldmar, project: Path
         assert not looked_at(where).search(text), (where, looked_at(where).search(text))
 
 
+# ---- drawings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["check", "record"])
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "too large"])
+def test_nothing_is_sent_where_one_drawing_is_none(goldmar: Goldmar, project: Path, command: str, kind: str) -> None:
+    odd = project / "golden/means/drawings/zz.json"
+    if kind == "a link":
+        odd.symlink_to("/etc/hostname")
+    elif kind == "a pipe":
+        os.mkfifo(odd)
+    else:
+        odd.write_bytes(b" " * 2000)
+        (project / "pyproject.toml").write_text("[tool.goldmar]\nmax_drawing_mb = 0.001\n")
+    with FakeServer(after_ping(json_answer({"mean": 1.0}))) as server:
+        done = goldmar(command, "means", "--url", server.url)
+        assert not server.asked
+    assert done.code == ExitCode.USAGE
+    assert "zz.json" in done.err
+
+
 # ---- standard output and error --------------------------------------------------------------------------------------
 
 CHECK = f"{sys.executable} -m goldmar check --url {{url}}"

@@ -2,8 +2,11 @@
 
 import math
 import os
+import socket
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 import goldmar.golden.store
 from goldmar.errors import ConfigError, GoldenError
+from goldmar.files import read_whole
 from goldmar.golden import (
     approve,
     cells_of,
@@ -80,6 +84,90 @@ def test_links_are_followed_and_a_loop_ends(tmp_path):
     (tmp_path / "drawings/more").symlink_to("../elsewhere")
     (tmp_path / "elsewhere/back").symlink_to("../drawings")
     assert [drawing.id for drawing in find_drawings(tmp_path / "drawings")] == ["more/a"]
+
+
+def test_a_folder_that_is_there_twice_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.png").touch()
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(GoldenError, match="whose drawings are there already"):
+        find_drawings(tmp_path)
+
+
+def socket_at(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        here = Path.cwd()
+        os.chdir(path.parent)  # the path of a socket is short
+        try:
+            made.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+def link_to(target):
+    return lambda path: path.symlink_to(target)
+
+
+ODD = {
+    "pipe": (os.mkfifo, "no ordinary file: a pipe"),
+    "socket": (socket_at, "no ordinary file: a socket"),
+    "device": (link_to("/dev/zero"), "no ordinary file: a device"),
+    "terminal": (link_to("/dev/tty"), "no ordinary file: a device"),
+    "pipe by a link": (lambda path: (os.mkfifo(path.parent / "p"), path.symlink_to("p")), "a pipe"),
+    "nowhere": (link_to("not-there"), "a link that leads nowhere"),
+    "itself": (link_to("x.png"), "a link that leads nowhere"),
+    "large": (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 1001), "a drawing may have"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_drawing_is_refused(tmp_path, kind):
+    make, words = ODD[kind]
+    (tmp_path / "ok.png").touch()
+    make(tmp_path / "x.png")
+    with pytest.raises(GoldenError, match=words) as caught:
+        find_drawings(tmp_path, at_most=1000)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("link", ["../a.png", "../../project2/a.png", "/etc/hostname", "more/../../../a.png"])
+def test_a_link_out_of_the_project_is_refused(tmp_path, link):
+    project = tmp_path / "project"
+    folder = project / "drawings"
+    (folder / "more").mkdir(parents=True)
+    (tmp_path / "project2").mkdir()
+    for secret in (tmp_path / "a.png", tmp_path / "project2/a.png", project / "inside.png"):
+        secret.write_text("s")
+    (folder / "in.png").symlink_to("../inside.png")
+    assert len(find_drawings(folder, within=[project])) == 1
+    (folder / "x.png").symlink_to(link if link.startswith(("/", "more")) else f"../{link}")
+    with pytest.raises(GoldenError, match="out of the project"):
+        find_drawings(folder, within=[project])
+
+
+@pytest.mark.parametrize("out", ["drawings", "drawings/more"])
+def test_a_folder_out_of_the_project_is_refused(tmp_path, out):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.png").touch()
+    link = tmp_path / "project" / out
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GoldenError, match="out of the project"):
+        find_drawings(tmp_path / "project/drawings", within=[tmp_path / "project"])
+
+
+def test_a_drawing_that_becomes_something_else_is_not_sent(tmp_path):
+    path = tmp_path / "x.png"
+    path.write_bytes(b"12345")
+    assert read_whole(path, 5) == b"12345"
+    with pytest.raises(OSError, match="has grown"):
+        read_whole(path, 4)
+    path.unlink()
+    os.mkfifo(path)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="no ordinary file"):
+        read_whole(path)
+    assert time.monotonic() - began < 5
 
 
 def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):

@@ -10,7 +10,8 @@ from goldmar.compare import compare
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError, GoldmarError, Interrupted, UsageError
 from goldmar.files import refuse_links
-from goldmar.golden import UNFINISHED, approve, find_drawings, read_cells, read_provenance, refuse_unfinished
+from goldmar.golden import UNFINISHED, approve, read_cells, read_provenance, refuse_unfinished
+from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.selection import so_far
 from goldmar.pipeline.stages import stages_approved
 from goldmar.records import Cells, ModelResult, Provenance
@@ -44,7 +45,7 @@ def propose(project: Project, model: str) -> Proposal:
         raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
     obtained = read_cells(folder / "obtained.csv")
     provenance = read_provenance(folder / "obtained.toml")
-    there = {drawing.id for drawing in find_drawings(folder / "drawings")}
+    there = {drawing.id for drawing in drawings_of(project, model)}
     stale = there.symmetric_difference(obtained.drawing_ids)
     if stale:
         msg = (

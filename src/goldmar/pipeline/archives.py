@@ -6,8 +6,8 @@ from pathlib import Path
 from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import ArchiveError
-from goldmar.golden import find_drawings
 from goldmar.layout import check_name, survey
+from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.serve.worker import WorkerServer
@@ -50,7 +50,7 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
     model = mar.stem  # what a server names it, whatever its manifest says
     watch.step(f"loading {mar.name} in TorchServe's worker")
     folder = project.golden / model / "drawings"
-    drawings = find_drawings(folder) if folder.is_dir() else []
+    drawings = drawings_of(project, model) if folder.is_dir() else []
     with WorkerServer([mar], on_progress=watch.step, startup_timeout_s=project.startup_timeout_s) as server:
         if not drawings:
             watch.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")

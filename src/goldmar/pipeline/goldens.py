@@ -9,7 +9,7 @@ from goldmar.errors import GoldenError
 from goldmar.golden import RequestSettings, find_drawings, read_golden, read_request
 from goldmar.records import Cells, Drawing, Value
 
-__all__ = ["Golden", "by_drawing", "read_model"]
+__all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,13 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
                 msg, fix=f"goldmar record {model} && goldmar approve {model} --reason 'first golden'", model=model
             )
         cells = read_golden(folder, tolerances.columns)
-    return Golden(model, folder, request.drawings(find_drawings(folder / "drawings")), tolerances, cells, request)
+    return Golden(model, folder, request.drawings(drawings_of(project, model)), tolerances, cells, request)
+
+
+def drawings_of(project: Project, model: str) -> list[Drawing]:
+    """The drawings of a model, all of them fit to be sent. Raises GoldenError."""
+    folder = project.golden / model / "drawings"
+    return find_drawings(folder, within=(project.root, project.golden), at_most=round(project.max_drawing_mb * 2**20))
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:

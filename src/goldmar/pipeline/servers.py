@@ -12,9 +12,8 @@ from pathlib import Path
 from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import MissingExtraError, ServerError, UsageError
-from goldmar.golden import find_drawings
 from goldmar.pipeline.archives import archives_for
-from goldmar.pipeline.goldens import Golden
+from goldmar.pipeline.goldens import Golden, drawings_of
 from goldmar.pipeline.jobs import Opener
 from goldmar.pipeline.selection import select_served
 from goldmar.pipeline.watch import Watch
@@ -124,7 +123,7 @@ def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | 
     """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
     names = select_served(project, models)
     folders = {name: project.golden / name / "drawings" for name in names}
-    found = {name: find_drawings(folder) for name, folder in folders.items() if folder.is_dir()}
+    found = {name: drawings_of(project, name) for name, folder in folders.items() if folder.is_dir()}
     return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch, port=port)
 
 

@@ -40,7 +40,7 @@ from goldmar.errors import (
 )
 from goldmar.predict.leaves import flatten, parse
 from goldmar.records import Answer, Drawing, Prediction
-from goldmar.text import excerpt, holds_secret
+from goldmar.text import clean, excerpt, holds_secret
 from goldmar.transport.connection import TORCHSERVE_EXPIRES
 
 __all__ = ["interpret", "overloaded", "retry_after_s"]
@@ -107,7 +107,7 @@ def interpret(
     if error is not None:
         error.model, error.url = model, url
         raise error
-    return Prediction(drawing.id, {}, answer.status, latency_s, attempts, _problem(drawing, answer, said))
+    return Prediction(drawing.id, {}, answer.status, latency_s, attempts, clean(_problem(drawing, answer, said)))
 
 
 def overloaded(answer: Answer) -> bool:
@@ -135,7 +135,7 @@ def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> 
     encoding = answer.headers.get("content-encoding", "identity")
     try:
         if encoding != "identity":
-            msg = f"it is encoded as {encoding}, which was not asked for"
+            msg = f"it is encoded as {excerpt(encoding)}, which was not asked for"
             raise ValueError(msg)
         values = flatten(parse(answer.body))
         if holds_secret(answer.body, (text for item in values.items() for text in item if isinstance(text, str))):
@@ -145,7 +145,7 @@ def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> 
         problem = f"The answer cannot be read: {error}. It begins {excerpt(answer.body, 80)!r}."
         if "not JSON" in str(error):
             problem += f" {_ONLY_JSON}"
-        return Prediction(drawing.id, {}, answer.status, latency_s, attempts, problem)
+        return Prediction(drawing.id, {}, answer.status, latency_s, attempts, clean(problem))
     return Prediction(drawing.id, values, answer.status, latency_s, attempts)
 
 

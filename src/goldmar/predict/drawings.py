@@ -80,7 +80,9 @@ def replies_of(
     retries = Retries() if retries is None else retries
     if isinstance(target, Endpoint):
         url = _url(target, model)
-        requests = [Request(url, drawing.path, drawing.content_type, drawing.field) for drawing in drawings]
+        requests = [
+            Request(url, drawing.path, drawing.content_type, drawing.field, drawing.size) for drawing in drawings
+        ]
         if headers:
             target = replace(target, headers={**target.headers, **headers})
         return shown(url), exchange(requests, target, clients=clients, retries=retries, model=model)

@@ -5,11 +5,13 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from goldmar.errors import GoldenError
+from goldmar.files import read_whole
 from goldmar.golden.stages import MALFORMED, stages_of
 from goldmar.predict.answers import interpret
 from goldmar.predict.drawings import replies_of
 from goldmar.predict.leaves import parse
 from goldmar.records import Answer, Ask, Drawing, Endpoint, Part, Stage, Staged
+from goldmar.text import clean, holds_secret
 
 __all__ = ["CONTENT_TYPE", "HEADER", "NOT_GIVEN", "ask_stages"]
 
@@ -36,10 +38,13 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
                 yield Staged(drawing.id, (), problem or NOT_GIVEN)
                 continue
             try:
+                if holds_secret(answer.body):
+                    msg = "they repeat the token that was sent, which no file must hold"
+                    raise ValueError(msg)
                 body = parse(answer.body)
                 stages = stages_of(body["stages"])
             except MALFORMED as error:
-                yield Staged(drawing.id, (), f"its stages cannot be read: {error}")
+                yield Staged(drawing.id, (), clean(f"its stages cannot be read: {error}"))
                 continue
             refused = None if answer.status == 200 else _refusal(answer, body.get("answer"))
             yield Staged(drawing.id, (Stage("drawing", (_file(drawing),)), *stages), refused)
@@ -47,7 +52,7 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
 
 def _file(drawing: Drawing) -> Part:
     try:
-        content = drawing.path.read_bytes()
+        content = read_whole(drawing.path, drawing.size)
     except OSError as error:
         msg = f"The drawing {drawing.path} cannot be read: {error.strerror or error}."
         raise GoldenError(msg, fix="Put the file back, or take its rows out of the golden.") from error

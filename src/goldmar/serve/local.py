@@ -264,7 +264,7 @@ class LocalServer:
             endpoint = replace(self.target, timeout_s=max(1.0, min(left, self._timeout_s)))
             control = Control(endpoint, max_bytes=MAX_ANSWER_BYTES)
             try:
-                answer = control.ask(Request(url, drawing.path, drawing.content_type, drawing.field))
+                answer = control.ask(Request(url, drawing.path, drawing.content_type, drawing.field, drawing.size))
             except UnreachableError as error:
                 said = str(error)
             else:

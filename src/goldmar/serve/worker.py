@@ -24,6 +24,7 @@ from goldmar.errors import (
     NotReadyError,
     WorkerDiedError,
 )
+from goldmar.files import read_whole
 from goldmar.layout import by_model, did_you_mean
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
@@ -159,7 +160,7 @@ class WorkerServer:
                 fix=f"Name one of these, or: goldmar archive {model}",
             )
         try:
-            body = drawing.path.read_bytes()
+            body = read_whole(drawing.path, drawing.size)
         except OSError as error:
             raise GoldenError(
                 f"The drawing {drawing.path} cannot be read: {error.strerror}.", fix=f"ls -l '{drawing.path}'"

@@ -35,6 +35,7 @@ from typing import Final
 import pycurl
 
 from goldmar.errors import GoldenError, UnreachableError, UsageError
+from goldmar.files import read_whole
 from goldmar.records import Answer, Endpoint
 from goldmar.text import keep_secret, keep_secret_headers, userinfo_of
 from goldmar.transport.faults import Fault, fault
@@ -62,12 +63,14 @@ class Request:
     """A POST of the content of `path`, read only when its turn comes; a GET where there is none.
 
     With `field` it is sent as a form: multipart/form-data with the file in the field of that name.
+    A file that has more than `at_most` bytes by then is not sent.
     """
 
     url: str
     path: Path | None = None
     content_type: str = ""
     field: str = ""
+    at_most: int | None = None
 
 
 class Stopped(Exception):
@@ -278,7 +281,7 @@ class Connection:
         lines = [*self._headers, f"X-Request-Id: {name}"] if name else self._headers
         curl.setopt(pycurl.HTTPGET, 1)
         if request.path is not None:
-            body, content_type = _body_of(request.path, request.content_type, request.field)
+            body, content_type = _body_of(request.path, request.content_type, request.field, request.at_most)
             curl.setopt(pycurl.POSTFIELDS, body)
             # Without an Expect header: a server that does not know it costs a second of waiting for each large drawing.
             lines = [*lines, f"Content-Type: {content_type}", "Expect:"]
@@ -306,12 +309,12 @@ class Connection:
         )
 
 
-def _body_of(path: Path, content_type: str, field: str = "") -> tuple[bytes, str]:
+def _body_of(path: Path, content_type: str, field: str = "", at_most: int | None = None) -> tuple[bytes, str]:
     """The body of a request and its content type: the file, or a form with the file in one field. Raises GoldenError.
 
     Format of the form: RFC 7578. The file's own name stays here: it may hold what no header can.
     """
-    content = _content(path)
+    content = _content(path, at_most)
     if not field:
         return content, content_type
     boundary = secrets.token_hex(16)
@@ -323,9 +326,9 @@ def _body_of(path: Path, content_type: str, field: str = "") -> tuple[bytes, str
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, at_most: int | None) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path, at_most)
     except OSError as error:
         msg = f"The drawing {path} cannot be read: {error.strerror or error}."
         raise GoldenError(msg, fix="Put the file back, or take its rows out of the golden.") from error
