@@ -71,7 +71,8 @@ def digest(mar: Path) -> str:
 
 
 def fail(what: str, fix: str) -> NoReturn:
-    sys.exit(f"error: {what}.\nfix: {fix}")
+    print(f"error: {what}.\nfix: {fix}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> int:
         )
     try:
         # Links as links: one that leads out of the goldens must not lead to this container's own files.
-        shutil.copytree(GOLDEN, WORK / "golden", symlinks=True, ignore=shutil.ignore_patterns("obtained.*"))
+        shutil.copytree(GOLDEN, WORK / "golden", symlinks=True, ignore=left_out)
     except (OSError, shutil.Error) as error:
         what = f"The goldens cannot be read by user {os.getuid()}, as whom this runs: {error}"
         return fail(what, "chmod -R a+rX golden; for large ones GOLDMAR_BATCH_WORK=2g", USAGE)
@@ -44,6 +44,7 @@ def main() -> int:
     if code := wait(float(os.environ.get("GOLDMAR_STARTUP_TIMEOUT") or 120)):
         return code
     (REPORTS / "report.json").unlink(missing_ok=True)
+    lay_out(read_state().get("models", []))
     try:
         done = subprocess.run(command(), cwd=WORK, check=False)
     finally:
@@ -64,6 +65,23 @@ def put(source: Path, target: Path) -> None:
     fresh.unlink(missing_ok=True)
     shutil.copyfile(source, fresh)
     fresh.replace(target)
+
+
+def left_out(folder: str, names: list[str]) -> list[str]:
+    """What the last run obtained, in the folder of a model; a model or a drawing may be called so as well."""
+    return [name for name in names if name.startswith("obtained.")] if Path(folder).parent == GOLDEN else []
+
+
+def lay_out(served: list[str]) -> None:
+    """What `goldmar check` looks for in a project: that a model is served which has no golden, on purpose or not."""
+    (WORK / "model_store").mkdir(exist_ok=True)
+    for model in served:
+        (WORK / "model_store" / f"{model}.mar").touch()
+    said = os.environ.get("GOLDMAR_NO_GOLDEN", "")
+    if said.strip() and not os.environ.get("GOLDMAR_MODELS", "").split():
+        pairs = [entry.partition("=") for entry in said.split(";") if entry.strip()]
+        lines = [f"{json.dumps(model.strip())} = {json.dumps(reason.strip())}\n" for model, _, reason in pairs]
+        (WORK / "pyproject.toml").write_text(f"[tool.goldmar.no_golden]\n{''.join(lines)}", encoding="utf-8")
 
 
 def command() -> list[str]:

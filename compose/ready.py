@@ -44,7 +44,7 @@ class NotReady(Exception):
 def main() -> int:
     try:
         keys = read_keys()
-        models = sorted(path.stem for path in MODELS.glob("*.mar"))
+        models = served()
         counts = [f"{model} {workers_ready(model, keys['management'])}" for model in models]
         for model in models:
             ask(model, keys["inference"])
@@ -59,6 +59,10 @@ def main() -> int:
     tell(why, "", ready=True, hopeless=False)
     print(why)
     return 0
+
+
+def served() -> list[str]:
+    return sorted(path.stem for path in MODELS.glob("*.mar"))
 
 
 def read_keys() -> dict[str, str]:
@@ -170,7 +174,8 @@ def last_words() -> str:
 def tell(why: str, detail: str, *, ready: bool, hopeless: bool) -> None:
     if not ready:
         (SHARED / "token").unlink(missing_ok=True)
-    publish("state.json", json.dumps({"ready": ready, "hopeless": hopeless, "why": why, "detail": detail}))
+    state = {"ready": ready, "hopeless": hopeless, "why": why, "detail": detail, "models": served()}
+    publish("state.json", json.dumps(state))
 
 
 def publish(name: str, text: str) -> None:

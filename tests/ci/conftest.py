@@ -66,7 +66,7 @@ def workshop(tmp_path: Path) -> Repository:
     }
     repo = Repository(tmp_path / "workshop", files)
     (repo.root / "ci").mkdir()
-    for script in ("local", "regression"):
+    for script in ("culprit", "local", "regression"):
         shutil.copy2(ROOT / "ci" / script, repo.root / "ci" / script)
     repo.git("checkout", "-q", "main")
     repo.commit("the scripts")

@@ -188,3 +188,35 @@ def command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:  # it has ended, or is just about to
         return ""
+
+
+NO_NAMES = ("../gear", "größe", "_gear", "gear shaft")
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [("regression", name) for name in (*NO_NAMES, "common", "notes.md")] + [("culprit", name) for name in NO_NAMES],
+)
+def test_a_name_that_no_model_may_have_ends_in_2(workshop: Repository, script: str, name: str) -> None:
+    options = ["--backend", "worker"] if script == "regression" else ["--base", "main"]
+    done = run(workshop, script, *options, "--reports", "reports/x", name)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"error: {name!r} is no name for a model." in done.stderr
+
+
+def test_an_archive_that_somebody_else_built_is_checked_as_it_is(workshop: Repository) -> None:
+    """Kept in git, without a handler here: affected gives it a job, and there is nothing to build."""
+    assert run(workshop, "regression", "--backend", "worker", "gear").returncode == 0
+    workshop.git("rm", "-rq", "handlers/gear")
+    done = run(workshop, "regression", "--backend", "worker", "gear")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kept model_store/gear.mar  built elsewhere" in done.stdout
+
+
+def test_a_model_with_another_name_than_its_folder_is_built_and_checked(workshop: Repository) -> None:
+    workshop.git("mv", "handlers/gear", "handlers/gear_v2")
+    workshop.edit("handlers/gear_v2/archive.toml", 'version = "', 'model = "gear"\nversion = "')
+    workshop.commit()
+    done = local(workshop, "--head", "HEAD")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 3 models compared" in done.stdout

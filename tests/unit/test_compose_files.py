@@ -19,8 +19,10 @@ from PIL import Image
 
 from goldmar import mar
 from goldmar.archive import line, write_labels
-from goldmar.errors import ServerError
+from goldmar.config import load_project
+from goldmar.errors import GoldenError, ServerError
 from goldmar.pipeline import Fate, Prepared, prepare
+from goldmar.pipeline.selection import select_models
 from goldmar.project_files import digest
 from goldmar.serve.engine import Compose, find_compose, run
 
@@ -194,6 +196,62 @@ def test_a_death_is_told_by_the_traceback_of_the_handler(tmp_path):
     assert ready.died_of("gear_teeth") == ""
     (tmp_path / "server.log").write_text("\n".join(LOG.splitlines()[:-1]), encoding="utf-8")
     assert ready.died_of("gear") == ""  # a traceback is no death
+
+
+@pytest.fixture
+def batch(tmp_path, monkeypatch):
+    """batch.py with its folders below tmp_path, its goldens copied; gear is served and has no golden."""
+    loaded = module("batch")
+    loaded.GOLDEN, loaded.WORK = tmp_path / "golden", tmp_path / "work"
+    for name in ("obtained.v2/expected.csv", "obtained.v2/obtained.csv", "obtained.v2/drawings/obtained.1.json"):
+        (loaded.GOLDEN / name).parent.mkdir(parents=True, exist_ok=True)
+        (loaded.GOLDEN / name).write_text("", encoding="utf-8")
+    for name in ("GOLDMAR_MODELS", "GOLDMAR_NO_GOLDEN"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(loaded.GOLDEN, loaded.WORK / "golden", ignore=loaded.left_out)
+    return loaded
+
+
+def test_the_batch_copies_models_and_drawings_of_any_name(batch):
+    copied = {str(path.relative_to(batch.WORK)) for path in batch.WORK.rglob("*") if path.is_file()}
+    assert copied == {"golden/obtained.v2/expected.csv", "golden/obtained.v2/drawings/obtained.1.json"}
+
+
+def test_the_batch_does_not_pass_over_a_model_that_is_served(batch, monkeypatch):
+    batch.lay_out(["gear", "obtained.v2"])
+    with pytest.raises(GoldenError, match="gear has no golden"):
+        select_models(load_project(batch.WORK))
+    monkeypatch.setenv("GOLDMAR_NO_GOLDEN", ' gear = its "drawings" are secret; ')
+    batch.lay_out(["gear", "obtained.v2"])
+    project = load_project(batch.WORK)
+    assert select_models(project) == ("obtained.v2",)
+    assert project.no_golden == {"gear": 'its "drawings" are secret'}
+
+
+def test_the_api_tells_which_models_it_serves(tmp_path):
+    ready = module("ready")
+    ready.MODELS = ready.SHARED = tmp_path
+    zipped(tmp_path / "gear.mar", {})
+    ready.tell("Ready.", "", ready=True, hopeless=False)
+    assert json.loads((tmp_path / "state.json").read_bytes())["models"] == ["gear"]
+
+
+@pytest.mark.parametrize("model", ["größe", "common", "notes.md", "_x"])
+def test_the_build_refuses_a_name_with_2(tmp_path, model):
+    (tmp_path / "store").mkdir()
+    zipped(tmp_path / f"store/{model}.mar", {"x": b"1"})
+    (tmp_path / "scripts").mkdir()  # as in the image while it is built
+    for script in (COMPOSE / "archives.py", ROOT / "src/goldmar/zips.py"):
+        shutil.copy(script, tmp_path / "scripts")
+    for named in ("", model):
+        done = subprocess.run(
+            [sys.executable, tmp_path / "scripts/archives.py", tmp_path / "store", tmp_path / "target"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "GOLDMAR_MODELS": named},
+        )
+        assert (done.returncode, f"{model!r} is no name for a model" in done.stderr) == (2, True)
+        assert not (tmp_path / "target").exists()
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> l
             built.append(archive.build(folder, project.model_store))
         except ArchiveError as error:
             refusals.append(error)
-    if built:
+    if built or not folders:  # archives of others are served as well
         archive.write_labels(project.model_store, {each.path.stem: each.digest for each in built})
     for later in refusals[1:]:
         watch.note(later.what)

@@ -56,7 +56,10 @@ def select_recorded(project: Project, named: Sequence[str] = ()) -> tuple[str, .
 
 
 def select_handlers(project: Project, named: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The handler folders of the models named, or every one in handlers/. Raises as `select_models` does."""
+    """The handler folders of the models named, or every one in handlers/. Raises as `select_models` does.
+
+    A model that is named and has no handler here, but an archive that somebody else built, needs no building.
+    """
     found = survey(project)
     for name in named:
         makes = [model.name for model in found.models.values() if project.handlers / name in model.handlers]
@@ -67,13 +70,13 @@ def select_handlers(project: Project, named: Sequence[str] = ()) -> tuple[Path, 
     problems = _of(chosen) if named else found.problems
     _raise_first(each for each in problems if each.path.is_relative_to(project.handlers))
     for model in chosen:
-        if not model.handlers:
+        if not model.handlers and model.archive is None:
             msg = f"There is no handler in {project.handlers} that makes {model.name}."
             raise UsageError(msg, fix=f"goldmar init {model.name}, or name a model that has one", model=model.name)
     if not chosen:
         msg = f"No model was named and {project.handlers} holds none."
         raise UsageError(msg, fix="goldmar init MODEL, or run this in the folder that holds handlers/")
-    return tuple(model.handlers[0] for model in chosen)
+    return tuple(model.handlers[0] for model in chosen if model.handlers)
 
 
 def select_served(project: Project, named: Sequence[str] = ()) -> tuple[str, ...]:
