@@ -98,7 +98,7 @@ def bisect(project: Path, good: Path, bad: Path) -> tuple[dict, float]:
     with tempfile.TemporaryDirectory(prefix="goldmar-bench-", dir=project) as cache:
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "goldmar", "bisect", good, bad, "--json"],
+            [sys.executable, "-m", "goldmar", "bisect", good, bad, "--trust-lock", "--json"],
             cwd=project,
             env=os.environ | {"GOLDMAR_CACHE": cache},
             check=False,

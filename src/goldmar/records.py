@@ -408,7 +408,8 @@ class Trial:
 
     `worst` is the largest |difference| / allowed of all numbers: 1 is the limit, infinite where a failure has no
     number; None where nothing was compared. `failures` are the worst, each with its model; `failed` has every failing
-    drawing of each model. `reason` says why it is broken or uninstallable. `remembered` from an earlier run.
+    drawing of each model. `reason` says why it is broken or uninstallable. `environment` tells what was installed, file
+    by file. `remembered` from an earlier run.
     """
 
     taken: tuple[str, ...]
@@ -418,6 +419,7 @@ class Trial:
     failed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reason: str = ""
     seconds: float = 0.0
+    environment: str = ""
     remembered: bool = False
 
 
@@ -443,7 +445,10 @@ class Bisection:
 
     `changes` maps a package to its versions in the good and the bad lock file, None where it is not there. `together`
     has those that the resolver refuses alone: the packages they cannot move without, and its own words. `refused`
-    counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back.
+    counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back, asked
+    about every drawing. `elsewhere` are pins that differ for other platforms alone, of which nothing was tried here.
+    `keep_rest` is the file that was to hold what is innocent, `kept` the trial of its content, `held` the changes that
+    it holds back: it is written where that is green.
     """
 
     good: Path
@@ -456,3 +461,7 @@ class Bisection:
     seconds: float
     together: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     refused: int = 0
+    elsewhere: tuple[str, ...] = ()
+    keep_rest: Path | None = None
+    kept: Trial | None = None
+    held: tuple[str, ...] = ()

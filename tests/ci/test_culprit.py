@@ -1,11 +1,13 @@
 """ci/culprit, run for real after a lock file was changed: with uv, environments and TorchServe's worker."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from goldmar.environments.uv import handed_over
 from tests.ci.conftest import ROOT
 from tests.ci.test_scripts import environment
 from tests.support.packages import lock, wheel
@@ -35,11 +37,19 @@ def locked(workshop: Repository, tmp_path: Path) -> Repository:
     return workshop
 
 
+def set_up_with(wheels: Path) -> dict[str, str]:
+    """The machine looks for wheels there as well: what a lock file names by itself is not taken."""
+    there = handed_over(os.environ).get("UV_FIND_LINKS", os.environ.get("UV_FIND_LINKS", ""))
+    return {"UV_FIND_LINKS": ",".join(filter(None, [str(wheels), there])), "UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
 def culprit(repo: Repository, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [repo.root / "ci/culprit", *arguments],
         cwd=repo.root,
-        env=environment() | {"GOLDMAR_CACHE": str(repo.root.parent / "cache")},
+        env=environment()
+        | {"GOLDMAR_CACHE": str(repo.root.parent / "cache")}
+        | set_up_with(repo.root.parent / "wheels"),
         capture_output=True,
         text=True,
         timeout=300,
@@ -56,6 +66,31 @@ def test_the_package_that_did_it_is_named_for_the_pull_request(locked: Repositor
     section = (locked.root / "reports/job/culprit.md").read_text()
     assert section.startswith("## goldmar bisect: ❌ scale 1.0 → 1.1 turns the check red\n")
     assert "| gear | a | mean | 3.0 | 4.5 |" in section
+    assert "api.txt keeps 1 of 2 changes and holds back scale" in section
+    kept = (locked.root / "reports/job/api.txt").read_text()
+    assert kept == (locked.root / LOCK).read_text().replace("scale==1.1", "scale==1.0")
+
+
+def test_code_that_a_lock_file_names_is_never_run(locked: Repository) -> None:
+    """A pull request writes the lock file: neither a file of its own nor another index is taken from it."""
+    for line in ("evil @ file:///tmp/evil-1.0.tar.gz", "--extra-index-url https://evil.example/simple"):
+        lines = (locked.root / LOCK).read_text().splitlines()
+        locked.write(LOCK, "\n".join([line, *(each for each in lines if "evil" not in each)]) + "\n")
+        locked.commit("a dependency")
+        done = culprit(locked, "--base", "main", "--reports", "reports/job", "gear")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "names code that is no pinned release" in " ".join(done.stderr.split())
+        assert line in " ".join(done.stderr.split())
+        assert "bisect ended with 2" in (locked.root / "reports/job/culprit.md").read_text()
+
+
+def test_nothing_that_runs_on_a_pull_request_trusts_its_lock_files() -> None:
+    for path in (ROOT / "ci").rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert "--trust-lock" not in "".join(
+                line for line in text.splitlines() if not line.lstrip().startswith("#")
+            )
 
 
 def test_a_lock_file_that_did_not_change_did_nothing(locked: Repository) -> None:

@@ -50,9 +50,10 @@ def bad(project: Path, name: str, changed: Mapping[str, str], **more: str) -> Pa
     return lock(project / f"{name}.txt", dict.fromkeys(PARTS, "1.0") | changed | more, project / "wheels")
 
 
-def command(project: Path, *words: str | Path) -> subprocess.Popen[str]:
+def command(project: Path, *words: str | Path, trust: bool = True) -> subprocess.Popen[str]:
+    """The lock files name a folder of wheels, which this machine is not set up with."""
     return subprocess.Popen(
-        [sys.executable, "-m", "goldmar", *map(str, words)],
+        [sys.executable, "-m", "goldmar", *map(str, words), *(["--trust-lock"] if trust else [])],
         cwd=project,
         env=os.environ | {"GOLDMAR_CACHE": str(project / "cache"), "COLUMNS": "160"},
         stdout=subprocess.PIPE,
@@ -61,8 +62,8 @@ def command(project: Path, *words: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def goldmar(project: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    process = command(project, *words)
+def goldmar(project: Path, *words: str | Path, trust: bool = True) -> subprocess.CompletedProcess[str]:
+    process = command(project, *words, trust=trust)
     stdout, stderr = process.communicate(timeout=300)
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
@@ -80,12 +81,18 @@ def blamed(found: Mapping) -> list[dict[str, str]]:
 def test_one_of_twelve_is_named_and_the_second_run_tries_nothing(project):
     everything = bad(project, "twelve", dict.fromkeys(PARTS, HARMLESS), part07=SHIFTED)
     before = {path: path.read_bytes() for path in (project / "golden").rglob("*") if path.is_file()}
-    done = goldmar(project, "bisect", "good.txt", everything, "--markdown", "section.md")
+    done = goldmar(
+        project, "bisect", "good.txt", everything, "--markdown", "section.md", "--keep-rest", "rest/kept.txt"
+    )
     assert done.returncode == 1, done.stderr
     assert "FOUND  part07 1.0 → 1.2 turns the check red" in done.stdout
     assert "twelve.txt without it: green" in done.stdout
     section = (project / "section.md").read_text()
     assert section.startswith("## goldmar bisect: ❌ part07 1.0 → 1.2 turns the check red\n")
+    kept = (project / "rest/kept.txt").read_text()
+    assert kept == everything.read_text().replace(f"part07=={SHIFTED}", "part07==1.0")
+    assert "kept.txt keeps 11 of 12 changes and holds back part07: its content was checked, and is green" in section
+
     assert "| means | a | mean | 2.33333333 | 2.83333333 | 0.5 |" in section
 
     again = bisect(project, everything)
@@ -135,7 +142,8 @@ def test_a_drift_that_adds_up_is_followed_and_goes_on_where_it_was_interrupted(p
     found = bisect(project, drifted)
     assert found["remembered"] == len(before)
     assert [each for each in tried(state) if each in before] == before, "nothing was tried twice"
-    assert len({tuple(sorted(taken)) for taken in tried(state)}) == len(tried(state))
+    lines = [json.loads(line) for line in state.read_text().splitlines() if line.endswith("}")]
+    assert len({(*sorted(line["taken"]), line["asked"]) for line in lines}) == len(lines)
     ((first, second),) = ([*culprit] for culprit in blamed(found))
     (culprit,) = found["culprits"]
     for name in (first, second):
@@ -147,7 +155,9 @@ def test_a_drift_that_adds_up_is_followed_and_goes_on_where_it_was_interrupted(p
     shown = goldmar(project, "bisect", "good.txt", drifted)
     assert "each adds a part: none reaches the limit alone, together they pass it" in shown.stdout
     fresh = goldmar(project, "bisect", "good.txt", "good.txt", "--fresh", "--json")
-    assert json.loads(fresh.stdout)["found"] is False
+    same = json.loads(fresh.stdout)
+    assert same["found"] is False
+    assert [trial["remembered"] for trial in same["trials"]] == [False, False], "both ends are run"
 
 
 def test_what_breaks_the_worker_is_found_and_its_words_are_shown(project):
@@ -178,6 +188,10 @@ def test_ends_that_do_not_fit_are_told(project):
     assert wrong_way.returncode == 2
     assert "The good lock file is not green: 3 drawings differ" in wrong_way.stderr
     assert "2.8333" in wrong_way.stderr
+    refused = goldmar(project, "bisect", "good.txt", red, trust=False)
+    assert refused.returncode == 2
+    assert "names code that is no pinned release" in " ".join(refused.stderr.split())
+    assert "--trust-lock" in refused.stderr
     green = goldmar(project, "bisect", "good.txt", bad(project, "green", {"part01": HARMLESS}))
     assert green.returncode == 0, green.stderr
     assert "green.txt is green: there is nothing to find among 1 change" in green.stdout

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,16 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def lock_of(place: Path, *pins: str, name: str = "lock.txt", options: str = "--no-index\n--find-links wheels\n"):
+def lock_of(
+    place: Path,
+    *pins: str,
+    name: str = "lock.txt",
+    options: str = "--no-index\n--find-links wheels\n",
+    trusted: bool = False,
+):
     path = place / name
     path.write_text(options + "".join(f"{pin}\n" for pin in pins))
-    return read_lock(path)
+    return replace(read_lock(path), trusted=trusted)
 
 
 def said(python: Path, code: str) -> str:
@@ -116,6 +123,177 @@ def test_a_file_that_changed_under_its_name_is_other_content(place):
     assert Environments().digest(lock) != before
     with Environments().use(lock) as environment:
         assert said(environment.python, "import gamma; print(gamma.VALUE)") == "10"
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_a_wheel_that_was_built_anew_under_its_number_is_another_environment(place, served):
+    def used(options: str):
+        with Environments().use(lock_of(place, "alpha==1.0", options=options)) as environment:
+            return environment, said(environment.python, "import alpha; print(alpha.VALUE)")
+
+    with index(place) if served else contextlib.nullcontext() as url:
+        options = f"--index-url {url}\n" if served else "--no-index\n--find-links wheels\n"
+        first, value = used(options)
+        assert value == "1"
+        assert used(options)[0].content == first.content
+        wheel(place / "wheels", "alpha", "1.0", "VALUE = 7")
+        second, value = used(options)
+        assert value == "7"
+        assert second.content != first.content
+        assert not second.reused
+        wheel(place / "wheels", "alpha", "1.0", "VALUE = 1")
+        again, value = used(options)
+        assert (again.content, value) == (first.content, "1")
+
+
+def test_the_same_files_are_the_same_content_however_they_came(place):
+    contents = []
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==2.0")) as environment:
+        contents.append(environment.content)
+    (place / "more").mkdir()
+    shutil.copy(place / "wheels/beta-2.0-py3-none-any.whl", place / "more")
+    options = "--no-index\n--find-links more\n--find-links wheels\n"
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==2.0", options=options)) as environment:
+        assert not environment.reused
+        contents.append(environment.content)
+    with Environments().use(lock_of(place, "alpha==1.0", "beta==1.0")) as environment:
+        contents.append(environment.content)
+    assert contents[0] == contents[1] != contents[2]
+
+
+def rewritten(path: Path) -> None:
+    """As an editor does: the file in uv's cache stays what it was."""
+    path.with_suffix(".new").write_text("VALUE = 9")
+    path.with_suffix(".new").replace(path)
+
+
+DAMAGE = {
+    "another file in its place": rewritten,
+    "written to, and so is uv's cache": lambda path: path.write_text("VALUE = 9"),
+    "the same size": lambda path: path.write_text("VALUE = 3"),
+    "gone": lambda path: path.unlink(),
+    "one more": lambda path: path.with_name("sitecustomize.py").write_text("import alpha; alpha.VALUE = 9"),
+    "the list of files": lambda path: (path.parents[3] / "files.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_an_environment_that_was_changed_on_disk_is_built_anew(place, damage):
+    told = []
+    lock = lock_of(place, "alpha==1.0", "beta==1.0")
+    with Environments().use(lock) as first:
+        (path,) = first.folder.rglob("alpha.py")
+    with Environments().use(lock) as again:
+        assert again.reused
+    DAMAGE[damage](path)
+    with Environments(on_progress=told.append).use(lock) as second:
+        assert not second.reused
+        assert second.content == first.content
+        assert said(second.python, "import alpha; print(alpha.VALUE)") == "1"
+    assert any("was changed; it is installed anew" in line for line in told)
+
+
+def test_a_file_that_was_only_touched_is_the_same(place):
+    lock = lock_of(place, "alpha==1.0")
+    with Environments().use(lock) as first:
+        (path,) = first.folder.rglob("alpha.py")
+        os.utime(path, (1, 1))
+    with Environments().use(lock) as again:
+        assert again.reused
+
+
+def test_a_folder_that_is_referred_to_is_installed_anew_in_each_run(place):
+    source = place / "gamma"
+    source.mkdir()
+    code = wheel(place / "ready", "gamma", "1.0", "VALUE = 1")
+    (source / "pyproject.toml").write_text(
+        '[project]\nname = "gamma"\nversion = "1.0"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (source / "backend.py").write_text(
+        f"import shutil\ndef build_wheel(folder, *more, **options):\n"
+        f"    return shutil.copy({str(code)!r}, folder).rpartition('/')[2]\n"
+    )
+    lock_of(place, f"gamma @ {source.as_uri()}", trusted=True)
+    for value in ("1", "2"):
+        wheel(place / "ready", "gamma", "1.0", f"VALUE = {value}")
+        done = in_a_process(place)
+        used = json.loads(done.communicate(timeout=60)[0])
+        assert said(Path(used["folder"]) / "bin/python", "import gamma; print(gamma.VALUE)") == value
+
+
+# --- what is run, and for whom
+
+
+def evil_source(place: Path, folder: str = "wheels") -> Path:
+    """A source distribution that leaves a trace as soon as anything of it is run."""
+    import tarfile
+
+    source = place / "evil-1.0"
+    source.mkdir()
+    trace = place / "trace"
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n")
+    (source / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n')
+    (source / "b.py").write_text(
+        f"import pathlib\npathlib.Path({str(trace)!r}).write_text('was here')\nraise SystemExit(1)\n"
+    )
+    with tarfile.open(place / folder / "evil-1.0.tar.gz", "w:gz") as archive:
+        archive.add(source, "evil-1.0")
+    return trace
+
+
+def test_nothing_is_built_of_a_lock_file_that_is_not_trusted(place):
+    trace = evil_source(place)
+    wheel(place / "wheels", "friend", "1.0", needs=["evil"])
+    for pin in ("evil==1.0", "friend==1.0"):
+        for attempt in (
+            Environments().use(lock_of(place, pin)).__enter__,
+            lambda p=pin: Environments().resolve(lock_of(place, p)),
+        ):
+            with pytest.raises(
+                UninstallableError, match="evil has no wheel here, and building it would run its code"
+            ) as no:
+                attempt()
+            assert "--trust-lock" in no.value.fix
+    assert not trace.exists()
+    with pytest.raises(UninstallableError), Environments().use(lock_of(place, "evil==1.0", trusted=True)):
+        pass
+    assert trace.read_text() == "was here"
+
+
+def test_what_was_built_in_trust_is_not_used_without_it(place):
+    slow_source(place, seconds=0)
+    with Environments().use(lock_of(place, "slow==1.0", trusted=True)):
+        pass
+    with pytest.raises(UninstallableError, match="slow has no wheel"):
+        Environments().use(lock_of(place, "slow==1.0")).__enter__()
+
+
+def test_the_settings_of_a_project_lead_uv_nowhere(place, monkeypatch, tmp_path):
+    """uv reads uv.toml and [tool.uv] of the folder that it is called in: a pull request may bring both."""
+    project = tmp_path / "project"
+    project.mkdir()
+    wheel(project / "evil", "alpha", "1.0", "VALUE = 'evil'")
+    lock = lock_of(place, "alpha==1.0", options="")
+    monkeypatch.setenv("UV_FIND_LINKS", str(place / "wheels"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.chdir(project)
+    (project / "uv.toml").write_text(f'[pip]\nfind-links = ["{project}/evil"]\nno-index = true\n')
+    monkeypatch.delenv("UV_FIND_LINKS")
+    with pytest.raises(UninstallableError):
+        Environments().use(lock).__enter__()
+    monkeypatch.setenv("UV_FIND_LINKS", str(place / "wheels"))
+    with Environments().use(lock) as environment:
+        assert said(environment.python, "import alpha; print(alpha.VALUE)") == "1"
+
+
+def test_a_folder_called_pip_is_no_pip(tmp_path):
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip/__init__.py").write_text("")
+    (tmp_path / "pip/__main__.py").write_text("open('trace', 'w')\n")
+    code = "import os; from goldmar.environments.uv import handed_over; handed_over(os.environ)"
+    subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=True)
+    assert not (tmp_path / "trace").exists()
 
 
 def test_what_is_cached_needs_neither_uv_nor_a_network(place, monkeypatch):
@@ -208,7 +386,7 @@ def test_a_package_that_would_have_to_be_compiled_is_named(place):
         archive.add(source, "delta-1.0")
     with (
         pytest.raises(UninstallableError, match="no wheel for this Python") as raised,
-        Environments().use(lock_of(place, "delta==1.0")),
+        Environments().use(lock_of(place, "delta==1.0", trusted=True)),
     ):
         pass
     assert "gcc" in raised.value.detail
@@ -253,7 +431,7 @@ def test_a_full_disk_is_told_from_what_cannot_be_installed(place):
 
 def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
     """Out of memory, say: a bisection must not take the mix for one that cannot be installed."""
-    lock_of(place, "slow==1.0")
+    lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=60)
     builder = in_a_process(place, stderr=subprocess.PIPE)
     wait_for(lambda: (place / "building").exists())
@@ -264,7 +442,7 @@ def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
 
 def test_a_half_built_environment_is_never_used(place):
     """Killed outright in the middle of a build; what it left is neither used nor kept."""
-    lock = lock_of(place, "slow==1.0")
+    lock = lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=60)
     builder = in_a_process(place)
     try:
@@ -296,7 +474,7 @@ def test_an_environment_without_its_marker_or_its_python_is_built_anew(place):
 
 
 def test_two_at_once_build_one(place):
-    lock_of(place, "slow==1.0")
+    lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=1)
     both = [in_a_process(place), in_a_process(place)]
     told = [json.loads(process.communicate(timeout=60)[0]) for process in both]
@@ -306,7 +484,7 @@ def test_two_at_once_build_one(place):
 
 
 def test_ctrl_c_ends_what_uv_started(place):
-    lock_of(place, "slow==1.0")
+    lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=60)
     builder = in_a_process(place)
     wait_for(lambda: (place / "building").exists())
@@ -400,10 +578,12 @@ def test_the_cache_is_where_it_is_said_to_be(monkeypatch, tmp_path):
 
 USE = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 from goldmar.environments import Environments
 from goldmar.locks import read_lock
-with Environments().use(read_lock(Path(sys.argv[1]))) as found:
+lock = replace(read_lock(Path(sys.argv[1])), trusted=True)
+with Environments().use(lock) as found:
     print(json.dumps({"folder": str(found.folder), "reused": found.reused}))
 """
 

@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 from goldmar.affected import MOST_JOBS, Selection, matrix
 from goldmar.affected.locks import HARNESS, SERVING, compare
 from goldmar.affected.patterns import matches
-from goldmar.affected.requirements import read_asked
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,37 +77,6 @@ def test_many_stars_take_no_longer(pattern: str) -> None:
     assert time.process_time() - began < 2
 
 
-# ---- requirements ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "names", "unknown"),
-    [
-        ("numpy\n", {"numpy"}, False),
-        ("Py_Vips[binary]>=3  # images\n\n# nothing\n", {"py-vips"}, False),
-        ("numpy>=1; python_version < '4'\ntorch==2.13.0 \\\n    --hash=sha256:00\n", {"numpy", "torch"}, False),
-        ("x @ https://example.org/x.whl\n", {"x"}, False),
-        ("--prefer-binary\nnumpy\n", {"numpy"}, False),
-        ("-e .\n", set(), True),
-        ("./x.whl\n", set(), True),
-        ("--index-url https://example.org/\n", set(), True),
-        ("", set(), False),
-    ],
-)
-def test_what_requirements_ask_for(text: str, names: set[str], unknown: bool) -> None:
-    asked = read_asked("a/requirements.txt", {"a/requirements.txt": text.encode()}.get)
-    assert asked.names == names
-    assert bool(asked.unknown) is unknown
-
-
-def test_requirements_include_others_once_even_in_a_circle() -> None:
-    files = {"a/r.txt": b"-r ../b/s.txt\n-c c.txt\nnumpy", "b/s.txt": b"--requirement=../a/r.txt\npillow"}
-    asked = read_asked("a/r.txt", files.get)
-    assert asked.names == {"numpy", "pillow"}
-    assert asked.files == {"a/r.txt", "b/s.txt", "a/c.txt"}
-    assert asked.unknown == "there is no a/c.txt"
-
-
 # ---- lock files -----------------------------------------------------------------------------------------------------
 
 
@@ -142,12 +110,49 @@ c==1.0 ; python_version > "3"
         (LOCK.replace(b"a==1.0", b"a==1.0 --hash=sha256:aa"), {"a": "a 1.0 with another file"}),
         (LOCK.replace(b"a==1.0\n    # via b\n", b""), {"a": "a 1.0 -> none"}),
         (LOCK + b"d==2\n    # via b\n", {"d": "d none -> 2"}),
+        (LOCK.replace(b"b==1.0", b"b @ https://h.example/b.whl"), {"b": "b 1.0 -> @ https://h.example/b.whl"}),
     ],
 )
 def test_what_differs_between_two_lock_files(new: bytes, changed: dict[str, str]) -> None:
     difference = compare("x.txt", LOCK, new)
     assert difference.everything == ""
     assert difference.changed == changed
+
+
+FORKED = b"""\
+a==1.0 ; platform_machine == "x86_64"
+    # via b
+a==1.0 ; platform_machine == "aarch64"
+    # via b
+a==1.0+cpu ; platform_machine == "riscv64"
+    # via b
+b==1.0
+    # via -r x.in
+"""
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
+@pytest.mark.parametrize(("old", "new"), [(b"1.0", b"1.1"), (b"1.0 ;", b"1.0 --hash=sha256:aa ;"), (b"a==", b"a[x]==")])
+def test_a_package_pinned_for_several_platforms_counts_on_each(machine: str, old: bytes, new: bytes) -> None:
+    lines = FORKED.replace(b"1.0+cpu", b"1.0").splitlines(keepends=True)
+    whole = b"".join(lines)
+    new = new if b"--hash" not in new else b"1.0 ;"
+    changed = [line.replace(old, new) if machine.encode() in line else line for line in lines]
+    if new == b"1.0 ;":
+        changed = [line.rstrip() + b" --hash=sha256:aa\n" if machine.encode() in line else line for line in lines]
+    difference = compare("x.txt", whole, b"".join(changed))
+    assert difference.everything == ""
+    assert set(difference.changed) == {"a"}
+    assert machine in difference.changed["a"]
+    assert difference.reached(["b"]) == {"a": "b"}
+
+
+def test_a_platform_more_or_less_is_a_change_of_the_package() -> None:
+    fewer = FORKED.replace(b'a==1.0+cpu ; platform_machine == "riscv64"\n    # via b\n', b"")
+    for old, new in ((FORKED, fewer), (fewer, FORKED)):
+        difference = compare("x.txt", old, new)
+        assert list(difference.changed) == ["a"]
+        assert "none" in difference.changed["a"]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,8 @@ def test_what_differs_between_two_lock_files(new: bytes, changed: dict[str, str]
         (LOCK, b"", "cannot be read"),
         (LOCK, b"--index-url https://u:secret@example.org\n" + LOCK, "where packages come from: --index-url"),
         (LOCK, LOCK.replace(b"    # via b\n", b"").replace(b"a==1.0", b"a==2"), "do not say who needs what"),
+        (LOCK, b"-r other.txt\n" + LOCK, "no lock file of its own"),
+        (LOCK, b"--no-index --pre\n" + LOCK, "where packages come from: --no-index, --pre"),
         (LOCK, LOCK + b'w==1 ; sys_platform == "win32"\n    # via b\n', "for another Python or system"),
     ],
 )

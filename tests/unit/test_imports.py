@@ -33,6 +33,7 @@ FLOORS = {
     "layout": 1,
     "locks": 1,
     "transport": 1,
+    "requirements": 1,
     "affected": 2,
     "archive": 2,
     "environments": 2,

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldmar.errors import ConfigError
-from goldmar.locks import Change, changes, closure, mixed, parse_lock, read_lock
+from goldmar.locks import (
+    Change,
+    changes,
+    closure,
+    elsewhere,
+    held_back,
+    mixed,
+    named_code,
+    parse_lock,
+    read_lock,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -141,29 +151,237 @@ def test_changes_are_read_both_ways():
     assert changes(good, good) == ()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("a==1", "a==1 --hash=sha256:aabbccddeeff00", ("1 without hashes", "1 with hash aabbccddeeff")),
+        ("a==1 --hash=sha256:aa", "a==1 --hash=sha256:bb", ("1 with hash aa", "1 with hash bb")),
+        (
+            "a==1 --hash=sha256:aa --hash=sha256:bb",
+            "a==1 --hash=sha256:aa",
+            ("1 with hash aa and 1 more", "1 with hash aa"),
+        ),
+        ("a==1", "a[x]==1", ("1 without extras", "1 with [x]")),
+        ("a==1", "a==1 ; python_version > '3'", ("1 without a marker", '1 where python_version > "3"')),
+        ("a==1", "a @ file:///tmp/a-1.whl", ("1", "@ file:///tmp/a-1.whl")),
+        ("a @ https://x:p@h.example/a", "a @ https://h.example/a", None),
+    ],
+)
+def test_the_same_version_may_be_another_package(old, new, words):
+    (change,) = changes(parse_lock(old, "good.txt"), parse_lock(new, "bad.txt"))
+    assert change.name == "a"
+    assert change.old != change.new
+    assert words is None or (change.old, change.new) == words
+    assert "p@" not in f"{change.old}{change.new}"
+
+
+def test_what_is_written_otherwise_alone_is_no_change():
+    good = parse_lock("a==1.0 --hash=sha256:bb --hash=sha256:aa\nb[y,x]==2\n-f wheels\n", "good.txt")
+    bad = parse_lock(
+        "--find-links=wheels\nB[x, y]==2.0 # note\na == 1 --hash=sha256:aa \\\n --hash sha256:bb\n", "bad.txt"
+    )
+    assert changes(good, bad) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change"),
+    [
+        ("", "--index-url https://u:secret@b.example/s", Change("--index-url", None, "https://b.example/s")),
+        (
+            "-i https://a.example/s",
+            "-i https://b.example/s",
+            Change("--index-url", "https://a.example/s", "https://b.example/s"),
+        ),
+        ("-f a\n-f b", "-f b\n-f a", Change("--find-links", "a, b", "b, a")),
+        ("--pre", "", Change("--pre", "on", None)),
+        ("--only-binary :all:", "--only-binary x", Change("--only-binary", ":all:", "x")),
+        ("--no-binary x --no-index", "--no-index", Change("--no-binary", "x", None)),
+    ],
+)
+def test_an_option_is_a_change_like_a_package(old, new, change):
+    good, bad = parse_lock(f"{old}\na==1\nb==1\n", "good.txt"), parse_lock(f"{new}\na==1\nb==2\n", "bad.txt")
+    assert changes(good, bad) == (change, Change("b", "1", "2"))
+    assert mixed(good, bad, [change.name]).by_option() == bad.by_option()
+    assert mixed(good, bad, ["b"]).by_option() == good.by_option()
+    assert changes(mixed(good, bad, [change.name, "b"]), bad) == ()
+
+
+def test_pins_for_other_platforms_are_told_and_are_no_change_here():
+    other = 'torch==2.{} ; platform_machine == "another"\n'
+    good, bad = (
+        parse_lock(f"torch==2.0 ; platform_machine != 'another'\n{other.format(n)}", f"{n}.txt") for n in (0, 1)
+    )
+    assert changes(good, bad) == ()
+    assert elsewhere(good, bad) == (
+        'torch==2.0 ; platform_machine == "another"',
+        'torch==2.1 ; platform_machine == "another"',
+    )
+    assert elsewhere(good, good) == ()
+
+
 def test_a_mix_has_what_was_taken_and_keeps_the_rest():
     good = parse_lock("--no-index\na==1\nb==1\ngone==1\n", "good.txt")
     bad = parse_lock("--find-links x\na==2\nb==2\nnew==1\n", "bad.txt")
-    assert mixed(good, bad, ["b", "new"]).text() == "--no-index\n--find-links x\na==1\nb==2\ngone==1\nnew==1\n"
-    assert mixed(good, bad, ["gone"]).text() == "--no-index\n--find-links x\na==1\nb==1\n"
+    assert mixed(good, bad, ["b", "new"]).text() == "--no-index\na==1\nb==2\ngone==1\nnew==1\n"
+    assert mixed(good, bad, ["gone", "--find-links"]).text() == "--no-index\n--find-links x\na==1\nb==1\n"
     assert changes(mixed(good, bad, [c.name for c in changes(good, bad)]), bad) == ()
 
 
-def test_a_mix_looks_where_either_looks_from_any_folder(tmp_path):
+def test_a_mix_looks_where_its_lock_file_looks_from_any_folder(tmp_path):
     for side in ("old", "new"):
         (tmp_path / side / "wheels").mkdir(parents=True)
         index = f"--index-url https://{side}.example/simple\n"
         (tmp_path / side / "lock.txt").write_text(f"{index}--find-links wheels\n-f https://h.example/more\na==1\n")
     good, bad = (read_lock(tmp_path / side / "lock.txt") for side in ("old", "new"))
-    assert mixed(good, bad, []).text().splitlines() == [
+    assert mixed(good, bad, ["--find-links"]).text().splitlines() == [
         "--index-url https://old.example/simple",
-        f"--find-links {tmp_path}/old/wheels",
-        "-f https://h.example/more",
-        "--extra-index-url https://new.example/simple",
         f"--find-links {tmp_path}/new/wheels",
+        "--find-links https://h.example/more",
         "a==1",
     ]
     assert mixed(good, good, []).text() == good.text()
+
+
+# ---- what is innocent -----------------------------------------------------------------------------------------------
+
+BEFORE = """\
+# made by hand
+--find-links old
+a==1 \\
+    --hash=sha256:aa
+    # via b
+b==1
+    # via -r in
+gone==1
+    # via b
+w==1 ; sys_platform == "win32"
+w==1 ; sys_platform != "win32"
+"""
+AFTER = """\
+# made by hand, again
+--find-links new
+--pre
+a==2 \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+    # via b
+
+b==2   # via -r in
+new==1
+    # via b
+w==2 ; sys_platform == "win32"
+w==2 ; sys_platform != "win32"
+"""
+
+
+def test_a_lock_file_without_its_culprits_is_the_bad_one_to_the_letter_but_for_them():
+    kept = held_back(BEFORE, AFTER, ["a", "w"], Path("kept.txt"))
+    assert kept == AFTER.replace(
+        "a==2 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n    # via b\n",
+        "a==1 \\\n    --hash=sha256:aa\n    # via b\n",
+    ).replace("w==2", "w==1")
+    assert held_back(BEFORE, AFTER, [], Path("kept.txt")) == AFTER
+
+
+@given(st.sets(st.sampled_from(["a", "b", "gone", "new", "w", "--find-links", "--pre"])))
+def test_what_is_held_back_is_that_mix(names):
+    good, bad = parse_lock(BEFORE, "kept.txt"), parse_lock(AFTER, "kept.txt")
+    everything = {change.name for change in changes(good, bad)}
+    assert everything == {"a", "b", "gone", "new", "w", "--find-links", "--pre"}
+    kept = parse_lock(held_back(BEFORE, AFTER, names, Path("kept.txt")), "kept.txt")
+    assert changes(kept, mixed(good, bad, everything - names)) == ()
+    assert {len(pins) for name, pins in kept.forks.items() if name == "w"} == {2}
+
+
+def test_what_is_held_back_keeps_line_ends_and_a_last_line_without_one():
+    assert held_back("a==1\r\nb==1", "a==2\r\nb==2", ["b"], Path("x.txt")) == "a==2\r\nb==1\n"
+    assert held_back("a==1\nc==1", "a==2", ["c"], Path("x.txt")) == "a==2\nc==1\n"
+
+
+# ---- what code is named ---------------------------------------------------------------------------------------------
+
+PLACES = ("https://index.example/simple", "/srv/wheels")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "b==1",
+        "b[x]==1 --hash=sha256:aa ; python_version > '3'",
+        "b==1+cpu",
+        "--only-binary :all:",
+        "--no-index",
+        "--require-hashes",
+        "--prefer-binary",
+        "--index-url https://index.example/simple",
+        "--extra-index-url https://index.example/simple/",
+        "-f /srv/wheels",
+    ],
+)
+def test_pinned_releases_of_the_indexes_of_this_machine_name_no_other_code(line):
+    assert named_code(parse_lock(f"a==1\n{line}\n", "lock.txt"), PLACES) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "evil @ file:///tmp/evil.tar.gz",
+        "evil@https://evil.example/evil-1.0-py3-none-any.whl",
+        "evil @ git+https://evil.example/evil",
+        "evil @ https://${TOKEN}@evil.example/e.whl",
+        "--index-url https://evil.example/simple",
+        "-i https://index.example.evil.example/simple",
+        "-i http://index.example/simple",
+        "-i https://index.example@evil.example/simple",
+        "-i https://evil.example\\\\@index.example/simple",
+        "-i https://index.example/simple/../evil",
+        "-i 'https://index.example/simple https://evil.example/simple'",
+        "-i ${INDEX}",
+        "--extra-index-url=https://evil.example/simple",
+        "--no-index --extra-index-url https://evil.example/simple",
+        "--find-links .",
+        "-f/srv/wheels/../evil",
+        "-f https://evil.example/",
+        "--trusted-host evil.example",
+        "--no-binary :all:",
+        "--pre",
+    ],
+)
+def test_anything_else_is_named(line):
+    named = named_code(parse_lock(f"a==1\n{line}\n", "lock.txt"), PLACES)
+    assert len(named) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-r ../other.txt",
+        "--requirement=other.txt",
+        "-c other.txt",
+        "-e .",
+        "-e.",
+        "./evil",
+        "evil.tar.gz",
+        "https://evil.example/evil-1.0-py3-none-any.whl",
+        "git+https://evil.example/evil",
+        "evil==${VERSION}",
+        "evil==1 --config-settings=x=y",
+        "evil==1 --global-option=x",
+        "evil==1 --hash=x",
+        "evil==1 -i https://evil.example",
+        "evil>=1",
+        "--config-settings x=y",
+        "--index-ur https://evil.example",
+        "--use-feature=fast-deps",
+        "b==1 --hash=sha256:aa\nb==1 --hash=sha256:bb",
+        "b==1\nb[evil]==1",
+        "b==\u200b1",
+        "evil==1 ; python_version > \x27\x07\x27",
+    ],
+)
+def test_what_cannot_be_followed_is_refused_whoever_trusts_it(line):
+    with pytest.raises(ConfigError):
+        parse_lock(f"a==1\n{line}\n", "lock.txt")
 
 
 def test_the_closure_goes_down_the_notes():

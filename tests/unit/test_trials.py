@@ -14,7 +14,7 @@ from goldmar.records import Comparison, Kind, Trial, TrialOutcome
 def trial(*taken: str, worst: float = 0.5) -> Trial:
     failure = Comparison(Kind.DIFFERENT, "a/b", "x", want=1.0, got=math.nan, difference=math.inf, allowed=0.1)
     text = Comparison(Kind.CHANGED_TYPE, "a/b", "y", want=1, got="1", detail="was an integer")
-    return Trial(taken, TrialOutcome.RED, worst, (("m", failure), ("m", text)), {"m": ("a/b",)}, "why", 1.5)
+    return Trial(taken, TrialOutcome.RED, worst, (("m", failure), ("m", text)), {"m": ("a/b",)}, "why", 1.5, "e" * 32)
 
 
 def test_what_was_written_is_read_to_the_last_digit(tmp_path):
@@ -37,6 +37,20 @@ def test_what_was_written_is_read_to_the_last_digit(tmp_path):
     assert isinstance(again.failures[1][1].want, int)
     assert read.get(frozenset({"a"})).worst == 0.1 + 0.2
     assert read.get(frozenset()) is None
+
+
+def test_what_was_asked_otherwise_is_another_trial(tmp_path):
+    path = tmp_path / "state.jsonl"
+    Trials(path).add(trial("a", worst=1.0), "two drawings")
+    Trials(path).add(trial("a", worst=2.0), "all of them")
+    read = Trials(path)
+    worst = {asked: read.get(frozenset("a"), asked) for asked in ("two drawings", "all of them", "")}
+    assert {asked: found and found.worst for asked, found in worst.items()} == {
+        "two drawings": 1.0,
+        "all of them": 2.0,
+        "": None,
+    }
+    assert read.get(frozenset("a"), "two drawings").environment == "e" * 32
 
 
 @pytest.mark.parametrize(

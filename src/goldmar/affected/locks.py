@@ -5,10 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from packaging.utils import canonicalize_name
-
 from goldmar.errors import ConfigError
-from goldmar.locks import Lock, Pin, changes, closure, parse_lock
+from goldmar.locks import Lock, Pin, closure, parse_lock
 
 __all__ = ["HARNESS", "SERVING", "Difference", "compare"]
 
@@ -32,7 +30,7 @@ class Difference:
     @property
     def holds_harness(self) -> bool:
         """Whether goldmar itself is installed from this lock file: it, or all that it asks for, is pinned there."""
-        return any("goldmar" in lock.pins or set(HARNESS) <= lock.pins.keys() for lock in self._locks)
+        return any("goldmar" in lock.forks or set(HARNESS) <= lock.forks.keys() for lock in self._locks)
 
     def reached(self, roots: Iterable[str]) -> dict[str, str]:
         """The packages that differ and that come with `roots`: name -> the way from a root to it, in words.
@@ -50,8 +48,8 @@ class Difference:
 def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
     """Hold two versions of a lock file against each other; None where there was none.
 
-    Versions, markers and hashes count: the same version from another file may be another build. Comments, order and
-    white space do not. What cannot be told is told in `everything`.
+    Versions, markers and hashes count, on whatever platform: the same version from another file may be another build.
+    Comments, order and white space do not. What cannot be told is told in `everything`.
     """
     if old is None or new is None:
         return Difference(path, f"{path} is {'new' if old is None else 'gone'}")
@@ -64,17 +62,15 @@ def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
         return Difference(path, f"{path} cannot be read as a lock file: {error.what}")
     if sorted(good.options) != sorted(bad.options):
         return Difference(path, f"{path} changed where packages come from: {_options(good, bad)}")
-    changed = {c.name: f"{c.name} {_version(c.old)} -> {_version(c.new)}" for c in changes(good, bad)}
-    for name in good.pins.keys() & bad.pins.keys() - changed.keys():
-        was, now = good.pins[name], bad.pins[name]
-        if _beside_version(was) != _beside_version(now):
-            same_marker = _beside_version(was)[0] == _beside_version(now)[0]
-            what = "another file" if same_marker else "another marker"
-            changed[name] = f"{name} {now.version} with {what}"
-    foreign = set(_for_others(texts[0], good)) ^ set(_for_others(texts[1], bad))
+    changed = {
+        name: _difference(name, good.forks.get(name, ()), bad.forks.get(name, ()))
+        for name in good.forks.keys() | bad.forks.keys()
+    }
+    changed = {name: said for name, said in changed.items() if said}
+    foreign = [said for name, said in sorted(changed.items()) if not {good.pins.get(name), bad.pins.get(name)} - {None}]
     if foreign:
         # A pin that this Python leaves out may be one that the models' Python takes.
-        return Difference(path, f"{path} changed pins for another Python or system: {', '.join(sorted(foreign)[:3])}")
+        return Difference(path, f"{path} changed pins for another Python or system: {_listed(foreign)}")
     if changed and (closure(good, ()) is None or closure(bad, ()) is None):
         return Difference(
             path, f"{_listed(changed.values())} in {path}, whose notes do not say who needs what", changed
@@ -90,38 +86,43 @@ def _way(lock: Lock, roots: frozenset[str], name: str) -> str:
     seen = {name}
     while waiting:
         way = waiting.popleft()
-        for parent in lock.pins[way[0]].via:
-            if parent in roots and parent in lock.pins:
+        for parent in dict.fromkeys(who for pin in lock.forks[way[0]] for who in pin.via):
+            if parent in roots and parent in lock.forks:
                 return " and ".join((parent, *way[:-1]))
-            if parent in lock.pins and parent not in seen:
+            if parent in lock.forks and parent not in seen:
                 seen.add(parent)
                 waiting.append((parent, *way))
     return ""
 
 
-def _beside_version(pin: Pin) -> tuple[str, list[str]]:
-    """Extras and marker, and the options: hashes, in whatever order."""
-    requirement, *options = re.split(r"\s(?=--)", pin.line)
-    said = re.sub(r"^[A-Za-z0-9._-]+", "", requirement).replace(pin.version, "", 1)
-    return "".join(said.split()), sorted(option.strip() for option in options)
+def _difference(name: str, old: Sequence[Pin], new: Sequence[Pin]) -> str:
+    """What differs between all the pins of a package, whatever platform they are for; empty where nothing does."""
+    before, after = ({pin.pinned(): pin for pin in pins} for pins in (old, new))
+    gone = [pin for key, pin in before.items() if key not in after]
+    come = [pin for key, pin in after.items() if key not in before]
+    if not gone and not come:
+        return ""
+    if len(old) > 1 or len(new) > 1:
+        words = (", ".join(filter(None, map(_forked, pins))) or "none" for pins in (gone, come))
+        return f"{name} {' -> '.join(words)}"
+    if not (gone and come):
+        only = (gone or come)[0]
+        return f"{name} {' -> '.join(('none', _forked(only)) if come else (_forked(only), 'none'))}"
+    (was,), (now,) = gone, come
+    if was.pinned()[0] != now.pinned()[0]:
+        return f"{name} {was.version} -> {now.version}"
+    same_file = was.hashes == now.hashes and was.is_release
+    return f"{name} {now.version} with another {'marker' if same_file else 'file'}"
 
 
-def _for_others(text: str, lock: Lock) -> Sequence[str]:
-    """Lines with a marker whose package this Python's reading of the lock left out."""
-    joined = re.sub(r"\s*\\\r?\n\s*", " ", text)
-    lines = (" ".join(line.split(" #")[0].split()) for line in joined.splitlines() if ";" in line)
-    named = ((re.match(r"[A-Za-z0-9._-]+", line), line) for line in lines if not line.startswith(("#", "-")))
-    return [line for match, line in named if match and canonicalize_name(match[0]) not in lock.pins]
+def _forked(pin: Pin) -> str:
+    return f"{pin.version} where {pin.marker}" if pin.marker else pin.version
 
 
 def _options(good: Lock, bad: Lock) -> str:
     """Option names alone: an index's address may hold a password."""
     differing = set(good.options) ^ set(bad.options)
     return ", ".join(sorted({re.split(r"[=\s]", option)[0] for option in differing}))
-
-
-def _version(version: str | None) -> str:
-    return version or "none"
 
 
 def _listed(words: Iterable[str], at_most: int = 3) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from goldmar.affected.git import Kind, Tree
-from goldmar.affected.requirements import Asked, read_asked
 from goldmar.errors import ConfigError, UsageError
 from goldmar.layout import (
     COMMON,
@@ -22,6 +21,7 @@ from goldmar.layout import (
     model_of,
     no_name,
 )
+from goldmar.requirements import Asked, asked_for
 
 __all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]
 
@@ -140,7 +140,7 @@ class Models:
             content = contents[path]
             asked = known.get(content) if content is not None else None
             if asked is None:
-                asked = read_asked(path, read)
+                asked = asked_for(path, read)
                 if content is not None and len(asked.files) == 1 and not asked.unknown:
                     known[content] = asked
             self._asked[folder] = asked

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from goldmar import pipeline
 from goldmar.cli.app import app, echo_json, err, out
-from goldmar.cli.options import Json, Models
+from goldmar.cli.options import Json, Models, TrustLock
 from goldmar.errors import ExitCode
 from goldmar.progress import ConsoleWatch
 
@@ -25,13 +25,18 @@ def bisect(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a Markdown section for the pull request there.")
     ] = None,
+    keep_rest: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the bad lock file there, its culprits held back, once it is green."),
+    ] = None,
+    trust_lock: TrustLock = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run tried.")] = False,
 ) -> None:
-    """Find the smallest set of package changes that turns the check red. Interrupted, it goes on where it was."""
+    """Find the smallest set of changes that turns the check red. Interrupted, it goes on where it was."""
     project = pipeline.load_project(Path.cwd())
     chosen = pipeline.select_models(project, models or [])
     with ConsoleWatch(err) as watch:
-        found = pipeline.bisect(project, good, bad, chosen, watch, fresh=fresh)
+        found = pipeline.bisect(project, good, bad, chosen, watch, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
     if as_json:
         echo_json(pipeline.bisection_to_json(found))
     else:

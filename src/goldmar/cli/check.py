@@ -28,6 +28,7 @@ from goldmar.cli.options import (
     Timeout,
     TokenEnv,
     TokenFile,
+    TrustLock,
     Url,
     UrlPath,
     opener,
@@ -47,6 +48,7 @@ def check(
     url: Url = None,
     backend: BackendOption = None,
     lock: Lock = None,
+    trust_lock: TrustLock = False,
     management_url: ManagementUrl = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
@@ -72,7 +74,7 @@ def check(
     chosen = pipeline.select_models(project, models or [])
     way = _way(backend, lock, url)
     request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
-    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch) as environment:
+    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch, trust=trust_lock) as environment:
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
@@ -100,6 +102,7 @@ def record(
     url: Url = None,
     backend: BackendOption = None,
     lock: Lock = None,
+    trust_lock: TrustLock = False,
     management_url: ManagementUrl = None,
     token_env: TokenEnv = None,
     token_file: TokenFile = None,
@@ -128,7 +131,7 @@ def record(
     with (
         pipeline.recording(project, chosen, _again()) as begun,
         ConsoleWatch(err) as watch,
-        pipeline.environment_of(lock, watch) as environment,
+        pipeline.environment_of(lock, watch, trust=trust_lock) as environment,
     ):
         python = environment.python if environment else None
         reach = opener(

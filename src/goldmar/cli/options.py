@@ -52,6 +52,13 @@ Lock = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Run the models with the packages of this lock file."),
 ]
+TrustLock = Annotated[
+    bool,
+    typer.Option(
+        "--trust-lock",
+        help="Run whatever the lock file names: files, other indexes, packages that have to be built.",
+    ),
+]
 BackendOption = Annotated[
     Backend | None,
     typer.Option(

@@ -1,6 +1,6 @@
-"""Environments kept by content: the same pins, Python and indexes are the same folder, built once.
+"""Environments kept by content: the same pins, files, Python and indexes are the same folder, built once.
 
-    <cache>/environments/<digest>/              an environment; goldmar.json in it says of what
+    <cache>/environments/<digest>/              an environment; goldmar.json in it says of what, files.json its files
     <cache>/environments/<digest>.<random>.tmp  one that is being built; renamed when it is whole
     <cache>/environments/<digest>.lock          held while building (exclusive) and while in use (shared)
 
@@ -19,19 +19,21 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_version
 
-from goldmar.environments import uv
-from goldmar.errors import StorageError
+from goldmar.environments import content, uv
+from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
 from goldmar.files import write_atomically
 from goldmar.locks import Lock, Pin
+from goldmar.requirements import without_hashes
 
 __all__ = ["KEEP", "Environment", "Environments", "cache_folder"]
 
@@ -39,17 +41,22 @@ KEEP = 40
 """Unused environments that stay. One takes about 10 MB where its files are hard links into uv's own cache."""
 
 _MARKER = "goldmar.json"
+_RUN = secrets.token_hex(8)  # what may be another tomorrow is never taken from an earlier run
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An installed lock file. `reused` where it was there already; `warnings` are uv's, of withdrawn versions."""
+    """An installed lock file. `reused` where it was there already; `warnings` are uv's, of withdrawn versions.
+
+    `content` tells what is installed, file by file: two environments with the same give the same answers.
+    """
 
     digest: str
     folder: Path
     python: Path
     python_version: str
     reused: bool
+    content: str
     warnings: str = ""
 
 
@@ -84,13 +91,14 @@ class Environments:
         self._version = platform.python_version()
         self._say = on_progress or (lambda line: None)
         self._keep = keep
+        self._offline = False
 
     def digest(self, lock: Lock) -> str:
-        """32 hexadecimal digits that tell what would be installed: pins, Python, platform, where packages come from."""
+        """32 hexadecimal digits that tell what is asked for: pins, Python, platform, where packages come from."""
         pins = sorted(_normalised(pin) for pin in lock.pins.values())
         place = [sys.implementation.name, self._version, sysconfig.get_platform(), *uv.index_settings()]
-        content = json.dumps([pins, place, sorted(lock.anchored())])
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
+        said = json.dumps([pins, place, sorted(lock.anchored()), lock.trusted])
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     @contextmanager
     def use(self, lock: Lock) -> Iterator[Environment]:
@@ -99,18 +107,56 @@ class Environments:
         Raises UninstallableError with the resolver's own words, UnreachableError where packages cannot be fetched,
         StorageError, and MissingExtraError where something has to be built and there is no uv.
         """
-        digest = self.digest(lock)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, reused, warnings = self._hold(lock, digest)
+            digest, requirements = self._identified(lock)
+            descriptor, reused, warnings = self._hold(lock, digest, requirements)
         except OSError as error:
             msg = f"The environment of {lock.path} could not be written to {self._folder}: {error.strerror}."
             raise StorageError(msg, fix="Free some space, or name another folder in GOLDMAR_CACHE") from error
         folder = self._folder / digest
         try:
-            yield Environment(digest, folder, folder / "bin" / "python", self._version, reused, warnings)
+            installed = _marker(folder).get("content", "")
+            yield Environment(digest, folder, folder / "bin" / "python", self._version, reused, installed, warnings)
         finally:
             os.close(descriptor)
+
+    def _identified(self, lock: Lock) -> tuple[str, str | GoldmarError]:
+        """The folder's name, and what to install there: all of it, with the hashes of the files as they are now.
+
+        Where nobody can be asked, the name of the environment used last for the same request, and why.
+        """
+        request = self.digest(lock)
+        try:
+            with self._written(lock) as requirements:
+                resolved = self._asked(lock, requirements)
+        except (UnreachableError, MissingExtraError) as error:
+            there = [path for path in self._folder.iterdir() if _marker(path).get("request") == request]
+            if not there:
+                raise
+            return max(there, key=lambda path: path.stat().st_mtime).name, error
+        lines = []
+        for name, pin in resolved.pins.items():
+            own = lock.pins.get(name)
+            lines.append(own.line if own is not None and (own.hashes or not own.is_release) else pin.line)
+        # The files on offer tell a package that was built anew under its number.
+        files = sorted([name, pin.version, *pin.hashes] for name, pin in resolved.pins.items())
+        digest = hashlib.sha256(json.dumps([request, files]).encode()).hexdigest()[:32]
+        return digest, "".join(f"{line}\n" for line in (*lock.anchored(), *lines))
+
+    def _asked(self, lock: Lock, requirements: Path) -> Lock:
+        if not self._offline:
+            try:
+                return uv.identify(lock, requirements, self._python)
+            except UnreachableError as error:
+                unreachable = error
+                try:
+                    found = uv.identify(lock, requirements, self._python, offline=True)
+                except (UninstallableError, UnreachableError):
+                    raise unreachable from None  # the words of the other are about the cache
+                self._offline = True
+                return found
+        return uv.identify(lock, requirements, self._python, offline=True)
 
     def resolve(self, lock: Lock) -> Lock:
         """What the resolver makes of the pins; raises UninstallableError where they do not go together."""
@@ -154,7 +200,7 @@ class Environments:
         finally:
             os.close(descriptor)
 
-    def _hold(self, lock: Lock, digest: str) -> tuple[int, bool, str]:
+    def _hold(self, lock: Lock, digest: str, requirements: str | GoldmarError) -> tuple[int, bool, str]:
         """A descriptor that keeps the environment from being removed, whether it was there, and uv's warnings."""
         folder, path, built, warnings = self._folder / digest, self._folder / f"{digest}.lock", False, ""
         while True:
@@ -168,27 +214,36 @@ class Environments:
                     return descriptor, not built, warnings
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if _current(descriptor, path) and not _whole(folder):
-                    warnings = self._build(lock, digest, folder, descriptor)
+                    if isinstance(requirements, GoldmarError):
+                        raise requirements
+                    if changed := _changed(folder):
+                        self._say(f"{lock.path}: {changed} in its environment was changed; it is installed anew")
+                    warnings = self._build(lock, digest, folder, descriptor, requirements)
                     built = True
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)  # and once more from the start: nobody may have removed it in between
 
-    def _build(self, lock: Lock, digest: str, folder: Path, held: int) -> str:
+    def _build(self, lock: Lock, digest: str, folder: Path, held: int, text: str) -> str:
         for left in self._folder.glob(f"{digest}.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)  # one that is not whole
-        temporary = self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
         self._say(f"{lock.path}: installing {len(lock.pins)} packages")
+        temporary = self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
         try:
-            uv.make_venv(temporary, self._python)
-            requirements = temporary / "requirements.txt"
-            requirements.write_text(lock.text(), encoding="utf-8")
-            warnings = uv.install(lock, requirements, temporary / "bin" / "python", hold=[held])
+            warnings, files = self._installed(lock, text, temporary, held, ())
+            if bad := content.forged(temporary, files):
+                # Files are hard links into uv's cache: whoever writes to one of an environment writes there.
+                self._say(f"{lock.path}: uv's cache was written to ({bad[0]}); packages are fetched anew")
+                shutil.rmtree(temporary)
+                warnings, files = self._installed(lock, text, temporary, held, ("--no-cache",))
             self._share_bytecode(temporary)
+            content.write(temporary, files)
             pins = {pin.name: pin.version for pin in lock.pins.values()}
-            write_atomically(temporary / _MARKER, json.dumps({"python": self._version, "pins": pins}, indent=1))
+            about = {"python": self._version, "pins": pins, "request": self.digest(lock)}
+            about["content"] = content.digest(files)
+            write_atomically(temporary / _MARKER, json.dumps(about, indent=1))
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -196,15 +251,33 @@ class Environments:
         self.prune()
         return warnings
 
+    def _installed(
+        self, lock: Lock, text: str, folder: Path, held: int, more: Sequence[str]
+    ) -> tuple[str, content.Files]:
+        uv.make_venv(folder, self._python)
+        requirements = folder / "requirements.txt"
+        requirements.write_text(text, encoding="utf-8")
+        more = [*more, "--refresh"] if any(_is_folder(pin) for pin in lock.pins.values()) else more
+        warnings = uv.install(lock, requirements, folder / "bin" / "python", hold=[held], more=more)
+        known: dict[str, tuple[int, int, int, str]] = {}
+        if donor := self._used_last():
+            known = dict(content.read(donor) or {})
+        return warnings, content.scan(folder, known)
+
+    def _used_last(self) -> Path | None:
+        others = [path for path in self._folder.iterdir() if (path / _MARKER).exists()]
+        with contextlib.suppress(OSError):  # another process may be removing it
+            return max(others, key=lambda path: path.stat().st_mtime, default=None)
+        return None
+
     def _share_bytecode(self, new: Path) -> None:
         """Link the bytecode of the environment used last beside sources that are the very same file in both.
 
         Most of a mix is what the mix before had: without this the worker compiles torch anew in each. A source of
         another version is another file, even where its size and its time are the same.
         """
-        others = [path for path in self._folder.iterdir() if (path / _MARKER).exists()]
+        donor = self._used_last()
         with contextlib.suppress(OSError):  # another process may be removing it
-            donor = max(others, key=lambda path: path.stat().st_mtime, default=None)
             for folder, _, names in os.walk(donor) if donor else ():
                 if os.path.basename(folder) != "__pycache__":  # noqa: PTH119 -- twenty thousand files
                     continue
@@ -251,8 +324,8 @@ def _current(descriptor: int, path: Path) -> bool:
 
 
 def _whole(folder: Path) -> bool:
-    """Built to its end, and the Python that it was made of is still there."""
-    if not (folder / _MARKER).exists():
+    """Built to its end and untouched since, and the Python that it was made of is still there."""
+    if not (folder / _MARKER).exists() or _changed(folder):
         return False
     try:
         done = subprocess.run(
@@ -266,18 +339,46 @@ def _whole(folder: Path) -> bool:
     return done.returncode == 0 and Path(done.stdout.strip()).resolve() == folder.resolve()
 
 
+def _marker(folder: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _changed(folder: Path) -> str:
+    """A file of an environment that somebody changed; empty where there is none, and where nothing is installed."""
+    if not (folder / _MARKER).exists():
+        return ""
+    files = content.read(folder)
+    try:
+        if files is None or content.digest(files) != _marker(folder).get("content"):
+            return "the list of its files"
+        return content.touched(folder, files)
+    except OSError as error:
+        return str(error.filename)
+
+
 def _normalised(pin: Pin) -> str:
-    requirement = Requirement(pin.line.split(" --")[0])
-    extras = ",".join(sorted(requirement.extras))
-    version = _content(requirement.url) if requirement.url else canonicalize_version(pin.version)
-    hashes = sorted(part for part in pin.line.split() if part.startswith("--hash"))
-    return f"{pin.name}[{extras}]=={version} {' '.join(hashes)}"
+    version = canonicalize_version(pin.version) if pin.is_release else _content(without_hashes(pin.line)[0])
+    return f"{pin.name}[{','.join(pin.extras)}]=={version} {' '.join(pin.hashes)}"
 
 
-def _content(url: str) -> str:
-    """A file of this machine may change under its name."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path))
-    if parts.scheme == "file" and path.is_file():
+def _content(reference: str) -> str:
+    """A direct reference. A file of this machine may change under its name, and a folder or an address at any time."""
+    url = Requirement(reference).url or ""
+    path = _local(url)
+    if path is not None and path.is_file():
         return f"{url} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-    return url
+    return f"{url} {_RUN}"
+
+
+def _is_folder(pin: Pin) -> bool:
+    path = None if pin.is_release else _local(Requirement(without_hashes(pin.line)[0]).url or "")
+    return path is not None and path.is_dir()
+
+
+def _local(url: str) -> Path | None:
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None

@@ -28,7 +28,16 @@ from goldmar.errors import (
 )
 from goldmar.locks import Lock, parse_lock
 
-__all__ = ["compile_file", "handed_over", "index_settings", "install", "make_venv", "resolve"]
+__all__ = [
+    "compile_file",
+    "handed_over",
+    "identify",
+    "index_settings",
+    "install",
+    "make_venv",
+    "places",
+    "resolve",
+]
 
 # pip's option -> uv's variable. Several values are separated by blanks, but for folders of wheels.
 _HANDED_OVER = {
@@ -59,6 +68,7 @@ _NETWORK = re.compile(
     r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)",
     re.IGNORECASE,
 )
+_UNBUILT = re.compile(r"[Ww]heels are required for `(?P<package>[^`]+)`")
 _UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
 _COMPILER = re.compile(r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'", re.I)
 _HASH = re.compile(r"Hash mismatch|--require-hashes", re.I)
@@ -71,15 +81,18 @@ def make_venv(folder: Path, python: Path) -> None:
     _run(["venv", "--quiet", "--no-project", "--relocatable", "--python", str(python), str(folder)], what=str(folder))
 
 
-def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = ()) -> str:
-    """Install what `requirements` pins (the text of `lock`) for `python`; returns uv's warnings.
+def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = (), more: Sequence[str] = ()) -> str:
+    """Install what `requirements` pins (the text of `lock`, resolved) for `python`; returns uv's warnings.
 
     `hold` are file descriptors that uv keeps open: the lock of the folder it writes to.
     Raises as `resolve` does.
     """
     with _for_cpus(lock, python) as options:
-        command = ["pip", "install", "--python", str(python), "-r", str(requirements), *options]
-        return _warnings(_cached_or_not(command, what=str(lock.path), hold=hold).stderr)
+        command = ["pip", "install", "--python", str(python), "-r", str(requirements), *options, *_flags(lock)]
+        command += ["--require-hashes"] if "--require-hashes" in lock.options else []
+        # What is asked for anew is not to come out of uv's cache.
+        done = _run([*command, *more], what=str(lock.path), hold=hold) if more else None
+        return _warnings((done or _cached_or_not(command, what=str(lock.path), hold=hold)).stderr)
 
 
 def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
@@ -88,8 +101,32 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
     Raises UninstallableError with the resolver's own words, UnreachableError, StorageError, MissingExtraError.
     """
     with _for_cpus(lock, python) as options:
-        done = _cached_or_not([*_COMPILE, "--python", str(python), *options, str(requirements)], what=str(lock.path))
+        command = [*_COMPILE, "--python", str(python), *options, *_flags(lock), str(requirements)]
+        done = _cached_or_not(command, what=str(lock.path))
     return parse_lock(done.stdout, lock.path)
+
+
+def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = False) -> Lock:
+    """As `resolve`, with the hashes of the files that would do, as the indexes have them now and not as uv knows them.
+
+    `offline` for what uv knows. Raises as `resolve` does.
+    """
+    with _for_cpus(lock, python) as options:
+        command = [*_COMPILE, "--generate-hashes", "--python", str(python), *options, *_flags(lock), str(requirements)]
+        done = _run([*command, *(["--offline"] if offline else [])], what=str(lock.path))
+    return parse_lock(done.stdout, lock.path)
+
+
+def _flags(lock: Lock) -> list[str]:
+    """What the options of a lock file come to that uv reads on its command line alone; no builds, unless trusted."""
+    flags = [] if lock.trusted else ["--no-build"]
+    for line in lock.options:
+        option, _, value = line.partition(" ")
+        if option == "--pre":
+            flags += ["--prerelease", "allow"]
+        elif option == "--trusted-host":
+            flags += ["--allow-insecure-host", value]
+    return flags
 
 
 def compile_file(root: Path, wanted: str, out: Path, options: Sequence[str], command: str) -> None:
@@ -106,7 +143,7 @@ def _for_cpus(lock: Lock, python: Path) -> Iterator[list[str]]:
     """uv's options that choose the builds of torch for CPUs; they name a file that is there while the block runs."""
 
     def compile_(lines: Sequence[str], options: Sequence[str], variables: Mapping[str, str]) -> Lock | None:
-        return _compiled(tuple(lines), tuple(options), tuple(variables.items()), python, str(lock.path))
+        return _compiled(tuple(lines), (*options, *_flags(lock)), tuple(variables.items()), python, str(lock.path))
 
     requirements, options = builds.for_cpus(lock, compile_)
     with tempfile.TemporaryDirectory() as folder:
@@ -153,12 +190,26 @@ def index_settings() -> tuple[str, ...]:
     return tuple(re.sub(r"://[^/@\s]*@", "://", f"{name}={value}") for name, value in said.items())
 
 
+def places() -> frozenset[str]:
+    """The indexes and folders that this machine is set up with, letter by letter, with their passwords and without."""
+    environment = dict(os.environ) | handed_over(os.environ)
+    found: set[str] = set()
+    for name in {*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)} - {"UV_NO_INDEX"}:
+        for word in re.split(r"[\s,]+" if name == "UV_FIND_LINKS" else r"\s+", environment.get(name, "")):
+            place = re.sub(r"^[A-Za-z0-9_.-]+=(?=\w+:)", "", word)  # UV_INDEX may give each a name
+            found |= {place, re.sub(r"://[^/@\s\\]*@", "://", place)}
+            if place and "://" not in place:
+                found.add(str(Path(place).absolute()))
+    return frozenset(found - {""})
+
+
 @lru_cache(maxsize=1)
 def _pip_settings() -> tuple[tuple[str, str], ...]:
     """pip's options as it reads them itself, the later ones winning; nothing where there is no pip."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"],
+            # -P: a folder of that name in a project is no pip.
+            [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"],
             capture_output=True,
             text=True,
             check=True,
@@ -217,7 +268,9 @@ def _run(
     }
     # The only one of pip's settings that uv has an option for, and no variable.
     alone = environment.get("UV_NO_INDEX", "0").lower() not in {"0", "false", "no", "off", "f", "n"}
-    full = [_executable(), *command, *(["--no-index"] if alone and command[0] == "pip" else [])]
+    # uv.toml and [tool.uv] of a project could lead it to other indexes: only the user's own settings count.
+    where = ["--project", "/"] if folder is None else []
+    full = [_executable(), *where, *command, *(["--no-index"] if alone and command[0] == "pip" else [])]
     try:
         process = subprocess.Popen(
             full,
@@ -261,6 +314,13 @@ def _why(what: str, said: str, code: int) -> GoldmarError:
             f"The environment of {what} could not be written.",
             fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
             detail=said or None,
+        )
+    if refused := _UNBUILT.search(said):
+        package = refused["package"]
+        return UninstallableError(
+            f"{what} cannot be installed: {package} has no wheel here, and building it would run its code.",
+            fix=f"Put a wheel of {package} where pip looks (PIP_FIND_LINKS=FOLDER), or --trust-lock if you trust it",
+            detail=said,
         )
     if _UNSOLVED.search(said):
         return UninstallableError(

@@ -2,21 +2,20 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from goldmar import __version__, archive
 from goldmar.bisect import Culprit, Outcome, Search, by_suspicion
 from goldmar.config import Project
 from goldmar.environments import Environments, cache_folder
 from goldmar.errors import GoldmarError, Interrupted, NotReadyError, UsageError, WorkerDiedError
-from goldmar.layout import survey
-from goldmar.locks import Lock, changes, closure
+from goldmar.files import write_atomically
+from goldmar.locks import Lock, changes, closure, elsewhere, held_back, parse_lock
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
 from goldmar.pipeline.goldens import Golden, read_model
@@ -24,6 +23,7 @@ from goldmar.pipeline.mixes import Mixes, breakage
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
+from goldmar.requirements import asked_for
 
 __all__ = ["bisect"]
 
@@ -31,22 +31,32 @@ Versions = Mapping[str, tuple[str | None, str | None]]
 
 
 def bisect(
-    project: Project, good: Path, bad: Path, models: Sequence[str], watch: Watch, *, fresh: bool = False
+    project: Project,
+    good: Path,
+    bad: Path,
+    models: Sequence[str],
+    watch: Watch,
+    *,
+    fresh: bool = False,
+    trust: bool = False,
+    keep_rest: Path | None = None,
 ) -> Bisection:
-    """Find the smallest sets of package changes between two lock files that turn the check of these models red.
+    """Find the smallest sets of changes between two lock files that turn the check of these models red.
 
     The goldens and their `obtained` files are left alone. What is tried is kept on disk line by line, and the same call
-    goes on from there unless `fresh`.
+    goes on from there unless `fresh`. `keep_rest` is written where the bad lock file without the culprits is green.
 
     Raises:
-        UsageError: the good lock file is not green.
+        UsageError: the good lock file is not green; a lock file names code that is not trusted.
         ConfigError, UninstallableError: a lock file is none, or cannot be installed.
         WorkerDiedError, NotReadyError: a worker does not even run with the good lock file.
         UnreachableError, StorageError, MissingExtraError: packages could not be fetched, written, or installed at all.
         Interrupted: Ctrl-C; the error names the file that holds what was tried.
     """
     clock = time.perf_counter()
-    locks = lock_for_serving(good), lock_for_serving(bad)
+    if keep_rest is not None and not _writable(keep_rest):
+        raise UsageError(f"{keep_rest} cannot be written.", fix="--keep-rest with a file in a folder that is there")
+    locks = lock_for_serving(good, watch, trust=trust), lock_for_serving(bad, watch, trust=trust)
     goldens = [read_model(project, model, with_cells=True) for model in models]
     environments = Environments(on_progress=watch.step)
     trials = Trials(_place(project, locks, goldens, environments), fresh=fresh)
@@ -54,6 +64,8 @@ def bisect(
     versions = {change.name: (change.old, change.new) for change in changes(*locks)}
     try:
         found = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
+        if keep_rest is not None:
+            found = _kept(found, mixes, locks, keep_rest, watch)
     except KeyboardInterrupt as stop:
         count = len(trials)
         msg = f"Interrupted; {count} {'mix was' if count == 1 else 'mixes were'} tried so far."
@@ -65,10 +77,17 @@ def bisect(
         good=good,
         bad=bad,
         models=tuple(models),
-        trials=tuple(mixes.tried.values()),
+        trials=mixes.trials,
         refused=mixes.refused,
+        elsewhere=elsewhere(*locks),
         seconds=time.perf_counter() - clock,
     )
+
+
+def _writable(path: Path) -> bool:
+    """As far as can be told before hours of work; folders are made."""
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    return not path.is_dir() and above.is_dir() and os.access(above, os.W_OK)
 
 
 def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], environments: Environments) -> Path:
@@ -85,32 +104,73 @@ def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], e
 
 
 def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch) -> Bisection:
-    """Both ends, then the search. The ends are asked about every drawing, mixes only about those that fail in BAD."""
+    """Both ends, then the search. The ends are asked about every drawing, mixes only about those that fail in BAD.
+
+    What is left is asked about every drawing again: where another one fails then, the search goes on with that.
+    """
     found = Bisection(Path(), Path(), (), versions, (), (), None, 0.0)
     good = mixes.trial(frozenset())
     watch.note(_told(good, "the good lock file"))
     if good.outcome is not TrialOutcome.GREEN:
         raise _good_is_not(good)
-    bad = mixes.trial(frozenset(versions))
+    end = bad = mixes.bad()
     watch.note(_told(bad, "the bad lock file"))
     if bad.outcome is TrialOutcome.GREEN:
         return replace(found, rest=bad)
-    mixes.only(bad)
-
-    def test(taken: frozenset[str]) -> Outcome:
-        known = len(mixes.tried)
-        trial = mixes.trial(taken)
-        if len(mixes.tried) > known:
-            watch.note(_told(trial, _some(taken)))
-        return _outcome(trial, bad)
-
+    if not order:
+        raise UsageError(
+            f"The bad lock file is {bad.outcome}, and pins the same as the good one: no package did it.",
+            fix="Look at the models themselves: run goldmar check --lock with either file a few times",
+        )
     needs = mixes.needs(order)
-    search = Search(test, needs)
-    culprits = tuple(_described(culprit, mixes, search) for culprit in search.all(order))
-    blamed = {name for culprit in culprits for name in culprit.packages}
-    rest = mixes.trial(search.shrunk(frozenset(order) - blamed))
+    culprits: list[CulpritSet] = []
+    left = list(order)
+    while True:
+        mixes.only(end)
+        search = Search(partial(_test, mixes, end, watch), needs)
+        more = [_described(culprit, mixes, search) for culprit in search.all(left)]
+        culprits += more
+        blamed = {name for culprit in culprits for name in culprit.packages}
+        kept = search.shrunk(frozenset(order) - blamed)
+        rest = mixes.trial(kept, whole=True)
+        if not more or rest.outcome is not TrialOutcome.RED:
+            break
+        end, left = rest, [name for name in left if name in kept]
     together = {name: (tuple(sorted(more)), mixes.refusal(frozenset([name]))) for name, more in needs.items()}
-    return replace(found, culprits=culprits, rest=rest, together=together)
+    return replace(found, culprits=tuple(culprits), rest=rest, together=together)
+
+
+def _test(mixes: Mixes, end: Trial, watch: Watch, taken: frozenset[str]) -> Outcome:
+    if taken == frozenset(end.taken):
+        return _outcome(end, end)
+    known = mixes.known(taken)
+    trial = mixes.trial(taken)
+    if not known:
+        watch.note(_told(trial, _some(taken)))
+    return _outcome(trial, end)
+
+
+def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, watch: Watch) -> Bisection:
+    """Write the bad lock file with its culprits held back, once its very content is green."""
+    rest = found.rest
+    held = frozenset(found.changes) - frozenset(rest.taken if rest is not None and found.culprits else found.changes)
+    found = replace(found, keep_rest=path, held=tuple(sorted(held)), kept=rest)
+    if rest is None or rest.outcome is not TrialOutcome.GREEN:
+        return found
+    good, bad = (lock.path.read_bytes().decode("utf-8-sig") for lock in locks)
+    text = held_back(good, bad, held, path)
+    lock = replace(parse_lock(text, path), trusted=locks[1].trusted)
+    kept = frozenset(found.changes) - held
+    if differing := changes(lock, mixes.lock(kept)):
+        raise UsageError(
+            f"{path} would not say the same as the mix that was tried: {differing[0].name} differs.",
+            fix="--keep-rest with a file in the folder of the bad lock file, where its relative paths lead to the same",
+        )
+    trial = mixes.of(lock, kept)
+    watch.note(_told(trial, str(path)))
+    if trial.outcome is TrialOutcome.GREEN:
+        write_atomically(path, text)
+    return replace(found, kept=trial)
 
 
 def _outcome(trial: Trial, bad: Trial) -> Outcome:
@@ -135,11 +195,11 @@ def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> Culp
             mix = search.grown(frozenset([name]))
             if mix < frozenset(packages):
                 search.outcome(mix)
-                alone[name] = mixes.tried[mix]
-    without = {name: None if tried is None else mixes.tried[tried[0]] for name, tried in culprit.without.items()}
+                alone[name] = mixes.trial(mix)
+    without = {name: None if tried is None else mixes.trial(tried[0]) for name, tried in culprit.without.items()}
     return CulpritSet(
         packages=packages,
-        trial=mixes.tried[frozenset(packages)],
+        trial=mixes.trial(frozenset(packages)),
         without=without,
         alone=alone,
         proven=all(tried is None or tried[1] is Outcome.PASS for tried in culprit.without.values()),
@@ -147,22 +207,17 @@ def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> Culp
 
 
 def _order(project: Project, locks: Sequence[Lock], models: Sequence[str], versions: Versions) -> list[str]:
-    there = survey(project)
-    folders = [folder for model in models for folder in there.model(model).handlers]
-    roots = sorted({name for folder in folders for name in _requirements(folder / "requirements.txt")})
+    folders = [project.handlers / model / "requirements.txt" for model in models]
+    roots = sorted({name for path in folders for name in asked_for(str(path), _content).names})
     reached = frozenset().union(*(closure(lock, roots) or frozenset() for lock in locks))
     return by_suspicion(versions, roots, reached)
 
 
-def _requirements(path: Path) -> list[str]:
-    """The packages that a requirements file names; what is no requirement is no hint either."""
-    names: list[str] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        try:
-            names.append(canonicalize_name(Requirement(line.partition("#")[0].strip()).name))
-        except InvalidRequirement:
-            continue
-    return names
+def _content(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
 
 
 def _good_is_not(good: Trial) -> GoldmarError:

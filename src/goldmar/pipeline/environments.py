@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from goldmar.environments import Environment, Environments
-from goldmar.errors import ConfigError
-from goldmar.locks import Lock, read_lock
+from goldmar.environments import Environment, Environments, places
+from goldmar.errors import ConfigError, UsageError
+from goldmar.locks import Lock, named_code, read_lock
 from goldmar.pipeline.watch import Watch
 
 __all__ = ["environment_of", "lock_for_serving"]
@@ -18,9 +19,24 @@ NEEDED = {
 }
 
 
-def lock_for_serving(path: Path) -> Lock:
-    """Read a lock file that handlers are to run with. Raises ConfigError where TorchServe could not run with it."""
-    lock = read_lock(path)
+def lock_for_serving(path: Path, watch: Watch, *, trust: bool = False) -> Lock:
+    """Read a lock file that handlers are to run with.
+
+    Raises ConfigError where TorchServe could not run with it, and UsageError for one that names other code than pinned
+    releases of the indexes that this machine is set up with, unless it is trusted.
+    """
+    lock = replace(read_lock(path), trusted=trust)
+    named = named_code(lock, places() if lock.options else ())
+    if named and not trust:
+        raise UsageError(
+            f"{path} names code that is no pinned release of the indexes that this machine is set up with, and to "
+            f"install it is to run it: {named[0]}{f' (and {len(named) - 1} more)' if len(named) > 1 else ''}.",
+            fix="Look at what it names. Where you trust it: --trust-lock; where an index of yours is meant, set pip up "
+            "with it (pip config list, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS)",
+            detail="\n".join(named),
+        )
+    for said in named:
+        watch.note(f"{path} is trusted with {said}")
     for name, who in NEEDED.items():
         if name not in lock.pins:
             msg = f"{path} does not pin {name}, which is needed by {who}."
@@ -29,15 +45,17 @@ def lock_for_serving(path: Path) -> Lock:
 
 
 @contextmanager
-def environment_of(path: Path | None, watch: Watch) -> Iterator[Environment | None]:
+def environment_of(path: Path | None, watch: Watch, *, trust: bool = False) -> Iterator[Environment | None]:
     """Build or find the environment of a lock file; without one there is none, and goldmar's own Python will do.
 
-    Raises ConfigError, UninstallableError, UnreachableError, StorageError, MissingExtraError.
+    Raises UsageError, ConfigError, UninstallableError, UnreachableError, StorageError, MissingExtraError.
     """
     if path is None:
+        if trust:
+            raise UsageError("--trust-lock is about a lock file, and none is named.", fix="--lock FILE --trust-lock")
         yield None
         return
-    lock = lock_for_serving(path)
+    lock = lock_for_serving(path, watch, trust=trust)
     with Environments(on_progress=watch.step).use(lock) as environment:
         if environment.warnings:
             watch.note(environment.warnings)

@@ -1,5 +1,7 @@
 """Mixes of two lock files: whether one can be installed, and what the models say in it."""
 
+import hashlib
+import json
 import math
 import re
 import time
@@ -32,10 +34,9 @@ _EXCEPTION = re.compile(r"\b(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Inter
 
 
 class Mixes:
-    """The good lock file with some packages as the bad one has them, each tried at most once.
+    """The good lock file with some packages and options as the bad one has them, each tried at most once.
 
-    A mix is named by the packages that are taken from the bad lock file. `tried` holds every trial in its order, those
-    remembered from an earlier run included once they are asked for.
+    A mix is named by what is taken from the bad lock file.
     """
 
     def __init__(
@@ -50,9 +51,9 @@ class Mixes:
     ) -> None:
         self._good, self._bad = good, bad
         self.changed = frozenset(change.name for change in changes(good, bad))
-        self.tried: dict[frozenset[str], Trial] = {}
+        self._tried: dict[tuple[frozenset[str], str], Trial] = {}
         self._project = project
-        self._goldens = tuple(goldens)
+        self._goldens = self._all = tuple(goldens)
         self._watch = watch
         self._environments = environments
         self._trials = trials
@@ -61,10 +62,15 @@ class Mixes:
 
     def only(self, trial: Trial) -> None:
         """From now on ask only about what fails in this trial: its drawings, or the model whose worker died."""
-        goldens = [golden for golden in self._goldens if golden.model in trial.failed]
+        goldens = [golden for golden in self._all if golden.model in trial.failed]
         if trial.outcome is TrialOutcome.RED:
             goldens = [_cut(golden, set(trial.failed[golden.model])) for golden in goldens]
-        self._goldens = tuple(goldens) or self._goldens
+        self._goldens = tuple(goldens) or self._all
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial in its order, those remembered from an earlier run included once they were asked for."""
+        return tuple(self._tried.values())
 
     @property
     def refused(self) -> int:
@@ -108,7 +114,7 @@ class Mixes:
         if taken not in self._refusals:
             if self._brought is None:
                 self._brought = self._extra(self._good) | self._extra(self._bad)
-            lock = self._lock(taken)
+            lock = self.lock(taken)
             try:
                 resolved = self._environments.resolve(lock)
             except UninstallableError as error:
@@ -121,41 +127,60 @@ class Mixes:
                 )
         return self._refusals[taken]
 
-    def trial(self, taken: frozenset[str]) -> Trial:
+    def trial(self, taken: frozenset[str], *, whole: bool = False) -> Trial:
         """Install a mix, ask the models, hold what they say against their goldens.
 
+        The good and the bad lock file are asked about every drawing, and with `whole` any mix is.
         Raises UnreachableError where packages cannot be fetched, StorageError, MissingExtraError.
         """
-        if taken in self.tried:
-            return self.tried[taken]
-        trial = self._trials.get(taken)
-        if trial is None:
-            trial = self._run(taken)
-            # A worker that was killed, or too slow, says more about the machine than about the packages.
-            if trial.outcome is not TrialOutcome.BROKEN or breakage(trial)[1]:
-                self._trials.add(trial)
-        self.tried[taken] = trial
-        return trial
+        is_end = taken in (frozenset(), self.changed)
+        return self._once(taken, self.lock(taken), self._all if whole or is_end else self._goldens)
 
-    def _run(self, taken: frozenset[str]) -> Trial:
+    def bad(self) -> Trial:
+        """The bad lock file itself, whether or not anything differs."""
+        return self._once(self.changed, self._bad, self._all, "" if self.changed else "the bad lock file")
+
+    def of(self, lock: Lock, taken: Iterable[str]) -> Trial:
+        """A lock file that holds the mix `taken`, with its very content and about every drawing."""
+        return self._once(frozenset(taken), lock, self._all, f"{lock.path}")
+
+    def known(self, taken: frozenset[str]) -> bool:
+        """Whether a mix was tried with what is asked now."""
+        return (taken, _question(self.lock(taken), self._goldens)) in self._tried
+
+    def _once(self, taken: frozenset[str], lock: Lock, goldens: Sequence[Golden], role: str = "") -> Trial:
+        asked = _question(lock, goldens, role)
+        if (taken, asked) not in self._tried:
+            self._tried[taken, asked] = self._run(taken, lock, goldens, asked)
+        return self._tried[taken, asked]
+
+    def _run(self, taken: frozenset[str], lock: Lock, goldens: Sequence[Golden], asked: str) -> Trial:
         clock = time.perf_counter()
         names = tuple(sorted(taken))
         is_end = taken in (frozenset(), self.changed)
         if not is_end and (why := self.refusal(taken)):
             return Trial(names, TrialOutcome.UNINSTALLABLE, reason=why)
         try:
-            with self._environments.use(self._lock(taken)) as environment:
+            with self._environments.use(lock) as environment:
                 if environment.warnings:
                     self._watch.note(environment.warnings)
-                trial = self._asked(names, environment.python)
+                remembered = self._trials.get(taken, asked)
+                # What was found in other files, or in an environment that had to be made anew, is found again.
+                if remembered and environment.reused and remembered.environment == environment.content:
+                    return remembered
+                trial = replace(self._asked(names, environment.python, goldens), environment=environment.content)
         except UninstallableError as error:
             if is_end:
                 raise
-            trial = Trial(names, TrialOutcome.UNINSTALLABLE, reason=because(error))
-        return replace(trial, seconds=time.perf_counter() - clock)
+            return Trial(names, TrialOutcome.UNINSTALLABLE, reason=because(error))
+        trial = replace(trial, seconds=time.perf_counter() - clock)
+        # A worker that was killed, or too slow, says more about the machine than about the packages.
+        if trial.outcome is not TrialOutcome.BROKEN or breakage(trial)[1]:
+            self._trials.add(trial, asked)
+        return trial
 
-    def _asked(self, names: tuple[str, ...], python: Path) -> Trial:
-        models = [golden.model for golden in self._goldens]
+    def _asked(self, names: tuple[str, ...], python: Path, goldens: Sequence[Golden]) -> Trial:
+        models = [golden.model for golden in goldens]
         server = WorkerServer(
             archives_for(self._project, models),
             on_progress=self._watch.step,
@@ -165,7 +190,7 @@ class Mixes:
         results = []
         try:
             with server:
-                for golden in self._goldens:
+                for golden in goldens:
                     self._watch.asking(golden.model, len(golden.drawings))
                     predictions = predict(
                         golden.model,
@@ -183,7 +208,8 @@ class Mixes:
             return Trial(names, TrialOutcome.BROKEN, failed=failed, reason=reason)
         return held(names, results)
 
-    def _lock(self, taken: frozenset[str]) -> Lock:
+    def lock(self, taken: frozenset[str]) -> Lock:
+        """The lock file of a mix."""
         if not taken:
             return self._good
         if taken == self.changed:
@@ -195,6 +221,12 @@ class Mixes:
     def _extra(self, lock: Lock) -> frozenset[str]:
         """What the resolver adds to a lock file as it is: one made by pip-compile leaves setuptools out, say."""
         return frozenset(self._environments.resolve(lock).pins) - frozenset(lock.pins)
+
+
+def _question(lock: Lock, goldens: Sequence[Golden], role: str = "") -> str:
+    """What a trial is about: these packages, and these drawings of these models."""
+    about = [lock.text(), role, *([golden.model, *(drawing.id for drawing in golden.drawings)] for golden in goldens)]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
 
 def breakage(trial: Trial) -> tuple[tuple[str, ...], str]:

@@ -23,7 +23,7 @@ class Trials:
 
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self.path = path
-        self._found: dict[frozenset[str], Trial] = {}
+        self._found: dict[tuple[frozenset[str], str], Trial] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if fresh:
@@ -32,20 +32,21 @@ class Trials:
         except OSError as error:
             raise _storage(path, error) from error
         for line in lines:
-            trial = _read(line)
-            if trial is not None:
-                self._found[frozenset(trial.taken)] = trial
+            if (read := _read(line)) is not None:
+                trial, asked = read
+                self._found[frozenset(trial.taken), asked] = trial
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, taken: frozenset[str]) -> Trial | None:
-        return self._found.get(taken)
+    def get(self, taken: frozenset[str], asked: str = "") -> Trial | None:
+        """What a mix showed when it was asked the same; `asked` tells two questions apart."""
+        return self._found.get((taken, asked))
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: Trial, asked: str = "") -> None:
         """On disk when this returns."""
-        self._found[frozenset(trial.taken)] = trial
-        line = json.dumps(dataclasses.asdict(trial)).encode()
+        self._found[frozenset(trial.taken), asked] = trial
+        line = json.dumps(dataclasses.asdict(trial) | {"asked": asked}).encode()
         try:
             descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
@@ -63,10 +64,10 @@ class Trials:
             raise _storage(self.path, error) from error
 
 
-def _read(line: bytes) -> Trial | None:
+def _read(line: bytes) -> tuple[Trial, str] | None:
     try:
         table: dict[str, Any] = json.loads(line)
-        return Trial(
+        trial = Trial(
             taken=tuple(table["taken"]),
             outcome=TrialOutcome(table["outcome"]),
             worst=table["worst"],
@@ -74,8 +75,10 @@ def _read(line: bytes) -> Trial | None:
             failed={model: tuple(ids) for model, ids in table["failed"].items()},
             reason=table["reason"],
             seconds=table["seconds"],
+            environment=str(table["environment"]),
             remembered=True,
         )
+        return trial, str(table["asked"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

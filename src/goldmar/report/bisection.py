@@ -76,6 +76,8 @@ def to_json(found: Bisection) -> str:
         "remembered": sum(trial.remembered for trial in found.trials),
         "refused": found.refused,
         "together": {name: {"needs": list(needs), "reason": why} for name, (needs, why) in found.together.items()},
+        "elsewhere": list(found.elsewhere),
+        "kept": _kept(found),
         "seconds": found.seconds,
     }
     return json_safe(json.dumps(report, ensure_ascii=True, indent=2, allow_nan=False)) + "\n"
@@ -140,6 +142,16 @@ def _closing(found: Bisection) -> Iterator[str]:
         also = sorted(set(found.changes) - set(found.rest.taken) - blamed)
         needing = f" and what needs {it} ({', '.join(also)})" if also else ""
         yield f"{words.shown_path(found.bad)} without {it}{needing}: {_said(found.rest)}"
+    if found.keep_rest is not None and found.kept is not None:
+        path, held = words.shown_path(found.keep_rest), ", ".join(found.held)
+        if found.kept.outcome is TrialOutcome.GREEN:
+            count = f"{len(found.changes) - len(found.held)} of {words.counted(len(found.changes), 'change')}"
+            back = f" and holds back {held}" if held else ""
+            yield f"{path} keeps {count}{back}: its content was checked, and is {_said(found.kept)}"
+        else:
+            yield f"{path} is not written: with {held} held back it is {_said(found.kept)}"
+    if found.elsewhere:
+        yield f"for other platforms or Pythons, and not tried here: {', '.join(found.elsewhere)}"
     for name, (needs, reason) in found.together.items():
         yield f"{name} moves only with {', '.join(needs) or 'nothing at all'}: {reason}"
     remembered = sum(trial.remembered for trial in found.trials)
@@ -156,7 +168,16 @@ def _closing(found: Bisection) -> Iterator[str]:
 
 
 def _count(found: Bisection) -> int:
-    return sum(trial.outcome is not TrialOutcome.UNINSTALLABLE for trial in found.trials)
+    """An environment may be asked twice: about what failed, and about all."""
+    tried = [trial for trial in found.trials if trial.outcome is not TrialOutcome.UNINSTALLABLE]
+    return len({trial.taken for trial in tried})
+
+
+def _kept(found: Bisection) -> dict[str, Any] | None:
+    if found.keep_rest is None or found.kept is None:
+        return None
+    written = found.kept.outcome is TrialOutcome.GREEN
+    return {"path": str(found.keep_rest), "written": written, "held": list(found.held), "trial": _trial(found.kept)}
 
 
 def _versions(found: Bisection, culprit: CulpritSet) -> str:
@@ -169,7 +190,7 @@ def _versions(found: Bisection, culprit: CulpritSet) -> str:
 
 def _taken(found: Bisection, trial: Trial) -> str:
     """The shorter of what was taken and what was left."""
-    if not trial.taken:
+    if not trial.taken and (found.changes or trial is found.trials[0]):
         return "nothing: the good lock file"
     left = sorted(set(found.changes) - set(trial.taken))
     if not left:

@@ -1,0 +1,104 @@
+"""Requirement files: read line by line as pip reads them, and what a model's file asks for."""
+
+import importlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goldmar.requirements import OptionError, asked_for, entries, options_of
+
+PIP = importlib.import_module("pip._internal.req.req_file")  # which every environment here is made with
+
+PIECES = st.sampled_from(
+    [
+        "a==1",
+        "b==2",
+        " ",
+        "\\",
+        "\n",
+        "\r\n",
+        "#",
+        " # via x",
+        "    # via",
+        "--hash=sha256:aa",
+        "-r x.txt",
+        "\t",
+        "\x0c",
+        "\u2028",
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_the_lines_are_those_that_pip_reads(text: str) -> None:
+    """What a reader of ours passes over and pip installs would be installed unseen."""
+    assert [entry.text.split() for entry in entries(text)] == [
+        line.split() for _, line in PIP.preprocess(text) if line.strip()
+    ]
+
+
+def test_an_entry_knows_its_lines_and_notes() -> None:
+    text = "# head\n\na==1 \\\n  --hash=sha256:aa  # first\n    # via b\n# heading\n    # of nobody\n-i https://x.example\n"
+    first, second = entries(text)
+    assert (first.text.split(), first.number, first.first, first.end) == (["a==1", "--hash=sha256:aa"], 3, 2, 5)
+    assert first.notes == [" first", " via b"]
+    assert (second.text, second.first, second.end, second.notes) == ("-i https://x.example", 7, 8, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("--index-url https://x.example", [("--index-url", "https://x.example")]),
+        ("-i=https://x.example", [("--index-url", "https://x.example")]),
+        ("-fwheels", [("--find-links", "wheels")]),
+        ("-f 'my wheels' --no-index", [("--find-links", "my wheels"), ("--no-index", "")]),
+        (
+            "--no-index --extra-index-url=https://evil.example",
+            [("--no-index", ""), ("--extra-index-url", "https://evil.example")],
+        ),
+        ("--requirement=../x.txt", [("-r", "../x.txt")]),
+        ("-e.", [("-e", ".")]),
+    ],
+)
+def test_the_options_of_a_line(line: str, options: list[tuple[str, str]]) -> None:
+    assert options_of(line) == options
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--index-u https://x.example", "--find x", "--use-feature=y", "-i", "--pre=yes", "--hash=sha256:aa", "-f 'x"],
+)
+def test_an_option_that_is_not_known_is_no_option(line: str) -> None:
+    """pip takes abbreviations, and what is passed over here could be an index there."""
+    with pytest.raises(OptionError):
+        options_of(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "unknown"),
+    [
+        ("numpy\n", {"numpy"}, False),
+        ("Py_Vips[binary]>=3  # images\n\n# nothing\n", {"py-vips"}, False),
+        ("numpy>=1; python_version < '4'\ntorch==2.13.0 \\\n    --hash=sha256:00\n", {"numpy", "torch"}, False),
+        ("x @ https://example.org/x.whl\n", {"x"}, False),
+        ("--prefer-binary\nnumpy\n", {"numpy"}, False),
+        ("-e .\n", set(), True),
+        ("./x.whl\n", set(), True),
+        ("--index-url https://example.org/\n", set(), True),
+        ("", set(), False),
+    ],
+)
+def test_what_requirements_ask_for(text: str, names: set[str], unknown: bool) -> None:
+    asked = asked_for("a/requirements.txt", {"a/requirements.txt": text.encode()}.get)
+    assert asked.names == names
+    assert bool(asked.unknown) is unknown
+
+
+def test_requirements_include_others_once_even_in_a_circle() -> None:
+    files = {"a/r.txt": b"-r ../b/s.txt\n-c c.txt\nnumpy", "b/s.txt": b"--requirement=../a/r.txt\npillow"}
+    asked = asked_for("a/r.txt", files.get)
+    assert asked.names == {"numpy", "pillow"}
+    assert asked.files == {"a/r.txt", "b/s.txt", "a/c.txt"}
+    assert asked.unknown == "there is no a/c.txt"
