@@ -14,7 +14,17 @@ from typing import Any, BinaryIO
 from goldmar.errors import ArchiveError, StorageError
 from goldmar.zips import CHUNK, Ambiguous, Broken, Member, chunks, content_digest, members, sha256_of
 
-__all__ = ["BUILT_IN_HANDLERS", "CHUNK", "MANIFEST", "Manifest", "content_digest", "digest", "read", "unpack"]
+__all__ = [
+    "BUILT_IN_HANDLERS",
+    "CHUNK",
+    "MANIFEST",
+    "Manifest",
+    "content_digest",
+    "digest",
+    "read",
+    "sources",
+    "unpack",
+]
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 _MANIFEST_LIMIT = 2**20
@@ -71,6 +81,17 @@ def digest(mar: Path) -> str:
     """`sha256:...` over the members of an archive, read and checked against their CRC. Raises ArchiveError."""
     with _opened(mar) as (file, found):
         return content_digest((member.name, sha256_of(file, member)) for member in found)
+
+
+def sources(mar: Path) -> dict[str, bytes]:
+    """The modules and the requirements of an archive, by name: what its handler may use. Raises ArchiveError."""
+    with _opened(mar) as (file, found):
+        wanted = {_manifest(mar, file, found).requirements_file}
+        return {
+            each.name: b"".join(chunks(file, each))
+            for each in found
+            if each.name.endswith(".py") or each.name in wanted
+        }
 
 
 def unpack(mar: Path, folder: Path) -> Manifest:

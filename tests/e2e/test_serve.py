@@ -33,7 +33,7 @@ def test_ready_means_that_it_answers(server: LocalServer) -> None:
     assert answer.headers["Content-Type"].startswith("application/json")
     assert server.versions() == {"obedient": "1.0"}
     assert len(server.pids()["obedient"]) == 1
-    assert server.packages()["torchserve"] == "0.12.0"
+    assert server.packages().versions["torchserve"] == "0.12.0"
     assert server.alive()
 
 

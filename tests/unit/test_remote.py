@@ -210,7 +210,7 @@ def test_without_management_a_ping_is_enough() -> None:
     assert (server.backend, server.url) == ("remote", here.url)
     assert server.target.url == here.url
     assert server.versions() == {}
-    assert server.packages() == {}
+    assert server.packages().versions == {}
     assert server.trouble() is None
 
 

@@ -7,12 +7,14 @@ from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import ArchiveError
 from goldmar.layout import check_name, survey
+from goldmar.mar import sources
+from goldmar.packages import TORCHSERVE_NEEDS, Installed, asked_for, imported, reachable
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.serve.worker import WorkerServer
 
-__all__ = ["archives_for", "build_archives", "verify_archive"]
+__all__ = ["archives_for", "build_archives", "reached_by", "verify_archive"]
 
 
 def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> list[archive.Built]:
@@ -60,6 +62,22 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
             msg = f"{mar}: the model fails on {canary.drawing_id}: {canary.problem}"
             raise ArchiveError(msg, fix="mend the handler, then goldmar archive", model=model, detail=server.trouble())
     return found
+
+
+def reached_by(installed: Installed, mar: Path) -> dict[str, str]:
+    """The packages that the handler of an archive can reach, name -> version, torch's and TorchServe's own included.
+
+    From its requirements.txt and from what its modules import; all that is installed where the two cannot tell.
+    """
+    if not mar.exists():
+        return dict(installed.versions)
+    found = sources(mar)
+    modules = {name: content for name, content in found.items() if name.endswith(".py")}
+    asked = asked_for("\n".join(found[name].decode(errors="replace") for name in found.keys() - modules.keys()))
+    if asked is None:
+        return dict(installed.versions)
+    others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
+    return reachable(installed, [*TORCHSERVE_NEEDS, *asked], others)
 
 
 def archives_for(project: Project, models: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
 from goldmar.gate import judge
 from goldmar.golden import Recording, Superseded, cells_of, write_partial
+from goldmar.pipeline.archives import reached_by
 from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.stages import explain_failures, record_stages
@@ -194,7 +195,7 @@ def _run(steps: Sequence[Step], job: Job) -> tuple[RunResult, Verdict]:
         url=server.url,
         started=started,
         seconds=time.perf_counter() - clock,
-        packages=next((provenance.packages for provenance in job.provenance.values()), {}),
+        packages={name: version for each in job.provenance.values() for name, version in each.packages.items()},
         not_compared=not_compared(job.project, job.models),
     )
     return run, judge(run)
@@ -312,7 +313,6 @@ def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_che
 
 
 def _provenance(job: Job, server: Server, model: str) -> Provenance:
-    packages = server.packages()
     built = job.project.model_store / f"{model}.mar"
     ours = server.backend != "remote"
     return Provenance(
@@ -323,7 +323,7 @@ def _provenance(job: Job, server: Server, model: str) -> Provenance:
         url="" if ours else server.url,
         obtained_at=datetime.now(UTC).replace(microsecond=0),
         python=job.python if ours and server.backend != "compose" else "",
-        packages=packages,
+        packages=reached_by(server.packages(), built),
     )
 
 

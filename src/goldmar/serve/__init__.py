@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from goldmar.packages import Installed
 from goldmar.records import Ask, Endpoint
 
 __all__ = ["Server"]
@@ -25,8 +26,8 @@ class Server(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Model name -> version served; a model whose server does not tell is left out."""
 
-    def packages(self) -> Mapping[str, str]:
-        """Installed distributions where the handlers run, name -> version; empty where the server does not tell."""
+    def packages(self) -> Installed:
+        """What is installed where the handlers run; empty where the server does not tell."""
 
     def trouble(self) -> str | None:
         """After a failure: what the server's own log says of it (a handler's traceback), if anything."""

@@ -16,9 +16,10 @@ from typing import Any, Self
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
 from goldmar.layout import by_model
 from goldmar.mar import read
+from goldmar.packages import Installed
 from goldmar.records import Endpoint
 from goldmar.serve.engine import Compose, Ran, find_compose, run
-from goldmar.serve.interpreter import LIST_PACKAGES
+from goldmar.serve.interpreter import LIST_PACKAGES, read_listing
 from goldmar.serve.log import LATE_S, Entry, last_traceback, parse, passings
 
 __all__ = ["ComposeServer"]
@@ -108,13 +109,13 @@ class ComposeServer:
         """Model name -> version served: that of the archive, which the build has checked by its digest."""
         return dict(self._versions)
 
-    def packages(self) -> Mapping[str, str]:
+    def packages(self) -> Installed:
         """What is installed in the image; empty where the container cannot be asked any more."""
         done = run(["docker", "exec", self._container, "python3", "-c", LIST_PACKAGES])
         try:
-            return {str(name): str(version) for name, version in json.loads(done.said).items()}
+            return read_listing(done.said)
         except ValueError:
-            return {}
+            return Installed()
 
     def trouble(self) -> str | None:
         """What the container's log says since READY: how it ended, or the last traceback of a handler."""

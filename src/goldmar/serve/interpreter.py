@@ -3,31 +3,35 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from goldmar.errors import NotReadyError
+from goldmar.packages import Installed
+from goldmar.serve import _installed
 
-__all__ = ["LIST_PACKAGES", "packages_of"]
+__all__ = ["LIST_PACKAGES", "packages_of", "read_listing"]
 
-LIST_PACKAGES = """
-import json
-from importlib import metadata
-print(json.dumps({d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}))
-"""
+LIST_PACKAGES = Path(_installed.__file__).read_text(encoding="utf-8")
+"""For `python -c` where goldmar is not installed; `read_listing` reads what it prints."""
 
 
-def packages_of(python: Path | str, *, timeout_s: float = 120.0) -> Mapping[str, str]:
-    """Distributions that an interpreter finds, name -> version. Raises NotReadyError where it cannot be run."""
+def packages_of(python: Path | str, *, timeout_s: float = 120.0) -> Installed:
+    """What is installed for an interpreter. Raises NotReadyError where it cannot be run."""
     if str(python) == sys.executable:
-        return {found.name: found.version for found in metadata.distributions() if found.name}
+        return Installed(**_installed.installed())
     try:
         done = subprocess.run(
             [str(python), "-c", LIST_PACKAGES], capture_output=True, text=True, check=True, timeout=timeout_s, cwd="/"
         )
-        packages: dict[str, str] = json.loads(done.stdout)
+        return read_listing(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         msg = f"{python} does not tell its packages: {error}."
         raise NotReadyError(msg, fix="Name a Python interpreter") from error
-    return packages
+
+
+def read_listing(text: str) -> Installed:
+    """What LIST_PACKAGES printed. Raises ValueError where it is something else."""
+    try:
+        return Installed(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(str(error)) from error

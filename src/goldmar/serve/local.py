@@ -20,6 +20,7 @@ from goldmar.errors import (
 )
 from goldmar.layout import by_model
 from goldmar.mar import read
+from goldmar.packages import Installed
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
@@ -91,7 +92,7 @@ class LocalServer:
         self._properties = dict(properties or {})
         self._python = python
         self._port = port
-        self._packages: Mapping[str, str] | None = None
+        self._packages: Installed | None = None
         self._launch: Launch | None = None
         self._endpoint: Endpoint | None = None
         self._log: LogReader | None = None
@@ -110,8 +111,8 @@ class LocalServer:
         """Model name -> version served."""
         return dict(self._versions)
 
-    def packages(self) -> Mapping[str, str]:
-        """What is installed where the handlers run, name -> version. Raises NotReadyError."""
+    def packages(self) -> Installed:
+        """What is installed where the handlers run. Raises NotReadyError."""
         if self._packages is None:
             self._packages = packages_of(self._python)
         return self._packages

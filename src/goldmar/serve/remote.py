@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from goldmar.errors import NotReadyError, UnreachableError, UsageError
+from goldmar.packages import Installed
 from goldmar.records import Endpoint
 from goldmar.serve.management import Described, Management
 from goldmar.text import excerpt
@@ -52,9 +53,9 @@ class RemoteServer:
         """Model name -> the version asked for, or the default one where the management URL tells it."""
         return dict(self._versions)
 
-    def packages(self) -> Mapping[str, str]:
+    def packages(self) -> Installed:
         """Empty: a TorchServe does not tell what is installed beside it."""
-        return {}
+        return Installed()
 
     def trouble(self) -> str | None:
         """None: its log is not ours to read."""

@@ -26,6 +26,7 @@ from goldmar.errors import (
 )
 from goldmar.files import read_whole
 from goldmar.layout import by_model, did_you_mean
+from goldmar.packages import Installed
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request
@@ -67,7 +68,7 @@ class WorkerServer:
         self._startup_timeout_s = startup_timeout_s
         self._python = python
         self._children: dict[str, Child] = {}
-        self._packages: Mapping[str, str] | None = None
+        self._packages: Installed | None = None
 
     @property
     def target(self) -> Ask:
@@ -81,8 +82,8 @@ class WorkerServer:
         """Model name -> version, from the manifests."""
         return {model: child.manifest.version for model, child in self._children.items()}
 
-    def packages(self) -> Mapping[str, str]:
-        """Distributions that the interpreter of the handlers finds, name -> version. Raises NotReadyError."""
+    def packages(self) -> Installed:
+        """What the interpreter of the handlers finds. Raises NotReadyError."""
         if self._packages is None:
             self._packages = packages_of(self._python, timeout_s=self._startup_timeout_s)
         return self._packages

@@ -1,0 +1,94 @@
+"""What is installed where handlers run, and what of it one of them can reach: not the tools that lie beside it."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+__all__ = ["TORCHSERVE_NEEDS", "Installed", "asked_for", "imported", "reachable"]
+
+TORCHSERVE_NEEDS = ("torch", "torchserve", "pyyaml", "psutil")
+"""What TorchServe's worker imports, declared by it or not."""
+
+_OPTION = re.compile(r"--(?:hash|index-url|extra-index-url|find-links|prefer-binary|only-binary|no-binary|pre)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The distributions of one interpreter, by the names that they have there; empty where a server does not tell.
+
+    `requires` are their requirements as declared, `modules` the distributions that a top-level module comes from.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    requires: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def reachable(installed: Installed, requirements: Iterable[str], modules: Iterable[str] = ()) -> dict[str, str]:
+    """Name -> version of what is installed of these requirements, of these modules, and of all that those need.
+
+    Markers are held against the interpreter's environment, extras are followed. What is not installed is left out.
+    Source of the rules: PyPA's dependency specifiers.
+    """
+    names = {canonicalize_name(name): name for name in installed.versions}
+    found: dict[str, str] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [Requirement(each) for each in requirements]
+    waiting += [Requirement(name) for module in modules for name in installed.modules.get(module, ())]
+    waiting = [each for each in waiting if _holds(each, frozenset(), installed.environment)]
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if name not in names or (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        found[names[name]] = installed.versions[names[name]]
+        for line in installed.requires.get(names[name], ()):
+            try:
+                needed = Requirement(line)
+            except InvalidRequirement:
+                continue  # of an old distribution, which pip does not follow either
+            if _holds(needed, extras, installed.environment):
+                waiting.append(needed)
+    return dict(sorted(found.items()))
+
+
+def asked_for(requirements: str) -> list[str] | None:
+    """The requirements in the text of a requirements.txt; None where it includes a file or cannot be read."""
+    found = []
+    for line in re.sub(r"\\\r?\n", " ", requirements).splitlines():
+        wanted = re.sub(r"(^|\s)#.*|\s--hash=\S+", "", line).strip()
+        if not wanted or _OPTION.match(wanted):
+            continue
+        try:
+            found.append(str(Requirement(wanted)))
+        except InvalidRequirement:
+            return None
+    return found
+
+
+def imported(sources: Iterable[bytes]) -> set[str]:
+    """The top-level modules that these sources import, wherever in them; the standard library's are left out."""
+    found: set[str] = set()
+    for source in sources:
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            continue  # the handler does not load then, which others will say
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names
+
+
+def _holds(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({**environment, "extra": each}) for each in (*extras, ""))

@@ -1,0 +1,121 @@
+"""Which packages a handler can reach: requirements with their extras and markers, imports, and nothing beside them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldmar.archive import build
+from goldmar.packages import Installed, asked_for, imported, reachable
+from goldmar.pipeline.archives import reached_by
+from goldmar.serve.interpreter import LIST_PACKAGES, packages_of, read_listing
+
+HERE = Installed(
+    versions={"Numpy": "2.4", "torch": "2.13", "torchserve": "0.12.0", "PyYAML": "6", "psutil": "7", "old": "1",
+              "pillow": "13", "wheel": "1", "pyvips": "3", "pyvips-binary": "8", "cffi": "2", "tomli": "2",
+              "mypy": "1", "sympy": "1", "a": "1", "b": "2"},
+    requires={
+        "torch": ["sympy", "numpy; extra == 'opt'", "tomli; python_version < '3.11'", "gone>=1"],
+        "torchserve": ["Pillow", "psutil"],
+        "pyvips": ["cffi; platform_python_implementation != 'PyPy'", "pyvips-binary; extra == 'binary'"],
+        "a": ["b"],
+        "b": ["a[x]"],
+        "old": ["not a requirement at all !!"],
+    },
+    modules={"PIL": ["pillow"], "yaml": ["PyYAML"], "numpy": ["Numpy"], "shared": ["a", "b"]},
+    environment={"python_version": "3.12", "python_full_version": "3.12.1", "platform_python_implementation": "CPython",
+                 "sys_platform": "linux"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("requirements", "modules", "found"),
+    [
+        ([], [], set()),
+        (["torch"], [], {"torch", "sympy"}),
+        (["torch[opt]"], [], {"torch", "sympy", "Numpy"}),
+        (["torch", "torch[opt]"], [], {"torch", "sympy", "Numpy"}),
+        (["NUMPY>=1.26"], [], {"Numpy"}),
+        (["pyvips[binary]>=3"], [], {"pyvips", "pyvips-binary", "cffi"}),
+        (["pyvips"], [], {"pyvips", "cffi"}),
+        (["tomli; python_version < '3.11'"], [], set()),
+        (["tomli; python_version > '3.11'"], [], {"tomli"}),
+        (["not-there"], ["nor-this"], set()),
+        ([], ["PIL", "yaml"], {"pillow", "PyYAML"}),
+        ([], ["shared"], {"a", "b"}),
+        (["a"], [], {"a", "b"}),
+        (["old"], [], {"old"}),
+    ],
+)
+def test_what_is_reached(requirements: list[str], modules: list[str], found: set[str]) -> None:
+    assert set(reachable(HERE, requirements, modules)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("", []),
+        ("# a note\n\nnumpy>=1.26  # arrays\n", ["numpy>=1.26"]),
+        ("pyvips[binary]>=3\n", ["pyvips[binary]>=3"]),
+        ("torch==2.13.0 \\\n    --hash=sha256:00\n--index-url https://host/simple\n", ["torch==2.13.0"]),
+        ("pillow; python_version > '3'\n", ['pillow; python_version > "3"']),
+        ("thing @ https://host/thing-1.whl#sha256=00\n", ["thing@ https://host/thing-1.whl#sha256=00"]),
+        ("-r other.txt\n", None),
+        ("-e .\n", None),
+        ("./a/folder\n", None),
+    ],
+)
+def test_what_is_asked_for(text: str, asked: list[str] | None) -> None:
+    found = asked_for(text)
+    assert found == asked or [each.replace("@ ", " @ ") for each in asked or []] == found
+
+
+def test_what_is_imported() -> None:
+    code = b"import os, PIL.Image as I\nfrom yaml import load\nfrom . import near\ndef f():\n    import cv2\n"
+    assert imported([code, b"def broken(:\n"]) == {"PIL", "yaml", "cv2"}
+
+
+def handler(folder: Path, requirements: str | None) -> Path:
+    folder.mkdir(parents=True)
+    files = {
+        "handler.py": "import helper\nfrom PIL import Image\nclass Handler: ...\n",
+        "helper.py": "import json\n",
+        "archive.toml": 'version = "1"\n',
+        "model-config.yaml": "minWorkers: 1\nmaxWorkers: 1\nbatchSize: 1\nmaxBatchDelay: 0\n"
+        "startupTimeout: 60\nresponseTimeout: 30\n",
+        **({} if requirements is None else {"requirements.txt": requirements}),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("requirements", "more"),
+    [(None, set()), ("a\n", {"a", "b"}), ("-r elsewhere.txt\n", None)],
+)
+def test_a_handler_reaches_what_it_asks_for_imports_and_runs_on(
+    tmp_path: Path, requirements: str | None, more: set[str] | None
+) -> None:
+    mar = build(handler(tmp_path / "handlers/gear", requirements), tmp_path).path
+    found = set(reached_by(HERE, mar))
+    runs_on = {"torch", "sympy", "torchserve", "pillow", "psutil", "PyYAML"}
+    assert found == (set(HERE.versions) if more is None else runs_on | more)
+    assert set(reached_by(HERE, tmp_path / "no.mar")) == set(HERE.versions)
+
+
+def test_this_interpreter_and_another_tell_the_same() -> None:
+    here = packages_of(sys.executable)
+    done = subprocess.run([sys.executable, "-c", LIST_PACKAGES], capture_output=True, text=True, check=True, cwd="/")
+    assert read_listing(done.stdout) == here
+    found = reachable(here, ["torch", "torchserve", "pyyaml", "psutil"])
+    assert {"torch", "numpy"} >= {"torch"} <= set(found)
+    assert not {"mypy", "ruff", "pytest", "goldmar"} & set(found)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"other": 1}', json.dumps(["a"])])
+def test_a_listing_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_listing(text)
