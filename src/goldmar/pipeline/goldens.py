@@ -45,9 +45,10 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
 
 
 def drawings_of(project: Project, model: str) -> list[Drawing]:
-    """The drawings of a model, all of them fit to be sent. Raises GoldenError."""
-    folder = project.golden / model / "drawings"
-    return find_drawings(folder, within=(project.root, project.golden), at_most=round(project.max_drawing_mb * 2**20))
+    """The drawings of a model as its request.toml has them sent, all of them fit. Raises GoldenError, ConfigError."""
+    folder, at_most = project.golden / model, round(project.max_drawing_mb * 2**20)
+    found = find_drawings(folder / "drawings", within=(project.root, project.golden), at_most=at_most)
+    return list(read_request(folder).drawings(found))
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:
