@@ -112,6 +112,9 @@ class GoldenItem(pytest.Item):
         if self.golden.drawings:
             predictions = self._goldens.ask(self.golden)
         result = pipeline.hold(self.golden, predictions)
+        if predictions:
+            served = self._goldens.versions().get(self.golden.model, "")
+            result = pipeline.told_apart(self.golden, replace(result, version=served))
         if result.failures or result.values == 0:
             told = self.golden.request.told(self._goldens.target()) if predictions else ()
             told = tuple(_OPTION.sub("--goldmar-", words) for words in told)
@@ -169,6 +172,7 @@ class _Session:
         self._goldens: dict[str, Any] = {}  # node id -> a pipeline.Golden, cut to one drawing
         self._stack = ExitStack()
         self._server: Any = None  # a serve.Server
+        self._versions: Mapping[str, str] = {}  # as the controller of xdist tells them
         self._target: Endpoint | Ask | None = None
         self._handed: Path | None = None  # the file in which the workers of xdist are told where the server is
         self._works = hasattr(config, "workerinput")
@@ -317,7 +321,7 @@ class _Session:
             target = self.target()
             said = {key: getattr(target, key) for key in ("url", "headers", "verify", "timeout_s", "named")}
             with os.fdopen(os.open(self._handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(said, file, default=dict)
+                json.dump({**said, "versions": self.versions()}, file, default=dict)
 
     # ---- asking
 
@@ -363,7 +367,9 @@ class _Session:
         if self._target is None:
             handed: Mapping[str, str] = getattr(self.config, "workerinput", {})
             place = handed.get("goldmar_endpoint")
-            self._target = Endpoint(**json.loads(Path(place).read_bytes())) if place else self._open()
+            said = json.loads(Path(place).read_bytes()) if place else {}
+            self._versions = said.pop("versions", {})
+            self._target = Endpoint(**said) if place else self._open()
         return self._target
 
     def _open(self) -> Endpoint | Ask:
@@ -395,6 +401,10 @@ class _Session:
             pytest.exit(_words(error), returncode=int(error.exit_code))
         target: Endpoint | Ask = self._server.target
         return target
+
+    def versions(self) -> Mapping[str, str]:
+        """Model -> version, of those whose server tells."""
+        return self._server.versions() if self._server is not None else self._versions
 
     def pytest_unconfigure(self) -> None:
         self._stack.close()

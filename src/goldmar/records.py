@@ -273,6 +273,7 @@ class Kind(StrEnum):
     CHANGED_TYPE = "changed type"
     NOT_FINITE = "not finite"  # NaN or infinity that the golden does not have
     NO_ANSWER = "no answer"  # the model refused the drawing or failed on it
+    OTHER_VERSION = "other version"  # what is served is not the version that the golden is of
     EMPTY_GOLDEN = "empty golden"
     NOTHING_COMPARED = "nothing compared"
     NOT_ASKED = "not asked"  # the model was never asked
@@ -326,6 +327,7 @@ class ModelResult:
     `closest` lists the passing floats nearest to their limit, so that a green report still shows its margin.
     `drawing_ids` are all that were asked or expected, sorted.
     `explanations` has one for each failing drawing, where they were asked for.
+    `version` is what was served, empty where nobody tells; `golden_version` what the golden was approved of.
     `request` says in words how the model was asked, where that was not as TorchServe has it.
     """
 
@@ -343,6 +345,7 @@ class ModelResult:
     obtained: Path | None = None
     drawing_ids: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    golden_version: str = ""
     request: tuple[str, ...] = ()
 
 

@@ -10,7 +10,18 @@ from goldmar.pipeline.archives import archives_for, build_archives, verify_archi
 from goldmar.pipeline.bisect import bisect
 from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, by_drawing, read_model
-from goldmar.pipeline.jobs import CHECK, RECORD, Job, Opener, check, hold, record, recording, refuse_unused_patterns
+from goldmar.pipeline.jobs import (
+    CHECK,
+    RECORD,
+    Job,
+    Opener,
+    check,
+    hold,
+    record,
+    recording,
+    refuse_unused_patterns,
+    told_apart,
+)
 from goldmar.pipeline.project import Ci, Fate, Prepared, prepare
 from goldmar.pipeline.reports import (
     bisection_to_json,
@@ -87,6 +98,7 @@ __all__ = [
     "show_proposal",
     "to_json",
     "token_file",
+    "told_apart",
     "verify_archive",
     "wait_while_alive",
     "worker_opener",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
-from goldmar.golden import RequestSettings, find_drawings, read_golden, read_request
+from goldmar.golden import RequestSettings, find_drawings, read_golden, read_provenance, read_request
 from goldmar.records import Cells, Drawing, Value
 
 __all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
@@ -14,7 +14,10 @@ __all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All that one model is held against, and how it is asked. `cells` is empty where only recording is asked for."""
+    """All that one model is held against, and how it is asked. `cells` is empty where only recording is asked for.
+
+    `version` is that of the model when the golden was approved; empty where the golden does not tell.
+    """
 
     model: str
     folder: Path
@@ -22,6 +25,7 @@ class Golden:
     tolerances: Tolerances
     cells: Cells
     request: RequestSettings = field(default_factory=RequestSettings)
+    version: str = ""
 
 
 def read_model(project: Project, model: str, *, with_cells: bool, options: Mapping[str, str] | None = None) -> Golden:
@@ -33,7 +37,7 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
     request = read_request(folder).overridden(options or {})
     tolerances_path = folder / "tolerance.toml"
     tolerances = load_tolerances(tolerances_path) if tolerances_path.exists() else Tolerances()
-    cells = Cells([], [], [])
+    cells, version = Cells([], [], []), ""
     if with_cells:
         if not (folder / "expected.csv").exists():
             msg = f"{model} has no golden: {folder / 'expected.csv'} is missing."
@@ -41,7 +45,10 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
                 msg, fix=f"goldmar record {model} && goldmar approve {model} --reason 'first golden'", model=model
             )
         cells = read_golden(folder, tolerances.columns)
-    return Golden(model, folder, request.drawings(drawings_of(project, model)), tolerances, cells, request)
+        if (folder / "provenance.toml").exists():
+            version = read_provenance(folder / "provenance.toml").version
+    drawings = request.drawings(drawings_of(project, model))
+    return Golden(model, folder, drawings, tolerances, cells, request, version)
 
 
 def drawings_of(project: Project, model: str) -> list[Drawing]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from goldmar import archive
 from goldmar.compare import compare
 from goldmar.config import Project
-from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted
+from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted, ServerError
 from goldmar.gate import judge
 from goldmar.golden import Recording, Superseded, cells_of, write_partial
 from goldmar.pipeline.archives import reached_by
@@ -20,10 +20,21 @@ from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.stages import explain_failures, record_stages
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
-from goldmar.records import Cells, ModelResult, Prediction, Provenance, RunResult, Verdict
+from goldmar.records import Cells, Comparison, Kind, ModelResult, Prediction, Provenance, RunResult, Verdict
 from goldmar.serve import Server
 
-__all__ = ["CHECK", "RECORD", "Job", "Opener", "check", "hold", "record", "recording", "refuse_unused_patterns"]
+__all__ = [
+    "CHECK",
+    "RECORD",
+    "Job",
+    "Opener",
+    "check",
+    "hold",
+    "record",
+    "recording",
+    "refuse_unused_patterns",
+    "told_apart",
+]
 
 _SHOWN = 5
 
@@ -94,7 +105,9 @@ def compare_models(job: Job, stack: ExitStack) -> None:
     """Hold what was obtained against the goldens."""
     for golden in job.goldens:
         refuse_unused_patterns(golden, cells_of(job.asked[golden.model]))
-    job.results = [_described(job, golden, hold(golden, job.asked[golden.model])) for golden in job.goldens]
+    job.results = [
+        told_apart(golden, _described(job, golden, hold(golden, job.asked[golden.model]))) for golden in job.goldens
+    ]
 
 
 def count_models(job: Job, stack: ExitStack) -> None:
@@ -219,6 +232,21 @@ def hold(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
     )
 
 
+def told_apart(golden: Golden, result: ModelResult) -> ModelResult:
+    """A result with a failure of its own kind where the version served is known, and is not the golden's.
+
+    Whatever the values say: they may be within tolerance, and are the answers of another model.
+    """
+    want, got = golden.version, result.version
+    result = replace(result, golden_version=want)
+    if not want or not got or want == got:
+        return result
+    accept = f"goldmar record {golden.model} && goldmar approve {golden.model} --reason ..."
+    detail = f"the golden is of version {want}, and {got} is served; serve {want}, or accept {got}: {accept}"
+    failure = Comparison(Kind.OTHER_VERSION, "", want=want, got=got, detail=detail)
+    return replace(result, failures=(failure, *result.failures))
+
+
 def refuse_unused_patterns(golden: Golden, obtained: Cells) -> None:
     """Raise ConfigError where a tolerance pattern holds for no value: what is written there would pass unseen.
 
@@ -280,6 +308,7 @@ def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_che
             clients=job.clients,
             on_prediction=on_prediction,
         )
+        _refuse_change(server, provenance)
     except KeyboardInterrupt as stop:
         msg = f"Interrupted after {len(done)} of {len(golden.drawings)} drawings of {golden.model}."
         raise Interrupted(
@@ -325,6 +354,21 @@ def _provenance(job: Job, server: Server, model: str) -> Provenance:
         python=job.python if ours and server.backend != "compose" else "",
         packages=reached_by(server.packages(), built),
     )
+
+
+def _refuse_change(server: Server, before: Provenance) -> None:
+    """Raise ServerError where another version is served than when the first drawing was asked about."""
+    now = server.versions().get(before.model, "")
+    if now != before.version:
+        what = (
+            f"{before.model} was version {before.version} at the first drawing and is {now or 'none that is told'} now"
+        )
+        raise ServerError(
+            f"{what}: its answers may be of both.",
+            fix="Run the command again when nobody changes what is served",
+            model=before.model,
+            url=server.url,
+        )
 
 
 def _problems(predictions: Sequence[Prediction]) -> dict[str, str]:

@@ -45,6 +45,7 @@ def _model(result: ModelResult) -> dict[str, Any]:
     return {
         "model": result.model,
         "version": result.version,
+        "golden_version": result.golden_version,
         "archive_digest": result.archive_digest,
         "drawings": result.drawings,
         "values": result.values,

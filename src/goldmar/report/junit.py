@@ -59,7 +59,8 @@ def _suite(result: ModelResult, run: RunResult) -> ET.Element:
     for key, value in (
         ("backend", run.backend),
         ("url", without_secrets(run.url)),
-        ("version", result.version),
+        ("version", result.version or "not known"),
+        ("golden_version", result.golden_version),
         ("archive_digest", result.archive_digest),
         ("models", words.compared(run) if run.not_compared is not None else ""),
     ):

@@ -25,7 +25,7 @@ def render(run: RunResult, verdict: Verdict) -> str:
         page.add(f"- {escaped(reason, 500)}")
     if run.not_compared is not None:
         page.add("", "; ".join(escaped(line, 500) for line in (words.compared(run), *words.not_compared(run)[:50])))
-    for line in words.requests(run)[:50]:
+    for line in (*words.requests(run)[:50], *words.versions(run)):
         page.add("", escaped(line, 500))
     page.add("")
     if run.models:

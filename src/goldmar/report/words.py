@@ -27,6 +27,7 @@ __all__ = [
     "shown_path",
     "spelt",
     "summary_words",
+    "versions",
     "want_and_got",
     "worst",
 ]
@@ -95,6 +96,17 @@ def counted(count: int, thing: str) -> str:
 def requests(run: RunResult) -> list[str]:
     """How models were asked that were not asked as TorchServe has it, a line each."""
     return [f"{model.model} was asked with {'; '.join(model.request)}" for model in run.models if model.request]
+
+
+def versions(run: RunResult) -> list[str]:
+    """Of which models nobody tells the version that is served, on one line."""
+    unknown = [
+        f"{model.model} (golden of {model.golden_version})" if model.golden_version else model.model
+        for model in run.models
+        if not model.version
+    ]
+    more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+    return [f"version not known: {', '.join(unknown[:_NAMED])}{more}"] if unknown else []
 
 
 def compared(run: RunResult) -> str:

@@ -50,7 +50,15 @@ class RemoteServer:
         return self._endpoint
 
     def versions(self) -> Mapping[str, str]:
-        """Model name -> the version asked for, or the default one where the management URL tells it."""
+        """Model name -> the version asked for, or the default one where the management URL tells it: that of now.
+
+        Raises as entering does: somebody else may change what is served at any time.
+        """
+        management = Management(self._endpoint)
+        try:
+            self._describe(management)
+        finally:
+            management.close()
         return dict(self._versions)
 
     def packages(self) -> Installed:
@@ -65,11 +73,8 @@ class RemoteServer:
         management = Management(self._endpoint)
         try:
             self._look_for_life(management)
-            if self._endpoint.management_url is not None:
-                for model in self._models:
-                    described = management.describe(model, self._wanted.get(model))
-                    self._versions[model] = described.version
-                    self._refuse_unready(described)
+            for described in self._describe(management):
+                self._refuse_unready(described)
         finally:
             management.close()
         return self
@@ -78,6 +83,14 @@ class RemoteServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing was started, so nothing is stopped."""
+
+    def _describe(self, management: Management) -> list[Described]:
+        """What the management URL tells of the models; nothing without one."""
+        if self._endpoint.management_url is None:
+            return []
+        told = [management.describe(model, self._wanted.get(model)) for model in self._models]
+        self._versions |= {described.model: described.version for described in told}
+        return told
 
     def _look_for_life(self, management: Management) -> None:
         answer = management.ping()
