@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 import goldmar.pipeline.jobs
 import goldmar.pipeline.reports
 import goldmar.pipeline.servers  # noqa: F401
+from goldmar.golden import approve, read_cells, read_provenance, write_obtained
+from goldmar.records import Provenance
 from tests.integration.fake_server import Asked, FakeServer, json_answer
 from tests.support.foreign import NUMBERS, write_golden
 
@@ -298,3 +301,21 @@ def test_under_xdist(pytester: pytest.Pytester, root: Path, server: FakeServer) 
     assert len(server.asked) == before
     wrong = pytester.runpytest_subprocess(*url, "golden/none")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize("xdist", [False, True])
+def test_another_version_than_the_goldens(
+    pytester: pytest.Pytester, root: Path, server: FakeServer, xdist: bool
+) -> None:
+    golden = root / "golden/means"
+    served = Provenance("means", "2.1", "", "remote", server.url, datetime(2026, 11, 21, tzinfo=UTC))
+    write_obtained(golden, read_cells(golden / "expected.csv"), served)
+    approve(golden, read_provenance(golden / "obtained.toml"))
+    arguments = [*PLUGINS, "--goldmar-url", server.url, "golden/means", "-p", "no:cacheprovider"]
+    if xdist:
+        result = pytester.runpytest_subprocess(*arguments, "-p", "xdist", "-n", "2", "--goldmar-model-version", "2.2")
+    else:
+        pytester.runpytest_inprocess(*arguments, "--goldmar-model-version", "2.1").assert_outcomes(passed=3)
+        result = pytester.runpytest_inprocess(*arguments, "--goldmar-model-version", "2.2")
+    assert result.ret == 1
+    assert "the golden is of version 2.1, and 2.2 is" in page(result)
