@@ -84,6 +84,28 @@ def test_code_that_a_lock_file_names_is_never_run(locked: Repository) -> None:
         assert "bisect ended with 2" in (locked.root / "reports/job/culprit.md").read_text()
 
 
+@pytest.mark.parametrize("tracked", [False, True])
+def test_wheels_that_this_job_built_are_used_and_those_of_a_pull_request_are_not(
+    locked: Repository, tracked: bool
+) -> None:
+    told = locked.root.parent / "told"
+    told.write_text('#!/bin/sh\necho "links: $PIP_FIND_LINKS"\n')
+    told.chmod(0o755)
+    locked.edit(LOCK, "scale==1.0", "scale==1.1")
+    locked.write("wheelhouse/evil-1.0-py3-none-any.whl", "evil")
+    if tracked:
+        locked.commit("wheels")
+    done = subprocess.run(
+        [locked.root / "ci/culprit", "--base", "main", "gear"],
+        env=environment() | {"GOLDMAR": str(told), "PIP_FIND_LINKS": "/srv/wheels"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    links = "/srv/wheels" if tracked else f"/srv/wheels {locked.root}/wheelhouse"
+    assert done.stdout.splitlines()[-1] == f"links: {links}", done.stderr
+
+
 def test_nothing_that_runs_on_a_pull_request_trusts_its_lock_files() -> None:
     for path in (ROOT / "ci").rglob("*"):
         if path.is_file():

@@ -685,3 +685,42 @@ def test_reports_go_through_no_link_of_the_project(goldmar: Goldmar, project: Pa
     assert done.code == ExitCode.SERVER, done.err
     assert f"{place} is a link to" in done.err
     assert files(project / "elsewhere") == {}
+
+
+# ---- what a lock file may run ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("check", "--lock"), ("record", "means", "--lock"), ("bisect", "fine.txt")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("evil @ file:///tmp/evil-1.0.tar.gz", "evil @ file:///tmp/evil-1.0.tar.gz: a file or folder of its own"),
+        ("--index-url https://me:secret@evil.example/simple", "--index-url https://evil.example/simple: not among"),
+        ("-e .", "makes it no lock file of its own"),
+    ],
+)
+def test_code_that_a_lock_file_names_is_told_and_not_run(
+    goldmar: Goldmar, project: Path, command: tuple[str, ...], line: str, said: str
+) -> None:
+    pins = "torch==2.13.0\ntorchserve==0.12.0\npyyaml==6.0\n"
+    (project / "fine.txt").write_text(pins)
+    (project / "lock.txt").write_text(f"{line}\n{pins}")
+    done = goldmar(*command, "lock.txt")
+    assert done.code == ExitCode.USAGE
+    assert said in " ".join(done.err.split())
+    assert "secret" not in done.err
+    assert line == "-e ." or "--trust-lock" in done.err
+
+
+def test_trust_without_a_lock_file_is_a_mistake(goldmar: Goldmar, project: Path) -> None:
+    done = goldmar("check", "--trust-lock")
+    assert done.code == ExitCode.USAGE
+    assert "--lock FILE --trust-lock" in done.err
+
+
+def test_a_place_where_what_is_innocent_cannot_go_is_told_before_the_search(goldmar: Goldmar, project: Path) -> None:
+    (project / "fine.txt").write_text("torch==2.13.0\ntorchserve==0.12.0\npyyaml==6.0\n")
+    for place in (".", "fine.txt/kept.txt"):
+        done = goldmar("bisect", "fine.txt", "fine.txt", "--keep-rest", place)
+        assert done.code == ExitCode.USAGE
+        assert "cannot be written" in done.err
