@@ -451,7 +451,7 @@ class Bisection:
     counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back, asked
     about every drawing. `elsewhere` are pins that differ for other platforms alone, of which nothing was tried here.
     `keep_rest` is the file that was to hold what is innocent, `kept` the trial of its content, `held` the changes that
-    it holds back: it is written where that is green.
+    it holds back, `kept_text` that content, where it is green.
     """
 
     good: Path
@@ -468,3 +468,4 @@ class Bisection:
     keep_rest: Path | None = None
     kept: Trial | None = None
     held: tuple[str, ...] = ()
+    kept_text: str = ""

@@ -177,6 +177,12 @@ def test_models_whose_folders_the_change_names_anew_are_all_reached(
     assert any("has the models in other folders" in why for why in found.selection.everything)
 
 
+@pytest.mark.parametrize("path", ["data/notes.md/table.bin", "LICENSE.d/x.py", "docs/x.bin", "a/b.md/c.rst/d.md"])
+def test_a_folder_with_the_name_of_a_document_is_none(repo: Repository, path: str) -> None:
+    repo.write(path, "new\n")
+    assert names(repo) == ([] if path.startswith("docs/") else ALL)
+
+
 # ---- what changes files on their way through git --------------------------------------------------------------------
 
 

@@ -724,3 +724,8 @@ def test_a_place_where_what_is_innocent_cannot_go_is_told_before_the_search(gold
         done = goldmar("bisect", "fine.txt", "fine.txt", "--keep-rest", place)
         assert done.code == ExitCode.USAGE
         assert "cannot be written" in done.err
+    (project / "wheels").mkdir()
+    (project / "relative.txt").write_text("--find-links wheels\ntorch==2.13.0\ntorchserve==0.12.0\npyyaml==6.0\n")
+    done = goldmar("bisect", "relative.txt", "relative.txt", "--trust-lock", "--keep-rest", "elsewhere/kept.txt")
+    assert done.code == ExitCode.USAGE
+    assert "in the folder of the lock files" in done.err

@@ -236,7 +236,10 @@ def _used(placing: _Placing, touched: Touched, said: str) -> bool:
 
 
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
-    pattern = matches(touched.path, placing.ignored)
+    """A name such as *.md is that of a file: what lies in a folder of that name is no document for that."""
+    folder = touched.path.rpartition("/")[0]
+    ours = (pattern for pattern in IGNORED if pattern.endswith("/**") or not matches(folder, [pattern]))
+    pattern = matches(touched.path, (*ours, *placing.layout.ignore))
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
 
 

@@ -44,5 +44,6 @@ def bisect(
     if markdown is not None:
         pipeline.write_bisection(found, markdown, root=project.root)
         err.print(f"the section for the pull request is in {escape(str(markdown))}")
+    pipeline.write_kept(found)
     if found.culprits:
         raise typer.Exit(ExitCode.DIFFERENT)

@@ -7,7 +7,7 @@ from goldmar.init import Kind, scaffold
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, recorded
 from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
-from goldmar.pipeline.bisect import bisect
+from goldmar.pipeline.bisect import bisect, write_kept
 from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, by_drawing, read_model
 from goldmar.pipeline.jobs import (
@@ -103,6 +103,7 @@ __all__ = [
     "wait_while_alive",
     "worker_opener",
     "write_bisection",
+    "write_kept",
     "write_reports",
     "written",
 ]

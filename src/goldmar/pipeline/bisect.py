@@ -25,7 +25,7 @@ from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for
 
-__all__ = ["bisect"]
+__all__ = ["bisect", "write_kept"]
 
 Versions = Mapping[str, tuple[str | None, str | None]]
 
@@ -44,7 +44,7 @@ def bisect(
     """Find the smallest sets of changes between two lock files that turn the check of these models red.
 
     The goldens and their `obtained` files are left alone. What is tried is kept on disk line by line, and the same call
-    goes on from there unless `fresh`. `keep_rest` is written where the bad lock file without the culprits is green.
+    goes on from there unless `fresh`. `keep_rest` is where `write_kept` is to put the lock file without the culprits.
 
     Raises:
         UsageError: the good lock file is not green; a lock file names code that is not trusted.
@@ -57,6 +57,11 @@ def bisect(
     if keep_rest is not None and not _writable(keep_rest):
         raise UsageError(f"{keep_rest} cannot be written.", fix="--keep-rest with a file in a folder that is there")
     locks = lock_for_serving(good, watch, trust=trust), lock_for_serving(bad, watch, trust=trust)
+    if keep_rest is not None and any(replace(lock, path=keep_rest).anchored() != lock.anchored() for lock in locks):
+        raise UsageError(
+            f"The lock files name folders relative to their own, and from {keep_rest} these are others.",
+            fix="--keep-rest with a file in the folder of the lock files",
+        )
     goldens = [read_model(project, model, with_cells=True) for model in models]
     environments = Environments(on_progress=watch.step)
     trials = Trials(_place(project, locks, goldens, environments), fresh=fresh)
@@ -82,6 +87,12 @@ def bisect(
         elsewhere=elsewhere(*locks),
         seconds=time.perf_counter() - clock,
     )
+
+
+def write_kept(found: Bisection) -> None:
+    """Write the lock file that keeps what is innocent, where there is one that was found green. Raises StorageError."""
+    if found.keep_rest is not None and found.kept_text:
+        write_atomically(found.keep_rest, found.kept_text)
 
 
 def _writable(path: Path) -> bool:
@@ -151,7 +162,7 @@ def _test(mixes: Mixes, end: Trial, watch: Watch, taken: frozenset[str]) -> Outc
 
 
 def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, watch: Watch) -> Bisection:
-    """Write the bad lock file with its culprits held back, once its very content is green."""
+    """The bad lock file with its culprits held back, once its very content is green."""
     rest = found.rest
     held = frozenset(found.changes) - frozenset(rest.taken if rest is not None and found.culprits else found.changes)
     found = replace(found, keep_rest=path, held=tuple(sorted(held)), kept=rest)
@@ -161,16 +172,12 @@ def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, 
     text = held_back(good, bad, held, path)
     lock = replace(parse_lock(text, path), trusted=locks[1].trusted)
     kept = frozenset(found.changes) - held
-    if differing := changes(lock, mixes.lock(kept)):
-        raise UsageError(
-            f"{path} would not say the same as the mix that was tried: {differing[0].name} differs.",
-            fix="--keep-rest with a file in the folder of the bad lock file, where its relative paths lead to the same",
-        )
+    if changes(lock, mixes.lock(kept)):
+        why = "what it would say is not the mix that was tried"
+        return replace(found, kept=replace(rest, outcome=TrialOutcome.UNINSTALLABLE, worst=None, reason=why))
     trial = mixes.of(lock, kept)
     watch.note(_told(trial, str(path)))
-    if trial.outcome is TrialOutcome.GREEN:
-        write_atomically(path, text)
-    return replace(found, kept=trial)
+    return replace(found, kept=trial, kept_text=text if trial.outcome is TrialOutcome.GREEN else "")
 
 
 def _outcome(trial: Trial, bad: Trial) -> Outcome:

@@ -159,3 +159,27 @@ def test_trials_of_an_earlier_run_are_counted_apart():
     assert "2 environments tried, 1 of them in an earlier run" in shown(found)
     report = json.loads(bisection.to_json(found))
     assert (report["environments"], report["remembered"]) == (2, 1)
+
+
+def test_what_is_kept_and_what_is_for_others_is_told():
+    """Written or not, and why; the table of trials names the same mix once more for the file."""
+    kept = replace(ONE, keep_rest=Path("kept.txt"), kept=REST, held=("pillow",), kept_text="numpy==2.0\n")
+    assert "kept.txt keeps 2 of 3 changes and holds back pillow: its content was checked, and is green" in shown(kept)
+    assert json.loads(bisection.to_json(kept))["kept"]["written"] is True
+    red = replace(kept, kept=replace(REST, outcome=RED, worst=3.0), kept_text="")
+    assert "kept.txt is not written: with pillow held back it is red, worst value 3×" in shown(red)
+    assert json.loads(bisection.to_json(red))["kept"]["written"] is False
+    assert json.loads(bisection.to_json(ONE))["kept"] is None
+    others = replace(ONE, elsewhere=('torch==2.1 ; platform_machine == "aarch64"',))
+    assert 'not tried here: torch==2.1 ; platform_machine == "aarch64"' in shown(others)
+
+
+def test_two_files_that_say_the_same_are_two_trials():
+    same = replace(ONE, changes={}, trials=(GOOD, replace(GOOD, seconds=3.0)), culprits=(), rest=GOOD)
+    text = shown(same)
+    assert "nothing: the good lock file green" in text
+    assert "everything: the bad lock file green" in text
+
+
+def test_an_environment_that_is_asked_twice_is_one():
+    assert "4 environments tried" in shown(replace(ONE, trials=(*ONE.trials, replace(REST, seconds=1.0))))
