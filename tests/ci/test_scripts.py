@@ -199,8 +199,10 @@ NO_NAMES = ("../gear", "größe", "_gear", "gear shaft")
 )
 def test_a_name_that_no_model_may_have_ends_in_2(workshop: Repository, script: str, name: str) -> None:
     options = ["--backend", "worker"] if script == "regression" else ["--base", "main"]
-    done = run(workshop, script, *options, "--reports", "reports/x", name)
+    workshop.write("gear/junit.xml", "not ours")  # what reports/../gear leads to
+    done = run(workshop, script, *options, name)
     assert done.returncode == 2, done.stdout + done.stderr
+    assert (workshop.root / "gear/junit.xml").exists()
     assert f"error: {name!r} is no name for a model." in done.stderr
 
 

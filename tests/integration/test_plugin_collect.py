@@ -136,10 +136,10 @@ def test_every_drawing_of_every_model_is_there(
 
 
 def test_drawings_are_no_tests_of_pytests_own(pytester: pytest.Pytester, root: Path) -> None:
-    (root / "golden/means/drawings/test_x.py").write_text("1 / 0")
-    write_golden(root)
-    result = collect(pytester, "--doctest-modules")
-    assert f"{DRAWINGS + 1} of {DRAWINGS + 1} drawings" in page(result)
+    add_model(root, "plain")  # one that pytest's walk does not pass over
+    (root / "golden/plain/drawings/test_x.py").write_text("1 / 0")
+    result = collect(pytester)
+    assert f"{DRAWINGS + 4} of {DRAWINGS + 4} drawings" in page(result)
     assert "ZeroDivisionError" not in page(result)
 
 
@@ -271,7 +271,7 @@ def test_an_early_end_does_not_look_like_all(pytester: pytest.Pytester, root: Pa
         "def pytest_runtest_teardown(item): pytest.exit('enough', returncode=0)",
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_protocol(item): return True",
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(session): return True",
-        "def pytest_collection(session): return True",
+        "def pytest_collection(session): session.items, session.testscollected = [], 1; return True",
     ],
 )
 def test_a_drawing_that_is_not_run_is_no_pass(
