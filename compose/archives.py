@@ -19,8 +19,9 @@ import zips
 
 # What a model may be called: that of goldmar.layout, which says why; a test holds the two equal.
 NAME = re.compile(
-    r"(?!(?i:common|.*\.mar|(?:readme|license|notice|makefile|codeowners)(?:\..*)?"
-    r"|.*\.(?:cfg|csv|ini|json|lock|md|py|rst|sh|toml|txt|ya?ml))\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
+    r"(?!(?i:common|.*\.mar|(?:readme|license|notice|makefile|dockerfile|codeowners)(?:\..*)?"
+    r"|.*\.(?:cfg|csv|html|in|ini|ipynb|json|lock|log|md|py|rst|sh|toml|txt|xml|ya?ml))\Z)"
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
 )
 
 

@@ -47,7 +47,8 @@ HANDLER, RECIPE, COMMON, GOLDEN, SUFFIX = "handler.py", "archive.toml", "common"
 # Beside the folders of the models there may be files for people and tools. A name that such a file could have is no
 # model's: a file in the place of a folder (a link that git wrote as text) is then never taken for a note.
 _NOTE = (
-    r"(?:readme|license|notice|makefile|codeowners)(?:\..*)?|.*\.(?:cfg|csv|ini|json|lock|md|py|rst|sh|toml|txt|ya?ml)"
+    r"(?:readme|license|notice|makefile|dockerfile|codeowners)(?:\..*)?"
+    r"|.*\.(?:cfg|csv|html|in|ini|ipynb|json|lock|log|md|py|rst|sh|toml|txt|xml|ya?ml)"
 )
 
 # Addresses, file names, commands, and lists with blanks or commas between: hence so few letters.

@@ -99,7 +99,8 @@ def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
                 raise problem.error()
         if model.archive is None:
             msg = f"There is no archive {mar}."
-            fix = f"goldmar archive {name}" if model.handlers else f"copy the archive of {name} there"
+            elsewhere = f"copy the archive of {name} there, or name only models that have one"
+            fix = f"goldmar archive {name}" if model.handlers else elsewhere
             raise ArchiveError(msg, fix=fix, model=name)
         for handler in model.handlers:
             if archive.source_digest(handler) != archive.digest(mar):
