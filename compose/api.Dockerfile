@@ -17,8 +17,9 @@ RUN ["python3", "/build/install.py", "/wheels", "/opt/venv"]
 FROM ${BASE_IMAGE} AS archives
 ARG GOLDMAR_ARCHIVES
 ARG GOLDMAR_MODELS
-# goldmar's own reader of archives: in its repository, or in the copy that `goldmar init --compose` makes.
-COPY compose/archives.py src/goldmar/zip[s].py compose/goldmar/zip[s].py /build/
+ARG GOLDMAR_SOURCE=src/goldmar
+# With goldmar's own reader of archives: of its repository, or of the copy that `goldmar init --compose` makes.
+COPY compose/archives.py ${GOLDMAR_SOURCE}/zips.py /build/
 COPY compose/config.properties compose/log4j2.xml compose/ready.py compose/serve.py /build/
 COPY compose/config.properties model_store/*.ma[r] /store/
 RUN ["python3", "/build/archives.py", "/store", "/opt/goldmar"]

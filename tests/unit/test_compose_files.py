@@ -128,7 +128,7 @@ def build_of_archives(folder: Path, said: str) -> subprocess.CompletedProcess[st
     """The step of api.Dockerfile that takes the archives, with the files that it copies; goldmar is out of reach."""
     dockerfile = (COMPOSE / "api.Dockerfile").read_text(encoding="utf-8")
     copied = re.findall(r"^COPY (?!--)(.+) /build/$", dockerfile, re.MULTILINE)
-    for pattern in " ".join(copied).split():
+    for pattern in " ".join(copied).replace("${GOLDMAR_SOURCE}", "src/goldmar").split():
         for path in ROOT.glob(pattern):
             (folder / "build").mkdir(exist_ok=True)
             shutil.copy(path, folder / "build")
@@ -331,9 +331,13 @@ def test_every_file_that_an_image_copies_is_let_through():
     copied = set()
     for path in COMPOSE.glob("*.Dockerfile"):
         for found in re.findall(r"^COPY (?!--from)(.+) \S+$", path.read_text(encoding="utf-8"), re.MULTILINE):
-            copied |= {re.sub(r"\[(.)\]", r"\1", word) for word in found.split() if not word.startswith("$")}
+            words = found.replace("${GOLDMAR_SOURCE}", "src/goldmar").split()
+            copied |= {re.sub(r"\[(.)\]", r"\1", word) for word in words if not word.startswith("$")}
+            # A pattern that may match nothing is for the last part of a path: its folder has to be there.
+            assert [word for word in words if "[" in word and not (ROOT / word).parent.is_dir()] == []
     assert {"ci/torch_index.py", "compose/install.py"} <= copied
     missing = [name for name in copied if not any(fnmatch(name, each) or name.startswith(each) for each in let)]
+    assert "src/goldmar/zips.py" in copied
     assert missing == ["wheelhouse"]  # the folder, of which the wheels are let through
 
 

@@ -64,8 +64,11 @@ def init(
     for path in written:
         out.print(f"  {escape(str(short(path)))}")
     if compose or ci:
+        _show(pipeline.prepare(project.root, ci, package))
+    if ci:
         with ConsoleWatch(err) as watch:
-            _show(pipeline.prepare(project.root, ci, package, watch.note))
+            locked = pipeline.lock_models(project.root, watch.note)
+        _show(locked)
     if model is not None:
         out.print(f"Next: goldmar archive {model} && goldmar record {model}")
     elif ci is not None:

@@ -30,6 +30,7 @@ from goldmar.locks import Lock, parse_lock
 
 __all__ = [
     "compile_file",
+    "executable",
     "handed_over",
     "identify",
     "index_settings",
@@ -227,7 +228,8 @@ def _pip_settings() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _executable() -> str:
+def executable(purpose: str = "Building the environment of a lock file") -> str:
+    """uv itself. Raises MissingExtraError, which says what for."""
     try:
         from uv import find_uv_bin
 
@@ -235,7 +237,7 @@ def _executable() -> str:
     except (ImportError, FileNotFoundError):
         found = shutil.which("uv")
     if found is None:
-        raise MissingExtraError("uv", "bisect", "Building the environment of a lock file")
+        raise MissingExtraError("uv", "bisect", purpose)
     return found
 
 
@@ -270,7 +272,9 @@ def _run(
     alone = environment.get("UV_NO_INDEX", "0").lower() not in {"0", "false", "no", "off", "f", "n"}
     # uv.toml and [tool.uv] of a project could lead it to other indexes: only the user's own settings count.
     where = ["--project", "/"] if folder is None else []
-    full = [_executable(), *where, *command, *(["--no-index"] if alone and command[0] == "pip" else [])]
+    if alone and command[0] == "pip" and "--no-index" not in command:
+        command = [*command, "--no-index"]
+    full = [executable(), *where, *command]
     try:
         process = subprocess.Popen(
             full,

@@ -22,7 +22,7 @@ from goldmar.pipeline.jobs import (
     refuse_unused_patterns,
     told_apart,
 )
-from goldmar.pipeline.project import Ci, Fate, Prepared, prepare
+from goldmar.pipeline.project import Ci, Fate, Prepared, lock_models, prepare
 from goldmar.pipeline.reports import (
     bisection_to_json,
     show,
@@ -77,6 +77,7 @@ __all__ = [
     "judge",
     "load_project",
     "local_opener",
+    "lock_models",
     "model_names",
     "not_compared",
     "predict",

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 import goldmar
 from goldmar.config import Project, load_project
+from goldmar.environments import uv
 from goldmar.environments.lockfile import make_lock
 from goldmar.errors import UsageError
 from goldmar.files import write_atomically
@@ -29,7 +31,7 @@ from goldmar.project_files import (
     with_block,
 )
 
-__all__ = ["Ci", "Fate", "Outcome", "Prepared", "prepare"]
+__all__ = ["Ci", "Fate", "Outcome", "Prepared", "lock_models", "prepare"]
 
 _PACKAGE = Path(goldmar.__file__).parent
 _COPY = "compose/goldmar"
@@ -55,27 +57,29 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare(
-    folder: Path,
-    ci: Ci | None = None,
-    package: str | None = None,
-    on_progress: Callable[[str], None] = lambda line: None,
-) -> Prepared:
-    """Write compose/ with its scripts and lock files; with `ci` the workflow too, and lock files of the models' own.
+def prepare(folder: Path, ci: Ci | None = None, package: str | None = None) -> Prepared:
+    """Write compose/ with its scripts and lock files; with `ci` the workflow, and what `lock_models` makes locks of.
 
     `package` is the requirement that the workflow installs goldmar by: a release, a URL, or a wheel in the project.
     What an earlier call wrote is upgraded, as long as the user has not changed it.
 
     Raises:
         UsageError: a file or a link is in the way, or `package` is nothing that pip could install; nothing was written.
+        MissingExtraError: there is no uv for the lock files; nothing was written.
+        ConfigError: ci/written.json cannot be used; nothing was written.
         StorageError: a file cannot be written.
-        MissingExtraError, UninstallableError, UnreachableError, ConfigError: the lock files cannot be made.
     """
     project = load_project(folder, create=True)
     root = project.root
+    if ci is not None:
+        uv.executable("Making the lock files")
     if package is not None:
         _check_package(root, package)
     manifest = read_manifest(root)
+    copied = any(name.startswith(f"{_COPY}/") for name in manifest.files)
+    if (root / _COPY).exists() and not copied:
+        msg = f"{root / _COPY} is there, and {MANIFEST} does not know who wrote it; nothing was written."
+        raise UsageError(msg, fix=f"It is a copy of goldmar's package, and is made anew: rm -r '{root / _COPY}'")
     files = {name: file for name, file in _templates("compose/FILES") if name not in manifest.locks}
     notes: list[str] = []
     if ci is not None:
@@ -87,13 +91,30 @@ def prepare(
     outcomes += [_with_lines(root, ".dockerignore", block)] if block else []
     outcomes += [_with_lines(root, ".gitignore", _ignored(project))]
     manifest.write(root, goldmar.__version__)
-    if ci is not None:
-        for name in (_API, _BASE):
-            outcomes.append(_lock(root, name, manifest, on_progress))
-            manifest.write(root, goldmar.__version__)
-    if ci is Ci.gitlab and _INCLUDE not in (root / ".gitlab-ci.yml").read_text(encoding="utf-8"):
-        notes.append(f"Add to .gitlab-ci.yml: include: {{ local: {_INCLUDE} }}")
+    top = next((place for place in (root, *root.parents) if (place / ".git").exists()), root)
+    if ci is not None and top != root:
+        notes.append(
+            f"{root.relative_to(top)} is a folder of the repository {top}, and CI servers begin at its top: move the "
+            f"workflow there, and let its steps run in {root.relative_to(top)}."
+        )
+    if ci is Ci.gitlab and _INCLUDE not in (root / ".gitlab-ci.yml").read_text(encoding="utf-8", errors="replace"):
+        notes.append(
+            f"Add to .gitlab-ci.yml: include: {{ local: {_INCLUDE} }}; and where it lists stages, affected and golden."
+        )
     return Prepared(tuple(outcomes), tuple(notes))
+
+
+def lock_models(folder: Path, on_progress: Callable[[str], None] = lambda line: None) -> Prepared:
+    """Make the lock files of what `prepare` wrote for a workflow, where what they are made of has changed.
+
+    Raises MissingExtraError, UninstallableError, UnreachableError, ConfigError where they cannot be made; StorageError.
+    """
+    root = load_project(folder, create=True).root
+    manifest, outcomes = read_manifest(root), []
+    for name in (_API, _BASE):
+        outcomes.append(_lock(root, name, manifest, on_progress))
+        manifest.write(root, goldmar.__version__)
+    return Prepared(tuple(outcomes))
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
@@ -272,9 +293,14 @@ def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str]
     return Outcome(target, Fate.same if same else Fate.written if before is None else Fate.upgraded)
 
 
-def _parts(path: Path) -> Iterator[Path]:
-    """A requirements file, and those of the models that it includes."""
-    yield path
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("-r ") and (part := path.parent / line.removeprefix("-r ").strip()).is_file():
-            yield part
+def _parts(path: Path) -> list[Path]:
+    """A requirements file, and those that it includes: of the models, and what they share."""
+    found, waiting = [], [path]
+    while waiting:
+        found.append(waiting.pop())
+        for line in found[-1].read_text(encoding="utf-8", errors="replace").splitlines():
+            included = re.match(r"(?:-r|-c|--requirement|--constraint)[\s=]\s*([^#]+)", line.strip())
+            part = (found[-1].parent / included[1].strip()).resolve() if included else None
+            if part and part.is_file() and part not in found:
+                waiting.append(part)
+    return found
