@@ -81,7 +81,8 @@ def scan_rendered(page: pdfium.PdfPage, data: bytes, columns: int, rows: int) ->
         fine = _group4(stream, dictionary, width, height)
     if fine is None:
         if "DCTDecode" in filters and width % WHOLE == height % WHOLE == 0:
-            gray = _shrunk(image, *((rows, columns) if turns % 2 else (columns, rows)))
+            sides = (rows, columns) if turns % 2 else (columns, rows)
+            gray = _shrunk(image, *sides) if b"/DeviceGray" in dictionary else None
         else:
             gray = _decoded(image, width, height)
         if gray is None:
@@ -109,7 +110,7 @@ def _fills(page: pdfium.PdfPage, image: pdfium.PdfImage, columns: int, rows: int
     if page.get_rotation() % 180:
         columns, rows = rows, columns
     a, b, c, d, e, f = image.get_matrix().get()
-    if b or c or a <= 0 or d <= 0 or right <= left or top <= bottom:
+    if b or c:
         return False
     gaps = (
         (e - left) * columns / (right - left),

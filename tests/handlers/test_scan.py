@@ -59,14 +59,16 @@ def one_image(
     box: tuple[float, ...] = (0, 0, *PAGE),
     more: tuple[bytes, ...] = (),
     size: tuple[int, int] = (WIDTH, HEIGHT),
+    packed: bool = False,
 ) -> bytes:
-    """A PDF page that shows an image; `more` are objects from number 6 on."""
+    """A PDF page that shows an image; `more` are objects from number 6 on. packed: the page's content is compressed."""
+    content = zlib.compress(content) if packed else content
     return pdf(
         CATALOGUE,
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [%g %g %g %g] /Contents 4 0 R %s " % (*box, page)
         + b"/Resources << /XObject << /Im 5 0 R /Other 6 0 R >> %s >> >>" % resources,
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Length %d %s >>\nstream\n%s\nendstream" % (len(content), b"/Filter /FlateDecode" * packed, content),
         b"<< /Type /XObject /Subtype /Image /Width %d /Height %d %s /Length %d >>\nstream\n%s\nendstream"
         % (*size, entries, len(stream), stream),
         *more,
@@ -124,6 +126,10 @@ PLAIN = {
         gray_entries(b"/Filter /FlateDecode /DecodeParms << /Predictor 15 /Columns 652 >>"),
     ),
     "group 4": (group4(), gray_entries(FAX + b">>", 1)),
+    "group 4, told twice": (
+        group4(black_is_one=True),
+        gray_entries(FAX + b">> /DecodeParms << /K -1 /Columns 652 /BlackIs1 true >>", 1),
+    ),
     "group 4, black is one": (group4(black_is_one=True), gray_entries(FAX + b"/BlackIs1 true >>", 1)),
 }
 
@@ -173,7 +179,7 @@ def test_a_scan_comes_out_as_pdfium_renders_it(
 # Of the page's 163 x 119 pixels: somewhat more, twice, some more, four times across alone, five and eight times. Of
 # those with sides in multiples of eight pdfium lets libjpeg shrink a JPEG by 2, 4 or 8, the others it decodes whole.
 SIZES = [(164, 120), (326, 238), (437, 319), (652, 500), (869, 637), (1304, 952), (1311, 957), (328, 240), (648, 472)]
-SIZES += [(656, 480), (872, 640), (664, 960)]
+SIZES += [(656, 480), (872, 640), (664, 960), (656, 500), (652, 480)]
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
@@ -205,11 +211,14 @@ def test_the_box_of_the_page_may_lie_anywhere(name: str, taken: list[bool], monk
     np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
 
 
+@pytest.mark.parametrize("turn", [0, 90])
 @pytest.mark.parametrize("name", ["dct", "group 4"])
 def test_a_scan_may_fall_somewhat_short_of_its_page(
-    name: str, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+    name: str, turn: int, taken: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = one_image(*PLAIN[name], content=b"q %g 0 0 %g 0.12 0.1 cm /Im Do Q" % (PAGE[0] - 0.3, PAGE[1] - 0.2))
+    width, height = PAGE
+    content = b"q %g 0 0 %g 0.1 0 cm /Im Do Q" % (width - 0.2, height - 0.19)
+    data = one_image(*PLAIN[name], content=content, page=b"/Rotate %d" % turn)
     pixels = read_sheet(data).pixels
     assert taken == [True]
     np.testing.assert_array_equal(pixels, rendered(data, monkeypatch))
@@ -246,6 +255,29 @@ NOT_PLAIN = {
     "half transparent": {"content": b"/Gs gs " + DRAWN, "resources": b"/ExtGState << /Gs << /ca 0.5 >> >>"},
     "blended": {"content": b"/Gs gs " + DRAWN, "resources": b"/ExtGState << /Gs << /BM /Difference >> >>"},
     "marked": {"content": b"/OC /Off BDC " + DRAWN + b" EMC"},
+    "hidden by a mark": {
+        "content": b"/OC /Off BDC " + DRAWN + b" EMC",
+        "packed": True,
+        "resources": b"/Properties << /Off << /Usage << /View << /ViewState /OFF >> >> >> >>",
+    },
+    "transfer function after the image": {
+        "content": b"/Gs gs " + DRAWN,
+        "resources": b"/ExtGState << /Gs 6 0 R >>",
+        "more": (
+            b"<< /TR 7 0 R >>",
+            b"<< /FunctionType 2 /Domain [0 1] /N 1 /C0 [1] /C1 [0] >>",
+        ),
+    },
+    "objects that are compressed": {"more": (b"<< /Type /ObjStm /N 0 /First 0 /Length 1 >>\nstream\n \nendstream",)},
+    "a form": {
+        "content": b"q %g 0 0 %g 0 0 cm /Other Do Q" % PAGE,
+        "more": (
+            (
+                b"<< /Type /XObject /Subtype /Form /BBox [0 0 1 1] /Length 6 "
+                b"/Resources << /XObject << /Im 5 0 R >> >> >>\nstream\n/Im Do\nendstream"
+            ),
+        ),
+    },
     "clipped": {"content": b"q 10 10 50 50 re W n " + DRAWN + b" Q"},
     "a line": {"content": DRAWN + b" 5 w 0 0 m 100 100 l S"},
     "twice": {"content": DRAWN + DRAWN},
@@ -304,6 +336,51 @@ def test_damaged_scans_come_out_as_pdfium_renders_them(name: str, monkeypatch: p
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
         cut = damaged if number % 4 else damaged[: rng.randrange(len(damaged))]
         data = one_image(bytes(cut), entries, size=size[0] if size else (WIDTH, HEIGHT))
+        np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
+
+
+STRANGE = {
+    "colours": gray_entries(FAX + b">>", 1, b"/DeviceRGB"),
+    "eight bits": gray_entries(FAX + b">>", 8),
+    "fewer rows": gray_entries(FAX.replace(b"476", b"400") + b">>", 1),
+    "more rows": gray_entries(FAX.replace(b"476", b"500") + b">>", 1),
+    "fewer columns": gray_entries(FAX.replace(b"652", b"640") + b">>", 1),
+    "more columns": gray_entries(FAX.replace(b"652", b"660") + b">>", 1),
+    "group 3": gray_entries(FAX.replace(b"-1", b"0") + b">>", 1),
+    "whole bytes": gray_entries(FAX + b"/EncodedByteAlign true >>", 1),
+    "ends of lines": gray_entries(FAX + b"/EndOfLine true >>", 1),
+    "no settings": gray_entries(b"/Filter /CCITTFaxDecode", 1),
+    "settings of nothing": gray_entries(b"/Filter [/CCITTFaxDecode] /DecodeParms [null]", 1),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_group_4_with_strange_settings_comes_out_as_pdfium_renders_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = one_image(group4(), STRANGE[name])
+    np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
+
+
+@pytest.mark.parametrize("said", [(652, 476), (648, 472), (700, 516)], ids=str)
+@pytest.mark.parametrize("real", [(652, 476), (648, 472), (704, 520), (600, 440)], ids=str)
+def test_a_jpeg_of_another_size_than_the_file_says_comes_out_as_pdfium_renders_it(
+    said: tuple[int, int], real: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = encoded(GRAY.resize(real), "JPEG", quality=50)
+    data = one_image(stream, gray_entries(b"/Filter /DCTDecode"), size=said)
+    np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("space", [b"/DeviceGray", b"/DeviceRGB"], ids=["gray", "colour"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_of_other_colours_than_the_file_says_comes_out_as_pdfium_renders_it(
+    mode: str, space: bytes, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for image in (COLOURS, COLOURS.crop((0, 0, 640, 480))):
+        stream = encoded(image.convert(mode), "JPEG", quality=50)
+        data = one_image(stream, gray_entries(b"/Filter /DCTDecode", bits, space), size=image.size)
         np.testing.assert_array_equal(read_sheet(data).pixels, rendered(data, monkeypatch))
 
 
