@@ -137,6 +137,7 @@ class Connection:
         # Bytes of TLS say nothing of what is in them: a closing, a ticket for the next session.
         self._plain = endpoint.url.lower().startswith("http:")
         self._socket = -1
+        self._waiting = bytearray(_NOTHING)  # the count of bytes that lie there, as the kernel writes it
         self._bound = True
         keep_secret_headers(endpoint.headers)
         self._headers = _header_lines(endpoint.headers, endpoint.url)
@@ -188,18 +189,16 @@ class Connection:
         self._refuse_surplus(request)
         name = self._prepare(request)
         answer, lines = self._performed(request, attempt)
-        reused = not self._curl.getinfo(pycurl.NUM_CONNECTS)
-        bound = self._is_bound(name, answer, request, reused=reused)
-        if reused and not bound:
+        bound = self._is_bound(name, answer, request)
+        if not bound and not self._curl.getinfo(pycurl.NUM_CONNECTS):
             # It may be anybody's; the first answer on a new connection cannot.
             self._bound = False
             self._curl.setopt(pycurl.FRESH_CONNECT, 1)
             answer, lines = self._performed(request, attempt)
-            bound = self._is_bound(name, answer, request, reused=False)
+            bound = self._is_bound(name, answer, request)
         self._socket = self._curl.getinfo(pycurl.LASTSOCKET)
         if self._socket == -1 and _should_be_open(lines, answer) and self._all_sent(request):
             raise self._second_answer("bytes followed the answer that no request was sent for", request)
-        self._refuse_surplus(request)
         if bound is not self._bound:
             self._bound = bound
             self._curl.setopt(pycurl.FRESH_CONNECT, not bound)
@@ -227,7 +226,7 @@ class Connection:
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         return Answer(status, headers.get("content-type", ""), body.getvalue(), headers), lines
 
-    def _is_bound(self, name: str, answer: Answer, request: Request, *, reused: bool) -> bool:
+    def _is_bound(self, name: str, answer: Answer, request: Request) -> bool:
         """Whether the answer says that it is the one to the request of that name.
 
         Raises UnreachableError where it says that it is not, or does not say what this server's answers do say.
@@ -241,6 +240,7 @@ class Connection:
             if self._names.seen(said):
                 raise self._second_answer(f"the answer {said[:80]!r} came a second time", request)
             return answer.headers.get("expires") == TORCHSERVE_EXPIRES
+        reused = not self._curl.getinfo(pycurl.NUM_CONNECTS)
         if (reused or self._names.theirs) and 200 <= answer.status < 300:
             raise self._second_answer("an answer came without the name that those before it had", request)
         return False
@@ -251,10 +251,10 @@ class Connection:
     def _refuse_surplus(self, request: Request) -> None:
         if self._plain and self._socket != -1:
             try:
-                waiting = fcntl.ioctl(self._socket, termios.FIONREAD, _NOTHING)
+                fcntl.ioctl(self._socket, termios.FIONREAD, self._waiting)
             except OSError:
                 return
-            if waiting != _NOTHING:
+            if self._waiting != _NOTHING:
                 raise self._second_answer("bytes came that no request was sent for", request)
 
     def _second_answer(self, how: str, request: Request) -> UnreachableError:
