@@ -262,7 +262,10 @@ def mixed(good: Lock, bad: Lock, taken: Iterable[str]) -> Lock:
     pins |= {name: pin for name, pin in bad.pins.items() if name in wanted}
     ours, theirs = good.by_option(), bad.by_option()
     options = [line for name in {**ours, **theirs} for line in (theirs if name in wanted else ours).get(name, ())]
-    return Lock(good.path, dict(sorted(pins.items())), tuple(options), {n: (p,) for n, p in pins.items()})
+    trusted = good.trusted and bad.trusted
+    return Lock(
+        good.path, dict(sorted(pins.items())), tuple(options), {n: (p,) for n, p in pins.items()}, trusted=trusted
+    )
 
 
 def held_back(good: str, bad: str, names: Collection[str], where: Path) -> str:

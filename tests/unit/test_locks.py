@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,13 @@ def test_a_mix_has_what_was_taken_and_keeps_the_rest():
     assert mixed(good, bad, ["b", "new"]).text() == "--no-index\na==1\nb==2\ngone==1\nnew==1\n"
     assert mixed(good, bad, ["gone", "--find-links"]).text() == "--no-index\n--find-links x\na==1\nb==1\n"
     assert changes(mixed(good, bad, [c.name for c in changes(good, bad)]), bad) == ()
+
+
+def test_a_mix_is_trusted_where_both_of_its_lock_files_are():
+    good, bad = parse_lock("a==1\n", "good.txt"), parse_lock("a==2\n", "bad.txt")
+    for trust in ((True, True), (True, False), (False, True), (False, False)):
+        sides = [replace(lock, trusted=said) for lock, said in zip((good, bad), trust, strict=True)]
+        assert mixed(*sides, ["a"]).trusted is all(trust)
 
 
 def test_a_mix_looks_where_its_lock_file_looks_from_any_folder(tmp_path):
