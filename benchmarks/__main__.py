@@ -34,6 +34,7 @@ BENCHMARKS = {
     "check_throughput": "The client against wrk on a model",
     "verdict": "From `goldmar check` to its verdict",
     "serving": "`thickness` behind TorchServe",
+    "decoder": "Reading drawings in a process of their own",
     "mutations": "Drawings that mean harm, behind TorchServe",
     "compose": "Build, up, batch and down with compose",
 }

@@ -23,7 +23,7 @@ from benchmarks.common import ROOT
 from goldmar.golden import find_drawings
 from goldmar.mar import unpack
 
-__all__ = ["Limit"]
+__all__ = ["Limit", "load_with_handler"]
 
 
 class Limit:
@@ -68,6 +68,11 @@ class Limit:
 
 def load(folder: Path) -> Callable[[Sequence[bytes]], Any]:
     """The handler of an unpacked archive as a function of a batch of bodies."""
+    return load_with_handler(folder)[0]
+
+
+def load_with_handler(folder: Path) -> tuple[Callable[[Sequence[bytes]], Any], Any]:
+    """The same, and the handler itself."""
     import ts
     from ts.context import RequestProcessor
     from ts.metrics.metric_cache_yaml_impl import MetricsCacheYamlImpl
@@ -92,7 +97,7 @@ def load(folder: Path) -> Callable[[Sequence[bytes]], Any]:
             raise RuntimeError(msg)
         return answers
 
-    return answer
+    return answer, service._entry_point.__self__
 
 
 def work(answer: Callable[[Sequence[bytes]], Any], bodies: Sequence[bytes], asked: dict[str, Any]) -> dict[str, Any]:

@@ -169,10 +169,10 @@ def _news(jobs: Sequence[Job], *, can_start: bool) -> Iterator[tuple[Job, Outcom
     until = min(job.deadline for job in jobs)
     if can_start:
         until = min(until, max(job.started for job in jobs) + SLOW_S)
-    ready = wait([(job.reader.socket, job.events) for job in jobs], until)
+    ready = wait([event for job in jobs for event in job.events], until)
     now = time.monotonic()
     for job in list(jobs):
-        if job.reader.socket.fileno() in ready or now >= job.deadline:
+        if now >= job.deadline or not ready.isdisjoint((job.reader.to, job.reader.back)):
             outcome = job.advance()
             if outcome is not None:
                 yield job, outcome

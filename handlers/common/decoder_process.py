@@ -2,10 +2,10 @@
 
     python decoder_process.py SETTINGS         run by `decoder`, with its socket as standard input
 
-Two kinds of process run this file. The first imports the decoders and never sees a drawing; for each `FORK` with a
-socket it forks a reader, in milliseconds and with those imports shared, and for each `END` it kills one. A reader takes
-drawings from its socket one after the other, within limits of memory and time, and writes what it read. It leaves
-after the first drawing that is not read in good order: nobody else's is read by a process that such a file was in.
+Two kinds of process run this file. The first imports the decoders and never sees a drawing; for each `FORK` with two
+pipes it forks a reader, in milliseconds and with those imports shared, and for each `END` it kills one. A reader takes
+drawings from one pipe, one after the other, within limits of memory and time, and writes to the other what was in them.
+It leaves after the first that is not read in good order: nobody else's is read by a process that such a file was in.
 
 Forking is safe here because this process is a fresh interpreter with one thread; a worker with torch in it is not.
 """
@@ -35,9 +35,10 @@ SIZE = struct.Struct("!Q")  # of the drawing that follows
 SHEET, REFUSED, MEMORY, FAULT = b"S", b"R", b"M", b"F"
 HEADER = struct.Struct("!cHHddI")  # kind, rows, columns, mm_per_px, source_px_per_px, bytes that follow
 MAX_TEXT = 4000
+CHUNK = 2**20  # bytes that a pipe takes, where the system lets it
 MAX_GROWTH = 128 * 2**20  # resident bytes that a reader may have more than at its start, and go on
 
-Answer = Callable[[bytes], tuple[bytes, bytes]]  # a drawing -> SHEET or what else, and all that goes over the socket
+Answer = Callable[[bytes], tuple[bytes, bytes]]  # a drawing -> SHEET or what else, and all that goes back
 
 
 def main() -> None:
@@ -56,15 +57,16 @@ def main() -> None:
     os.dup2(1, 2)  # what decoders print about a file is the file's to say
     readers: set[int] = set()
     while True:
-        message, handed, _, _ = socket.recv_fds(control, COMMAND.size, 1)
+        message, handed, _, _ = socket.recv_fds(control, COMMAND.size, 2)
         if len(message) < COMMAND.size:  # the worker has gone
             for pid in readers:
                 os.kill(pid, signal.SIGKILL)
             return
         command, pid = COMMAND.unpack(message)
         if command == FORK:
-            reply = _fork(lambda data: _answer(read, refusal, data), settings, control, handed[0])
-            os.close(handed[0])
+            reply = _fork(lambda data: _answer(read, refusal, data), settings, control, *handed)
+            for descriptor in handed:
+                os.close(descriptor)
             readers |= {reply} - {FAILED}
         elif pid not in readers:
             reply = FAILED
@@ -75,7 +77,7 @@ def main() -> None:
         control.sendall(REPLY.pack(reply))
 
 
-def _fork(answer: Answer, settings: dict[str, Any], control: socket.socket, descriptor: int) -> int:
+def _fork(answer: Answer, settings: dict[str, Any], control: socket.socket, drawings: int, answers: int) -> int:
     """The process id of a new reader; FAILED where the system has no room for one."""
     try:
         pid = os.fork()
@@ -86,8 +88,7 @@ def _fork(answer: Answer, settings: dict[str, Any], control: socket.socket, desc
     try:
         control.close()
         _limit(settings["memory_mb"] * 2**20)
-        with socket.socket(fileno=descriptor) as connection:
-            _serve(connection, answer, settings["seconds"])
+        _serve(drawings, answers, answer, settings["seconds"])
     finally:
         os._exit(0)
 
@@ -114,31 +115,40 @@ def _resident() -> int:
     return _pages()[1] * os.sysconf("SC_PAGESIZE") if sys.platform == "linux" else 0
 
 
-def _serve(connection: socket.socket, answer: Answer, seconds: float) -> None:
+def _serve(drawings: int, answers: int, answer: Answer, seconds: float) -> None:
+    """Read drawings from one pipe until that ends, and write to the other what was in them."""
     start = _resident()
-    while (size := _receive(connection, SIZE.size)) is not None:
-        data = _receive(connection, *SIZE.unpack(size))
-        if data is None:
-            return
+    while (data := _receive(drawings)) is not None:
         # The worker's own clock is stricter. This one ends a reader that hangs when the worker has gone.
         signal.alarm(math.ceil(seconds) + 2)
-        kind, content = answer(bytes(data))
+        kind, content = answer(data)
         signal.alarm(0)
-        connection.sendall(content)
+        _send(answers, content)
         if kind != SHEET or _resident() > start + MAX_GROWTH:
             return
 
 
-def _receive(connection: socket.socket, size: int) -> bytearray | None:
-    """So many bytes; None when the other end was closed before."""
-    data = bytearray(size)
-    rest = memoryview(data)
-    while rest:
-        count = connection.recv_into(rest)
-        if not count:
+def _receive(pipe: int) -> bytes | None:
+    """The next drawing; None when the other end was closed before."""
+    data = b""
+    while len(data) < SIZE.size:
+        data += (chunk := os.read(pipe, CHUNK))
+        if not chunk:
             return None
-        rest = rest[count:]
-    return data
+    (size,) = SIZE.unpack_from(data)
+    chunks, missing = [data[SIZE.size :]], size - len(data) + SIZE.size
+    while missing:
+        chunks.append(os.read(pipe, min(missing, CHUNK)))
+        if not chunks[-1]:
+            return None
+        missing -= len(chunks[-1])
+    return b"".join(chunks)
+
+
+def _send(pipe: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(pipe, rest) :]
 
 
 def _answer(read: Callable[[bytes], Any], refusal: type[Exception], data: bytes) -> tuple[bytes, bytes]:

@@ -115,7 +115,7 @@ class DrawingHandler(Stages, BaseHandler):
     def postprocess(self, data: Batch) -> list[str]:
         answers = iter(self._answers(data))
         return [
-            self._answer(index, outcome) if isinstance(outcome, dict) else self._refuse(index, outcome)
+            self._refuse(index, outcome) if isinstance(outcome, Refusal) else self._answer(index, outcome)
             for index, outcome in enumerate(next(answers) if isinstance(item, Sheet) else item for item in data.items)
         ]
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +54,23 @@ TIME, MEMORY, DIED, MAD = "took too long", "took too much memory", "killed its r
 
 @dataclass(eq=False)
 class Reader:
-    """A forked process that reads one drawing after the other. helper: the process id of the one that forked it."""
+    """A forked process that reads one drawing after the other.
+
+    helper: the process id of the one that forked it. to, back: pipes for drawings and for answers.
+    """
 
     pid: int
     helper: int
-    socket: socket.socket
+    to: int
+    back: int
     drawings: int = 0
 
     def __post_init__(self) -> None:
-        weakref.finalize(self, self.socket.close)
+        self.close = weakref.finalize(self, _close_all, self.to, self.back)
 
     def speaks(self) -> bool:
         """Whether there is something from it: between drawings, that means that it died, or went mad."""
-        return bool(wait([(self.socket, select.POLLIN)], 0))
+        return bool(wait([(self.back, select.POLLIN)], 0))
 
 
 class Helper:
@@ -107,8 +111,8 @@ class Helper:
 
     def end(self, reader: Reader) -> None:
         """Kill a reader, if it lives, and leave nothing of it."""
-        reader.socket.close()
-        # The reader of a helper that is gone leaves by itself: at the end of its socket, or at its alarm.
+        reader.close()
+        # The reader of a helper that is gone leaves by itself: at the end of its pipe, or at its alarm.
         with contextlib.suppress(OSError):
             if reader.helper == self.pid:
                 self._ask(wire.END, reader.pid)
@@ -128,18 +132,21 @@ class Helper:
 
     def _fork(self) -> Reader:
         self.wait()
-        ours, theirs = socket.socketpair()
+        drawings, to = _pipe()
+        back, answers = _pipe()
         try:
-            with theirs:
-                pid = self._ask(wire.FORK, 0, [theirs.fileno()])
+            pid = self._ask(wire.FORK, 0, [drawings, answers])
             if pid == wire.FAILED:
                 msg = "the system has no room for another process"
                 raise RuntimeError(msg)
-            ours.setblocking(False)
-            return Reader(pid, self.pid, ours)
         except BaseException:
-            ours.close()
+            _close_all(to, back)
             raise
+        finally:
+            _close_all(drawings, answers)
+        os.set_blocking(to, False)
+        os.set_blocking(back, False)
+        return Reader(pid, self.pid, to, back)
 
     def _ask(self, command: bytes, pid: int, descriptors: Sequence[int] = ()) -> int:
         socket.send_fds(self._control, [wire.COMMAND.pack(command, pid)], descriptors)
@@ -159,6 +166,21 @@ def _close(process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
         process.wait()
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe for reading and writing, with room for most drawings: so they take one change of process."""
+    import fcntl  # not on every platform
+
+    ends = os.pipe()
+    with contextlib.suppress(OSError, AttributeError):  # more than this user may have; or not Linux
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, wire.CHUNK)
+    return ends
+
+
+def _close_all(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 class Job:
     """A drawing on its way through a reader; times on the monotonic clock."""
 
@@ -169,28 +191,30 @@ class Job:
         self.started = time.monotonic()
         self._used = reader.drawings > 0
         self._rest = memoryview(data)
-        self._answer = bytearray()
+        self._answer = b""
         reader.drawings += 1
         with contextlib.suppress(OSError):  # a reader that died is found out by `advance`
-            reader.socket.send(wire.SIZE.pack(len(data)))
+            # The pipe is empty, and takes at least the size.
+            self._rest = self._rest[os.writev(reader.to, [wire.SIZE.pack(len(data)), data]) - wire.SIZE.size :]
 
     @property
     def deadline(self) -> float:
         return self.started + self.seconds
 
     @property
-    def events(self) -> int:
+    def events(self) -> list[tuple[int, int]]:
         """What `wait` is to wait for."""
-        return select.POLLIN | (select.POLLOUT if self._rest else 0)
+        answer = (self.reader.back, select.POLLIN)
+        return [answer, (self.reader.to, select.POLLOUT)] if self._rest else [answer]
 
     def advance(self) -> "Sheet | BadDrawing | DecoderFault | Lost | None":
         """Send and receive what there is to be; the outcome, or None while there is none. Never blocks."""
         try:
             with contextlib.suppress(BlockingIOError):
                 while self._rest:
-                    self._rest = self._rest[self.reader.socket.send(self._rest) :]
-            while chunk := self.reader.socket.recv(1 << 20):
-                self._answer += chunk
+                    self._rest = self._rest[os.write(self.reader.to, self._rest) :]
+            while chunk := os.read(self.reader.back, wire.CHUNK):
+                self._answer = self._answer + chunk if self._answer else chunk
                 outcome = self._read_answer()
                 if outcome is not None:
                     return outcome
@@ -244,11 +268,11 @@ def clean(text: bytes | memoryview) -> str:
     return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines).strip()
 
 
-def wait(sockets: Sequence[tuple[socket.socket, int]], until: float) -> set[int]:
-    """The descriptors of those that something happened to before `until`, on the monotonic clock."""
+def wait(descriptors: Iterable[tuple[int, int]], until: float) -> set[int]:
+    """Those that something happened to before `until`, on the monotonic clock; each with its events."""
     poll = select.poll()
-    for one, events in sockets:
-        poll.register(one, events)
+    for descriptor, events in descriptors:
+        poll.register(descriptor, events)
     timeout = None if until == math.inf else max(0, math.ceil((until - time.monotonic()) * 1000))
     return {descriptor for descriptor, _ in poll.poll(timeout)}
 

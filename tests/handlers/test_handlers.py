@@ -11,6 +11,7 @@ import torch
 from drawing import NOMINAL_MM_PER_PX, read_sheet
 from tensor import batch_tensor
 
+from .attacks import ATTACKS, tiles
 from .bad_drawings import BAD, GOOD, encoded, sheet_image
 from .service import HANDLERS, MODELS, Reply, Worker, loaded, parameter, stage
 
@@ -216,3 +217,69 @@ def test_nothing_that_serving_does_not_need_is_imported(path: Path) -> None:
     for module in ("torchvision", "captum", "goldmar", "cv2"):
         assert f"import {module}" not in source
         assert f"from {module}" not in source
+
+
+# --- the code of the model itself fails
+
+
+def test_a_fault_in_read_is_a_500_for_that_drawing_alone(thickness: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = GOOD["jpeg"][0]
+    read = thickness.handler.read
+
+    def broken(data: bytes) -> Any:
+        return {}["a fault"] if data == marked else read(data)
+
+    monkeypatch.setattr(thickness.handler, "read", broken)
+    first, faulty, last = thickness.predict([[parameter(PNG)], [parameter(marked)], [parameter(PNG)]])
+    assert (first.status, faulty.status, last.status) == (200, 500, 200)
+    assert "server's log" in faulty.json["message"]
+    assert "KeyError" not in faulty.json["message"]
+
+
+def test_a_fault_in_answers_is_a_500_for_that_drawing_alone(thickness: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = thickness.handler.answers
+
+    def broken(output: torch.Tensor, sheets: Any) -> Any:
+        if any(sheet.pixels.shape[0] == rows for sheet in sheets):
+            raise KeyError(rows)
+        return answers(output, sheets)
+
+    small = encoded(sheet_image(480, 200), "PNG")
+    rows = read_sheet(small).pixels.shape[0]
+    monkeypatch.setattr(thickness.handler, "answers", broken)
+    first, faulty, last = thickness.predict([[parameter(PNG)], [parameter(small)], [parameter(PNG)]])
+    assert (first.status, faulty.status, last.status) == (200, 500, 200)
+    assert is_answer("thickness", last.json)
+
+
+# --- what the model's configuration says of reading drawings
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("seconds: 40", "higher, or handler: decoder: seconds lower"),
+        ("seconds: 0", "must be a number above 0"),
+        ("second: 4", "second is not known"),
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused_at_load(tmp_path: Path, setting: str, says: str) -> None:
+    folder = stage("thickness", tmp_path)
+    config = folder / "model-config.yaml"
+    config.write_text(config.read_text().replace("seconds: 5", setting))
+    with pytest.raises(ValueError, match=says), loaded(folder):
+        pass
+
+
+def test_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
+    folder = stage("thickness", tmp_path)
+    config = folder / "model-config.yaml"
+    config.write_text(
+        config.read_text().replace("seconds: 5", "seconds: 0.4").replace("memory_mb: 768", "memory_mb: 50")
+    )
+    with loaded(folder) as worker:
+        slow = worker.ask(tiles(), "application/pdf")
+        large = worker.ask(*ATTACKS["rgba within the limit"])
+    assert "given up after 0.4 s" in slow.json["message"]
+    assert large.status == 400
+    assert "50 MB" in large.json["message"] or "given up" in large.json["message"]
