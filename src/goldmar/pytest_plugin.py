@@ -395,7 +395,9 @@ class _Session:
             names = sorted(set(self.selected.values()))
             options = self._request()
             goldens = [pipeline.read_model(self.project, name, with_cells=False, options=options) for name in names]
-            self._server = self._stack.enter_context(opener(goldens))
+            server = opener(goldens)
+            self._stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
+            self._server = server.__enter__()
         except GoldmarError as error:
             # Every item would say the same; once is enough, with the exit code of `goldmar check`.
             pytest.exit(_words(error), returncode=int(error.exit_code))

@@ -24,5 +24,5 @@ def main() -> NoReturn:
 
     signals.loaded()
     code = run()
-    signals.ignore()
+    signals.end(code)
     sys.exit(code)

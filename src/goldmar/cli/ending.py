@@ -31,6 +31,8 @@ def run() -> int:
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else int(ExitCode.OK)
+        if code == ExitCode.INTERRUPTED:  # Typer makes that of Ctrl-C, and says nothing
+            code = _interrupted()
     except BaseException as error:
         code = _ended(error)
     lost = streams.flushed()

@@ -11,7 +11,7 @@ import sys
 import threading
 from types import FrameType
 
-__all__ = ["ignore", "install", "loaded"]
+__all__ = ["end", "ignore", "install", "loaded"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which would have to be imported
@@ -45,6 +45,20 @@ def ignore() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+
+
+def end(code: int) -> None:
+    """The command is over: leave with its code where it was interrupted, else let Python end as ever.
+
+    A KeyboardInterrupt that passed through `exec` of a text (dataclasses and named tuples are made so) has Python end
+    itself by SIGINT in the end, whatever the exit code; so it does not get that far.
+    """
+    ignore()
+    if _State.count and code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(INTERRUPTED)
 
 
 def _on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -26,6 +26,7 @@ from goldmar.errors import (
     UninstallableError,
     UnreachableError,
 )
+from goldmar.interrupts import held_up
 from goldmar.locks import Lock, parse_lock
 
 __all__ = [
@@ -275,28 +276,31 @@ def _run(
     if alone and command[0] == "pip" and "--no-index" not in command:
         command = [*command, "--no-index"]
     full = [executable(), *where, *command]
+    process: subprocess.Popen[str] | None = None
     try:
-        process = subprocess.Popen(
-            full,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-            cwd=folder,
-            pass_fds=list(hold),
-            start_new_session=True,  # what uv starts to build a package ends with it
-        )
-    except OSError as error:
-        msg = f"uv could not be run: {error.strerror}."
-        raise MissingExtraError("uv", "bisect", msg) from error
-    try:
+        try:
+            with held_up():
+                process = subprocess.Popen(
+                    full,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    errors="replace",
+                    env=environment,
+                    cwd=folder,
+                    pass_fds=list(hold),
+                    start_new_session=True,  # what uv starts to build a package ends with it
+                )
+        except OSError as error:
+            msg = f"uv could not be run: {error.strerror}."
+            raise MissingExtraError("uv", "bisect", msg) from error
         stdout, stderr = process.communicate()
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
         raise
     if process.returncode != 0:
         raise _why(what, stderr.strip() or stdout.strip(), process.returncode)
@@ -308,7 +312,7 @@ def _why(what: str, said: str, code: int) -> GoldmarError:
     if code < 0 and code != -signal.SIGXFSZ:
         return ServerError(
             f"uv was ended by {signal.Signals(-code).name} while it installed {what}.",
-            fix="Run it again; if nobody ended it, the machine ran out of memory: dmesg | grep -i 'out of memory'",
+            fix="Run it again; whether the system ended it for want of memory: dmesg | grep -i 'out of memory'",
         )
     said = re.sub(r"://[^/@\s]*@", "://", said)
     noise = ("Using Python", "Using CPython", "Resolved ", "warning: Failed to hardlink")

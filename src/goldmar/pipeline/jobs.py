@@ -87,7 +87,9 @@ def read_goldens(job: Job, stack: ExitStack) -> None:
 
 def open_server(job: Job, stack: ExitStack) -> None:
     """Start or reach the models. The executor's stack stops what was started, however the job ends."""
-    job.server = stack.enter_context(job.opener(job.goldens))
+    server = job.opener(job.goldens)
+    stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
+    job.server = server.__enter__()
 
 
 def ask_models(job: Job, stack: ExitStack) -> None:

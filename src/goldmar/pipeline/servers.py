@@ -12,6 +12,7 @@ from pathlib import Path
 from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import MissingExtraError, ServerError, UsageError
+from goldmar.interrupts import held_up
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden, drawings_of
 from goldmar.pipeline.jobs import Opener
@@ -135,20 +136,26 @@ def token_file(server: Server, path: Path | None) -> Iterator[Path]:
     """
     target = server.target
     token = target.headers.get("Authorization", "").removeprefix("Bearer ") if isinstance(target, Endpoint) else ""
-    place = path or Path(tempfile.mkdtemp(prefix="goldmar-token-")) / "token"
+    place: Path | None = None
     try:
-        descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        msg = f"The token could not be written to {place}: {error.strerror}."
-        raise UsageError(msg, fix="--token-file with a path that does not exist yet, in a folder that does") from error
-    try:
+        with held_up():
+            folder = Path(tempfile.mkdtemp(prefix="goldmar-token-")) if path is None else path.parent
+            wanted = path or folder / "token"
+            try:
+                descriptor = os.open(wanted, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except OSError as error:
+                msg = f"The token could not be written to {wanted}: {error.strerror}."
+                fix = "--token-file with a path that does not exist yet, in a folder that does"
+                raise UsageError(msg, fix=fix) from error
+            place = wanted
         with os.fdopen(descriptor, "w") as file:
             file.write(token)
         yield place
     finally:
-        place.unlink(missing_ok=True)
-        if path is None:
-            place.parent.rmdir()
+        if place is not None:
+            place.unlink(missing_ok=True)
+            if path is None:
+                place.parent.rmdir()
 
 
 def wait_while_alive(server: Server) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
+from goldmar.interrupts import held_up
 from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.packages import Installed
@@ -218,14 +219,15 @@ class ComposeServer:
 
     def _keep(self) -> None:
         """From now on there is something to take down, even when this process is killed outright."""
-        self._keeper = subprocess.Popen(
-            ["sh", "-c", KEEPER, "goldmar-keeper", *self._command("down", "--volumes", "--timeout", "0")],
-            env=self._environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with held_up():
+            self._keeper = subprocess.Popen(
+                ["sh", "-c", KEEPER, "goldmar-keeper", *self._command("down", "--volumes", "--timeout", "0")],
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from goldmar.errors import ServerError
+from goldmar.interrupts import held_up
 
 __all__ = ["Compose", "Ran", "find_compose", "run"]
 
@@ -110,16 +111,23 @@ def run(
     It gets a session of its own: Ctrl-C at the terminal is for this process, which interrupts the command and waits for
     it; with `to_the_end` it is left to finish first. Raises FileNotFoundError, and TimeoutExpired once it is ended.
     """
-    process = subprocess.Popen(
-        list(command),
-        env=dict(env) if env is not None else None,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    process: subprocess.Popen[str] | None = None
+    try:
+        with held_up():
+            process = subprocess.Popen(
+                list(command),
+                env=dict(env) if env is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+    except KeyboardInterrupt:
+        if process is not None:
+            _end(process, signal.SIGINT)
+        raise
     if process.stdout is None:
         raise AssertionError
     lines: list[str] = []

@@ -18,6 +18,7 @@ from goldmar.errors import (
     UsageError,
     WorkerDiedError,
 )
+from goldmar.interrupts import held_up
 from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.packages import Installed
@@ -185,7 +186,8 @@ class LocalServer:
         started = time.monotonic()
         for race in range(1, PORT_RACES + 1):
             self._on_progress("starting TorchServe")
-            launch = self._launch = Launch(self._archives, java, self._properties, self._python, self._port)
+            with held_up():  # what is started has to be known here before anything else may happen
+                launch = self._launch = Launch(self._archives, java, self._properties, self._python, self._port)
             self._log = LogReader(launch.log)
             try:
                 self._await_ready(launch, self._log, started)

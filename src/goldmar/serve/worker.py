@@ -25,6 +25,7 @@ from goldmar.errors import (
     WorkerDiedError,
 )
 from goldmar.files import read_whole
+from goldmar.interrupts import held_up
 from goldmar.layout import by_model, did_you_mean
 from goldmar.packages import Installed
 from goldmar.records import Answer, Ask, Drawing
@@ -115,7 +116,8 @@ class WorkerServer:
         deadline = time.monotonic() + self._startup_timeout_s
         try:
             for model, mar in by_model(self._archives).items():
-                self._children[model] = Child(mar, self._python)
+                with held_up():  # what is started has to be known here before anything else may happen
+                    self._children[model] = Child(mar, self._python)
                 self._say(f"{model}: TorchServe's worker is starting")
             self._wait_until_ready(deadline)
         except BaseException:
