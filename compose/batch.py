@@ -7,20 +7,22 @@ reports at the end.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 import traceback
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+from goldmar.text import clean_lines
 
 GOLDEN = Path("/golden")
 WORK = Path("/work")
 REPORTS = Path("/reports")
 SHARED = Path("/run/goldmar")
 URL = "http://api:8080"
+MAX_STATE = 1024 * 1024  # bytes of what the api says of itself
 GONE_S = 10.0  # without an answer after one was there: the api has ended
 
 DIFFERENT, USAGE, SERVER, BUG, INTERRUPTED = 1, 2, 3, 70, 130  # goldmar's exit codes
@@ -117,20 +119,27 @@ def wait(seconds: float) -> int:
 
 
 def read_state() -> dict[str, Any]:
+    """What the api says of itself, as text that may be printed: its handlers may write there whatever they like."""
+    state = {"ready": False, "hopeless": False, "why": "Waiting for the api to start.", "detail": ""}
     try:
-        return json.loads((SHARED / "state.json").read_bytes())
-    except (OSError, ValueError):
-        return {"ready": False, "hopeless": False, "why": "Waiting for the api to start.", "detail": ""}
+        with (SHARED / "state.json").open("rb") as file:
+            said = json.loads(file.read(MAX_STATE))
+        for key, value in state.items():
+            if type(said.get(key)) is type(value):
+                state[key] = clean_lines(said[key]) if isinstance(value, str) else said[key]
+    except (OSError, ValueError, AttributeError, RecursionError):
+        pass
+    return state
 
 
 def answers() -> bool:
+    """Whether anything answers, by its first line; what it says is of no interest."""
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{URL}/ping", timeout=2).close()
-    except urllib.error.HTTPError:
-        return True
+        with socket.create_connection(("api", 8080), timeout=2) as connection:
+            connection.sendall(b"GET /ping HTTP/1.0\r\nHost: api\r\n\r\n")
+            return bool(connection.recv(1))
     except OSError:
         return False
-    return True
 
 
 def fail(what: str, fix: str, code: int, detail: str = "") -> int:

@@ -10,15 +10,18 @@ What it finds is left for the batch container in /run/goldmar: `token` (the infe
 is ready, and `state.json` with the sentence, the traceback, and whether waiting can help at all.
 """
 
+import http.client
 import json
 import os
 import re
+import signal
 import struct
 import sys
 import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
+from typing import NoReturn
 
 MODELS = Path("/opt/goldmar/models")
 SERVER = Path("/run/server")
@@ -26,6 +29,7 @@ SHARED = Path("/run/goldmar")
 INFERENCE = "http://127.0.0.1:8080"
 MANAGEMENT = "http://127.0.0.1:8081"
 TIMEOUT_S = 8.0
+MAX_ANSWER = 4 * 1024 * 1024  # bytes that are read: a handler may answer without end
 HOPELESS = 3
 
 TRACEBACK = "Traceback (most recent call last):"
@@ -49,10 +53,11 @@ def main() -> int:
         for model in models:
             ask(model, keys["inference"])
     except NotReady as reason:
-        tell(reason.why, reason.detail, ready=False, hopeless=reason.hopeless)
-        print(reason.why)
-        if reason.detail:
-            print(reason.detail)
+        why, detail = plain(reason.why), plain(reason.detail)
+        tell(why, detail, ready=False, hopeless=reason.hopeless)
+        print(why)
+        if detail:
+            print(detail)
         return HOPELESS if reason.hopeless else 1
     publish("token", keys["inference"])
     why = f"Ready: {', '.join(counts)} workers, and each model has answered a drawing."
@@ -82,9 +87,12 @@ def workers_ready(model: str, token: str) -> str:
         raise NotReady(f"TorchServe does not answer yet ({reason(error)}).") from None
     if status != 200:
         raise NotReady(f"TorchServe does not serve {model}: it answers {status}.", last_words(), hopeless=status == 404)
-    (said,) = json.loads(body)
-    ready = sum(worker["status"] == "READY" for worker in said["workers"])
-    wanted = max(1, int(said["minWorkers"]))
+    try:
+        (said,) = json.loads(body)
+        ready = sum(worker["status"] == "READY" for worker in said["workers"])
+        wanted = max(1, int(said["minWorkers"]))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        raise NotReady(f"TorchServe does not tell how many workers {model} has.", last_words()) from None
     if ready < wanted:
         if detail := died_of(model):
             raise NotReady(f"A worker of {model} died while it was loading the model.", detail, hopeless=True)
@@ -106,12 +114,40 @@ def ask(model: str, token: str) -> None:
 def request(url: str, token: str, body: bytes | None = None) -> tuple[int, bytes]:
     asked = urllib.request.Request(url, body, {"Authorization": f"Bearer {token}", "Content-Type": "image/png"})
     # No proxy of the environment: everything here is this container's own loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+    # The time-out of a socket starts anew with each byte: an answer that drips is ended by the clock.
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT_S)
     try:
         with opener.open(asked, timeout=TIMEOUT_S) as answer:
-            return answer.status, answer.read()
+            return answer.status, answer.read(MAX_ANSWER)
     except urllib.error.HTTPError as error:
-        return error.code, error.read()
+        return error.code, error.read(MAX_ANSWER)
+    except http.client.HTTPException as error:
+        raise OSError(0, f"no HTTP: {type(error).__name__}") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer: the token must not go where a handler says."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def out_of_time(*_: object) -> NoReturn:
+    raise TimeoutError
+
+
+def plain(text: str) -> str:
+    """Lines that neither a terminal nor a CI server obeys: control characters and a `::` in front become escapes."""
+    lines = []
+    for line in text.splitlines():
+        line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        line = line.replace("##", "#\\x23")
+        lines.append("\\x3a" + line.lstrip()[1:] if line.lstrip().startswith("::") else line)
+    return "\n".join(lines)
 
 
 def reason(error: OSError) -> str:
