@@ -251,8 +251,6 @@ def _entry(content: memoryview, at: int) -> tuple[_Entry, int]:
         raise _wrong(name, "is a symbolic link")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR and not name.endswith("/")):
         raise _wrong(name, "is no plain file")
-    if name.endswith("/") and size:
-        raise _wrong(name, "is a folder and has content")
     return _Entry(raw_name, name, flags, method, crc, compressed, size, offset), end
 
 

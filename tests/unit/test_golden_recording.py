@@ -221,3 +221,8 @@ def test_nothing_is_approved_from_or_onto_a_link(gear, name):
     (gear / name).symlink_to("elsewhere")
     with pytest.raises(StorageError, match=f"{name} is a link to elsewhere"):
         approve(gear, PROVENANCE)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(StorageError, match="gone cannot be opened"), alone(tmp_path / "gone"):
+        pass

@@ -239,12 +239,60 @@ def _end(**said: int) -> bytes:
     return bytes(data)
 
 
-def _two_ends() -> bytes:
+def _two_ends(count: int = 1, gap: bytes = b"") -> bytes:
     data = SOUND["stored"]
     end = data[-22:]
     size, start = struct.unpack_from("<2I", end, 12)
-    record = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, size, start)
-    return data[:-22] + record + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data) - 22, 1) + end
+    record = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+    return data[:-22] + record + gap + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data) - 22, 1) + end
+
+
+def _patched(old: bytes, new: bytes, data: bytes = SOUND["stored"]) -> bytes:
+    """With the last `old` in it replaced; of equal length."""
+    at = data.rindex(old)
+    return data[:at] + new + data[at + len(old) :]
+
+
+def _directory(size: int, tail: bytes = b"") -> bytes:
+    """The size of the directory said anew, with these bytes behind it."""
+    data = bytearray(SOUND["stored"])
+    end = bytearray(data[-22:])
+    struct.pack_into("<I", end, 12, struct.unpack_from("<I", end, 12)[0] + size)
+    return bytes(data[:-22] + tail + end)
+
+
+NOT_SOUND |= {
+    "a comment that is announced": (SOUND["stored"][:-2] + b"\5\0", "announces a comment"),
+    "half the entries on this disk": (_end(here=1), "one part of several"),
+    "bytes behind the entries": (_directory(3, b"odd"), "something else than entries"),
+    "a name that is longer than the directory": (
+        _patched(b"\6\0\0\0\0\0", b"\7\0\0\0\0\0"),
+        "something else than entries",
+    ),
+    "no local header": (_patched(b"PK\3\4", b"PK\3\5"), "no local header"),
+    "stored with two sizes": (build(PLAIN, replace(NET, local={"size": 3}, central={"size": 3})), "two sizes"),
+    "a deflated folder with content": (
+        build(PLAIN, Member(b"a/", b"", method=8, behind_data=b"x")),
+        "is a folder and has",
+    ),
+    "an extra field of three bytes": (build(PLAIN, replace(NET, extra=b"abc")), "cut short"),
+    "bytes before the locator of zip64": (_two_ends(gap=b"odd"), "between its directory and its end"),
+    "an end of zip64 that is none": (_patched(b"PK\6\6", b"PK\6\5", _two_ends(2)), "zip64 end is none"),
+    "zip64 in several parts": (
+        _patched(struct.pack("<I", 1) + b"PK\5\6", struct.pack("<I", 2) + b"PK\5\6", _two_ends(2)),
+        "one part of several",
+    ),
+}
+
+
+def test_with_the_zip64_end_that_it_should_have_it_is_sound():
+    assert names(_two_ends(2)) == ["MAR-INF/MANIFEST.json", "net.pt"]
+
+
+def test_a_file_that_shrinks_while_it_is_read():
+    shrunk = zips.Member("x", 0, 10, 10, 0, deflated=False)
+    with pytest.raises(Broken, match="ends within"):
+        list(zips.chunks(io.BytesIO(b"abc"), shrunk))
 
 
 NOT_SOUND["a whole entry that the directory does not have"] = (_hidden_entry(), "bytes before")
