@@ -158,6 +158,7 @@ def test_what_was_approved_for_machines(goldmar: Goldmar, project: Path) -> None
     record(goldmar, "gear", "rim")
     refused = goldmar("approve", "gear", "rim", "--reason", "x", "--json")
     assert (refused.code, refused.out, goldens(project)) == (ExitCode.USAGE, "", [])
+    assert "--json prints one document" in refused.err
     done = goldmar("approve", "gear", "rim", "--reason", "x", "--json", "--yes")
     assert [row["model"] for row in json.loads(done.out)] == ["gear", "rim"]
 

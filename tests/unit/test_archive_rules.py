@@ -101,10 +101,13 @@ BROKEN = {
     "extra missing": ({"archive.toml": 'version = "1"\nextra = ["nosuch.txt"]\n'}, "lists nosuch.txt, but there is no"),
     "extra outside": ({"archive.toml": 'version = "1"\nextra = ["/etc/passwd"]\n'}, "leads to /etc/passwd, outside"),
     "extra outside, relative": ({"archive.toml": 'version = "1"\nextra = ["../../x"]\n', "../../x": ""}, "outside"),
-    "weights not there": ({"archive.toml": 'version = "1"\nserialized_file = "a.onnx"\n'}, "there is no file"),
+    "weights not there": (
+        {"archive.toml": 'version = "1"\nserialized_file = "a.onnx"\n'},
+        "says serialized_file = 'a.onnx', but",
+    ),
     "weights a number": ({"archive.toml": 'version = "1"\nserialized_file = 1\n'}, "must be the name of a file"),
     "weights outside": ({"archive.toml": 'version = "1"\nserialized_file = "/etc/passwd"\n'}, "outside"),
-    "weights a folder": ({"archive.toml": 'version = "1"\nserialized_file = "."\n'}, "there is no file"),
+    "weights a folder": ({"archive.toml": 'version = "1"\nserialized_file = "."\n'}, "says serialized_file = '.', but"),
     "network no module": ({"archive.toml": 'version = "1"\nmodel_file = "weights.pt"\n'}, "is a Python module"),
     "network of two classes": (
         {"archive.toml": 'version = "1"\nmodel_file = "net.py"\n', "net.py": "class A: ...\nclass B: ...\n"},

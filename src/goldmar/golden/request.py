@@ -98,7 +98,7 @@ def check_option(key: str, value: str) -> str:
 
 def _check(key: str, value: object, kind: type[GoldmarError], where: str) -> None:
     grammar, words = _GRAMMARS[key]
-    if not isinstance(value, str) or not re.fullmatch(grammar, value, re.ASCII):
+    if not isinstance(value, str) or not re.fullmatch(grammar, value):
         raise kind(f"{where} is {value!r}.", fix=f"Write it as {words}")
     if key == "content_type" and value.lower().startswith("multipart/"):
         msg = f"{where} is {value}, whose parts have to be put together."
