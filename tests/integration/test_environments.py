@@ -261,11 +261,15 @@ def test_nothing_is_built_of_a_lock_file_that_is_not_trusted(place):
     assert trace.read_text() == "was here"
 
 
-def test_what_was_built_in_trust_is_not_used_without_it(place):
+def test_what_was_built_in_trust_is_not_used_without_it(place, monkeypatch):
     slow_source(place, seconds=0)
     with Environments().use(lock_of(place, "slow==1.0", trusted=True)):
         pass
     with pytest.raises(UninstallableError, match="slow has no wheel"):
+        Environments().use(lock_of(place, "slow==1.0")).__enter__()
+    monkeypatch.setenv("PATH", str(place))
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(MissingExtraError):  # and not where nobody can be asked what is to be had
         Environments().use(lock_of(place, "slow==1.0")).__enter__()
 
 

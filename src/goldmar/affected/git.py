@@ -73,7 +73,7 @@ class Tree:
 
     def names(self, touched: Touched) -> list[str] | None:
         """The path, and each that it has through links; None where they lead in circles."""
-        names = self._links.names(self._repository.from_top(touched.path), whole=touched.kind is Kind.submodule)
+        names = self._links.names(self._repository.from_top(touched.path))
         return names and [self._repository.to_root(name) for name in names]
 
     def is_link(self, path: str) -> bool:

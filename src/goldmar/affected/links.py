@@ -1,7 +1,7 @@
 """Where the links of a tree lead: a component at a time, as the kernel goes, but within what git knows."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Links", "follow"]
@@ -26,10 +26,10 @@ class Links:
         every = {*self.blind, *(link for links in self.places.values() for link in links)}
         return any(path == link or path.startswith(f"{link}/") for link in every)
 
-    def names(self, path: str, *, whole: bool = False) -> list[str] | None:
+    def names(self, path: str) -> list[str] | None:
         """A path, and each name that it has through links; None where they lead in circles.
 
-        `whole` for a path into which git does not look, a submodule: links to anything below it count as well.
+        Links into a submodule, where git does not look, are links to the submodule as well.
         """
         found = {path: 0}
         waiting = deque(found)
@@ -38,24 +38,15 @@ class Links:
             parts, hops = name.split("/"), found[name] + 1
             if hops > _HOPS:
                 continue  # no file can be opened by such a name
-            for place, links in self._met(parts, whole=whole):
-                for link in links:
-                    alias = "/".join([link, *parts[place:]])
+            for length in range(len(parts) + 1):
+                for link in self.places.get("/".join(parts[:length]), ()):
+                    alias = "/".join([link, *parts[length:]])
                     if alias not in found:
                         found[alias] = hops
                         waiting.append(alias)
             if len(found) > _NAMES:
                 return None
         return list(found)
-
-    def _met(self, parts: list[str], *, whole: bool) -> Iterator[tuple[int, list[str]]]:
-        """The links to a path or to a folder above it: how much of the path they stand for, and their own paths."""
-        for length in range(len(parts) + 1):
-            if links := self.places.get("/".join(parts[:length])):
-                yield length, links
-        if whole:
-            inside = "/".join((*parts, ""))
-            yield from ((len(parts), links) for place, links in self.places.items() if place.startswith(inside))
 
 
 def follow(targets: Mapping[str, str | None], paths: Collection[str], submodules: Iterable[str]) -> Links:
