@@ -78,7 +78,8 @@ def lay_out(served: list[str]) -> None:
     """What `goldmar check` looks for in a project: that a model is served which has no golden, on purpose or not."""
     (WORK / "model_store").mkdir(exist_ok=True)
     for model in served:
-        (WORK / "model_store" / f"{model}.mar").touch()
+        if not os.path.lexists(WORK / "golden" / model):  # an archive that is empty could not be read
+            (WORK / "model_store" / f"{model}.mar").touch()
     said = os.environ.get("GOLDMAR_NO_GOLDEN", "")
     if said.strip() and not os.environ.get("GOLDMAR_MODELS", "").split():
         pairs = [entry.partition("=") for entry in said.split(";") if entry.strip()]

@@ -219,6 +219,8 @@ def test_the_batch_copies_models_and_drawings_of_any_name(batch):
 
 def test_the_batch_does_not_pass_over_a_model_that_is_served(batch, monkeypatch):
     batch.lay_out(["gear", "obtained.v2"])
+    # Of a model that is asked, an archive would be read: one that is none must not be there.
+    assert [path.name for path in batch.WORK.glob("model_store/*")] == ["gear.mar"]
     with pytest.raises(GoldenError, match="gear has no golden"):
         select_models(load_project(batch.WORK))
     monkeypatch.setenv("GOLDMAR_NO_GOLDEN", ' gear = its "drawings" are secret; ')
