@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
 from goldmar.archive import build
 from goldmar.serve.launch import MAX_BODY
 from goldmar.serve.local import LocalServer
+from tests.handlers.attacks import ATTACKS
 from tests.handlers.bad_drawings import BAD, GOOD, Request, mutations
+from tests.handlers.mutants import mutants
 
 pytestmark = pytest.mark.e2e
 
@@ -75,6 +78,23 @@ def test_two_thousand_mutations(ask: Ask) -> None:
     wrong = [(reply.status_code, reply.text) for reply in replies if reply.status_code >= 500]
     assert not wrong
     assert {reply.status_code for reply in replies} >= {200, 400}  # both kinds were among them
+
+
+def test_drawings_that_mean_harm(server: LocalServer, ask: Ask) -> None:
+    """A part of benchmarks/mutations.py: some by lot and some known attacks, and good ones beside them."""
+    all_at_once(ask, "thickness", [GOOD["png"]] * 40)
+    workers = [psutil.Process(pid) for pid in server.pids()["thickness"]]
+    before = [worker.memory_info().rss for worker in workers]
+    attacks = [ATTACKS[name] for name in ("tiles", "forms in forms", "rgba within the limit", "filters in a chain")]
+    bad = [*attacks, *mutants(150, seed=5, attacks=0)]
+    replies = all_at_once(ask, "thickness", [request for one in bad for request in (one, GOOD["png"])])
+    wanted = replies[-1].json()["thickness"]
+    for bad_one, good_one in zip(replies[::2], replies[1::2], strict=True):
+        assert bad_one.status_code in (200, 400), bad_one.text
+        assert (good_one.status_code, good_one.json()["thickness"]) == (200, pytest.approx(wanted, rel=1e-3))
+    assert max(reply.elapsed.total_seconds() for reply in replies) < 20  # 8 on a machine with nothing else to do
+    for worker, rss in zip(workers, before, strict=True):
+        assert worker.memory_info().rss - rss < 50e6
 
 
 def flat(value: object) -> Iterator[object]:
