@@ -96,12 +96,16 @@ def jbig2(mmr: bytes) -> bytes:
     )
 
 
+NULLS = b" /DecodeParms [null null]"
 FAX = b"/Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns 652 /Rows 476 "
 FLATE = gray_entries(b"/Filter /FlateDecode")
 PLAIN = {
     "dct": (JPEG, gray_entries(b"/Filter /DCTDecode")),
     "dct of few colours": (encoded(GRAY, "JPEG", quality=15), gray_entries(b"/Filter [/DCTDecode]")),
-    "dct as text": (JPEG.hex().encode() + b">", gray_entries(b"/Filter [/ASCIIHexDecode /DCTDecode]")),
+    "dct as text": (
+        JPEG.hex().encode() + b">",
+        gray_entries(b"/Filter [/ASCIIHexDecode /DCTDecode]" + NULLS),
+    ),
     "dct in colour": (encoded(COLOURS, "JPEG", quality=80), gray_entries(b"/Filter /DCTDecode", 8, b"/DeviceRGB")),
     "flate": (flate(GRAY), FLATE),
     "flate in colour": (flate(COLOURS), gray_entries(b"/Filter /FlateDecode", 8, b"/DeviceRGB")),
@@ -179,7 +183,7 @@ def test_a_scan_comes_out_as_pdfium_renders_it(
 # Of the page's 163 x 119 pixels: somewhat more, twice, some more, four times across alone, five and eight times. Of
 # those with sides in multiples of eight pdfium lets libjpeg shrink a JPEG by 2, 4 or 8, the others it decodes whole.
 SIZES = [(164, 120), (326, 238), (437, 319), (652, 500), (869, 637), (1304, 952), (1311, 957), (328, 240), (648, 472)]
-SIZES += [(656, 480), (872, 640), (664, 960), (656, 500), (652, 480)]
+SIZES += [(656, 480), (872, 640), (664, 960), (656, 500), (652, 480), (663, 504)]
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
@@ -293,6 +297,7 @@ NOT_PLAIN = {
     "mirrored": {"content": b"q -%g 0 0 %g %g 0 cm /Im Do Q" % (*PAGE, PAGE[0])},
     "upside down": {"content": b"q %g 0 0 -%g 0 %g cm /Im Do Q" % (*PAGE, PAGE[1])},
     "aslant": {"content": b"q %g 1 0 %g 0 0 cm /Im Do Q" % PAGE},
+    "aslant the other way": {"content": b"q %g 0 1 %g 0 0 cm /Im Do Q" % PAGE},
     "fewer pixels than are wanted": {
         "stream": flate(GRAY.resize((150, 110))),
         "size": (150, 110),
@@ -344,6 +349,8 @@ STRANGE = {
     "eight bits": gray_entries(FAX + b">>", 8),
     "fewer rows": gray_entries(FAX.replace(b"476", b"400") + b">>", 1),
     "more rows": gray_entries(FAX.replace(b"476", b"500") + b">>", 1),
+    "no rows": gray_entries(FAX.replace(b"476", b"0") + b">>", 1),
+    "far too many rows": gray_entries(FAX.replace(b"476", b"70000") + b">>", 1),
     "fewer columns": gray_entries(FAX.replace(b"652", b"640") + b">>", 1),
     "more columns": gray_entries(FAX.replace(b"652", b"660") + b">>", 1),
     "group 3": gray_entries(FAX.replace(b"-1", b"0") + b">>", 1),
