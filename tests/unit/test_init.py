@@ -290,6 +290,14 @@ def test_a_damaged_drawing_is_a_sentence(preprocess, data, said):
     assert "0x" not in str(caught.value)
 
 
+def test_no_format_is_read_that_is_not_named(preprocess):
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n"
+    with Image.open(io.BytesIO(eps)) as image:  # Pillow would take it, and hand it to Ghostscript
+        assert image.format == "EPS"
+    with pytest.raises(preprocess.BadDrawing, match="in a format that is not read here"):
+        preprocess.decode(eps, "L")
+
+
 def test_a_bomb_is_not_decoded(preprocess):
     with pytest.raises(preprocess.BadDrawing, match="more than is read here"):
         tensor(preprocess, encoded(Image.new("1", (10000, 8001))), 16)

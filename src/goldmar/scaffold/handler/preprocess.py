@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 80_000_000  # A1 at 300 dpi; more is refused before it is decoded
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # Pillow knows more: for EPS it runs another program
 
 
 class BadDrawing(ValueError):
@@ -34,7 +35,7 @@ def drawing_bytes(item: dict) -> bytes:
 def decode(data: bytes, mode: str) -> Image.Image:
     """The drawing in a file, upright, in shades of gray (mode L) or in colours (RGB). Raises BadDrawing."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise BadDrawing(f"The drawing has {image.width} x {image.height} pixels, more than is read here.")
             upright = ImageOps.exif_transpose(image)
