@@ -12,9 +12,12 @@ ALLOWED: dict[str, str] = {}
 
 
 def pytest_configure() -> None:
-    # A shell that starts a job in the background has it ignore Ctrl-C, and every process started by the tests as well.
+    # A shell that starts a job in the background has it ignore Ctrl-C, and every process started by the tests as well;
+    # nohup does the same with a hang-up.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def unlisted(reports: Iterator[pytest.TestReport | pytest.CollectReport]) -> list[str]:

@@ -42,7 +42,7 @@ def metadata(wheel: zipfile.ZipFile) -> email.message.Message:
 def test_a_model_goes_from_init_to_a_green_check(built: Path) -> None:
     said = (built / "output").read_text(encoding="utf-8")
     assert said.count("PASSED") == 3  # twice by twine, once by goldmar
-    assert re.search(r"PASSED.*1 model, 2 drawings, 6 values", said)
+    assert re.search(r"PASSED.*1 of 1 model compared, 2 drawings, 6 values", said)
 
 
 def test_the_wheel_holds_every_file_of_the_package_and_of_compose(wheel: zipfile.ZipFile) -> None:

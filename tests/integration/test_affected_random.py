@@ -86,12 +86,9 @@ def made_of(root: Path) -> dict[str, dict[str, str]]:
     for model in MODELS:
         folder, golden = root / "handlers" / model, root / "golden" / model
         files = [path for home in (folder, golden) for path in home.rglob("*") if path.is_file()]
-        files = [path for path in files if not (path.suffix == ".md" and path.name == "MODEL_CARD.md")]
-        is_model = any(path.parent != folder or path.name in {"handler.py", "archive.toml"} for path in files)
-        if not is_model or not any(
-            path.is_relative_to(golden) or path in {folder / "handler.py", folder / "archive.toml"} for path in files
-        ):
+        if not files:
             continue
+        files = [path for path in files if not (path.suffix == ".md" and path.name == "MODEL_CARD.md")]
         parts = {str(path.relative_to(root)): path.read_text() for path in files}
         recipe = folder / "archive.toml"
         listed = (

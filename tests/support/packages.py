@@ -135,10 +135,12 @@ def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-HANDLER = """
-import importlib, json
+PARTS = tuple(f"part{number:02}" for number in range(1, 13))
 
-PARTS = [importlib.import_module(f"part{number:02}") for number in range(1, 13)]
+# Imports that can be read: what a handler imports by a name that it works out is not listed with its packages.
+HANDLER = (
+    f"import json\nimport {', '.join(PARTS)}\n\nPARTS = [{', '.join(PARTS)}]\n"
+    """
 
 def handle(data, context):
     if data is None:
@@ -154,8 +156,7 @@ def handle(data, context):
         answers.append({"mean": mean, "count": len(numbers), "unit": "mm", "ok": True})
     return answers
 """
-
-PARTS = tuple(f"part{number:02}" for number in range(1, 13))
+)
 
 
 def part(
