@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 
+from goldmar.environments import builds
 from tests.support.packages import Indexes, indexes, wheel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,6 +134,13 @@ def loaded() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_goldmar_has_the_same_rules_for_uv() -> None:
+    """The script runs where goldmar is not installed, and so has a copy of them."""
+    script = loaded()
+    assert (script.INDEX, script.PACKAGES) == (builds.INDEX, builds._PACKAGES)
+    assert (script.CUDA.pattern, script.CUDA.flags) == (builds._CUDA.pattern, builds._CUDA.flags)
 
 
 @pytest.mark.parametrize(
