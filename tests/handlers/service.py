@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -64,10 +65,11 @@ def parameter(value: Any, content_type: str = "", name: str = "body") -> dict[st
 
 
 class Worker:
-    """One loaded handler; `predict` takes the parameters of each request of a batch."""
+    """One loaded handler, and its own modules by name; `predict` takes the parameters of each request of a batch."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, modules: Mapping[str, ModuleType]) -> None:
         self.service = service
+        self.modules = modules
         service.set_cl_socket(None)
 
     @property
@@ -168,13 +170,22 @@ def _make_up_weights(folder: Path) -> None:
 
 @contextmanager
 def loaded(folder: Path) -> Iterator[Worker]:
-    """The handler of a staged folder, loaded by TorchServe; its modules are forgotten afterwards.
+    """The handler of a staged folder, loaded by TorchServe; torch has as many threads afterwards as it had before."""
+    threads = torch.get_num_threads()
+    try:
+        yield _loaded(folder)
+    finally:
+        torch.set_num_threads(threads)
 
-    All models call their modules the same, so each is loaded from its own folder with none of the others known.
+
+def _loaded(folder: Path) -> Worker:
+    """All models call their modules the same, so each is loaded from its own folder with none of the others known.
+
+    Then a name means again what it meant before: what a test imports is never a module of somebody's worker.
     """
     names = {path.stem for path in folder.glob("*.py")}
     before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    threads = torch.get_num_threads()
+    modules: dict[str, ModuleType] = {}
     sys.path.insert(0, str(folder))
     try:
         with warnings.catch_warnings():
@@ -184,10 +195,8 @@ def loaded(folder: Path) -> Iterator[Worker]:
         service = ModelLoaderFactory.get_model_loader().load(
             folder.name, str(folder), "handler.py", None, 4, metrics_cache=metrics
         )
-        yield Worker(service)
     finally:
         sys.path.remove(str(folder))
-        torch.set_num_threads(threads)
-        for name in names:
-            sys.modules.pop(name, None)
+        modules |= {name: sys.modules.pop(name) for name in names if name in sys.modules}
         sys.modules.update(before)
+    return Worker(service, modules)

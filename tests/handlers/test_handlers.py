@@ -154,13 +154,11 @@ def test_boxes_are_in_pixels_of_the_file(tmp_path: Path, dpi: int) -> None:
     size = (1600 * dpi // 300, 1200 * dpi // 300)
     data = encoded(sheet_image(*size), "PNG", dpi=(dpi, dpi))
     with loaded(stage("callouts", tmp_path)) as callouts:
-        import boxes
-
         callouts.handler.model.head.bias.data[:2] += 4  # sees things everywhere, trained or not
         got = callouts.ask(data).json["boxes"]
         with torch.inference_mode():
             heat, geometry = callouts.handler.model(batch_tensor([read_sheet(data)]))
-        want = boxes.decode(heat[0], geometry[0])
+        want = callouts.modules["boxes"].decode(heat[0], geometry[0])
     assert got
     assert [box["label"] for box in got] == [box.label for box in want]
     scale = dpi / 37.5
