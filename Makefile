@@ -70,8 +70,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# File by file in the order of the folders: the many quick ones of tests/unit come last and fill the gaps. xdist's own
+# order, those with the most tests first, leaves the slow ones for the end, and a worker with nothing to do.
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/compose $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/compose $(TESTS)
 
 # Needs Docker, and as root on Debian brings it: ci/with-docker. One test at a time, all of them on the same engine.
 test-compose: install
