@@ -208,6 +208,7 @@ def survey(project: Project) -> Survey:
     for path, name in _entries(found, project.model_store):
         _take_archive(found, path, name)
     _refuse_twins(found)
+    _refuse_left_over(found)
     problems = tuple(found.problems)
     names = {*found.handlers, *found.golden, *found.archives, *(each.model for each in problems if each.model)}
     models = {
@@ -314,6 +315,21 @@ def _no_folder(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         return f"{path} is a link that leads nowhere."
     return f"{path} is a file, and a folder should be there (a link that git wrote as text?)."
+
+
+def _refuse_left_over(found: _Found) -> None:
+    """An archive of the name that a handler's folder has and its model has no more: the model was renamed.
+
+    Held against its golden it would pass for ever, whatever becomes of the handler.
+    """
+    makes = {folder.name: model for model, folders in found.handlers.items() for folder in folders}
+    for name, archive in found.archives.items():
+        if name not in found.handlers and name in makes:
+            folder = next(each for each in found.handlers[makes[name]] if each.name == name)
+            what = f"{archive} is left over: {folder} makes {makes[name]} now, and nothing here makes {name}."
+            golden = f"; then mv '{found.golden[name]}' to {makes[name]}, or remove it" if name in found.golden else ""
+            fix = f"rm '{archive}'{golden}. Where somebody else builds {name}, give {folder} another name"
+            found.refuse(archive, what, fix, name)
 
 
 def _refuse_twins(found: _Found) -> None:

@@ -449,7 +449,8 @@ class Bisection:
     `changes` maps a package to its versions in the good and the bad lock file, None where it is not there. `together`
     has those that the resolver refuses alone: the packages they cannot move without, and its own words. `refused`
     counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back, asked
-    about every drawing. `elsewhere` are pins that differ for other platforms alone, of which nothing was tried here.
+    about every drawing. `elsewhere` are pins that differ for other platforms alone, of which nothing was tried here;
+    `not_compared` the models that nobody asked, with the reason where they have no golden on purpose.
     `keep_rest` is the file that was to hold what is innocent, `kept` the trial of its content, `held` the changes that
     it holds back, `kept_text` that content, where it is green.
     """
@@ -465,6 +466,7 @@ class Bisection:
     together: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     refused: int = 0
     elsewhere: tuple[str, ...] = ()
+    not_compared: Mapping[str, str] = field(default_factory=dict)
     keep_rest: Path | None = None
     kept: Trial | None = None
     held: tuple[str, ...] = ()

@@ -125,6 +125,28 @@ def test_without_arguments_there_is_help_and_no_success(goldmar: Goldmar) -> Non
     assert "check" in done.out + done.err
 
 
+def test_a_lock_file_in_an_example_needs_what_the_example_says() -> None:
+    """pyvips has no wheel in most indexes: without trust it cannot be installed as it stands."""
+    unbuilt = "pyvips==" in (Path(__file__).parents[2] / "ci/locks/serve.txt").read_text()
+    examples = re.findall(r"`[^`]*ci/locks/serve\.txt[^`]*`", "".join(each.epilog or "" for each in COMMANDS.values()))
+    assert len(examples) == 3
+    assert all(("--trust-lock" in example) is unbuilt for example in examples)
+
+
+def test_an_archive_that_no_handler_makes_is_named(goldmar: Goldmar, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert goldmar("init", "gear", "--kind", "json").code == goldmar("archive").code == ExitCode.OK
+    (tmp_path / "handlers/gear/archive.toml").write_text('version = "1.0"\nmodel = "cog"\nserialized_file = ""\n')
+    shutil.copy("model_store/gear.mar", "model_store/pin.mar")
+    done = goldmar("archive")
+    assert done.code == ExitCode.OK, done.err
+    assert "kept model_store/pin.mar  built elsewhere" in done.out
+    assert "where pin is renamed or gone: rm model_store/pin.mar" in done.out
+    assert "gear.mar is left over" in done.err
+    assert "gear.mar" not in done.out
+    assert goldmar("check").code == ExitCode.USAGE
+
+
 # ---- what makes no sense --------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,21 @@ def test_what_ignores_hang_ups_goes_on_ignoring_them(project: Path) -> None:
     assert "FAILED" in out
 
 
+EARLY = """
+import sys
+before = set(sys.modules)
+from goldmar.cli import signals
+print(*sorted({name.partition(".")[0] for name in sys.modules.keys() - before}))
+"""
+
+
+def test_next_to_nothing_is_imported_before_signals_are_heard() -> None:
+    """Until then Ctrl-C is Python's, with a traceback."""
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60, check=True)
+    assert "goldmar" in done.stdout.split()
+    assert not {"typing", "threading", "re", "rich", "typer", "pathlib"} & set(done.stdout.split())
+
+
 IN_A_DESTRUCTOR = """
 import os, signal, sys, time
 from goldmar.cli import signals

@@ -213,6 +213,7 @@ def test_the_name_in_archive_toml_counts(project: Project, tmp_path: Path) -> No
         (lambda root: put(root / "handlers/gear.mar"), "", "'gear.mar' is no name for a model"),
         (lambda root: put(root / "handlers/gear/archive.toml", "version ="), "gear", "is not TOML"),
         (lambda root: put(root / "handlers/gear/archive.toml", "model = 7"), "gear", "7 is no name for a model"),
+        (lambda root: renamed(root), "gear", "model_store/gear.mar is left over: "),
         (lambda root: put(root / "golden", ""), "", "golden cannot be listed: Not a directory"),
         (lambda root: link(root / "golden", "nowhere"), "", "golden cannot be listed: No such file"),
     ],
@@ -225,6 +226,12 @@ def test_what_cannot_be_used_is_a_problem(project: Project, tmp_path: Path, make
     assert problem.error().exit_code == 2
     assert isinstance(problem.error(), GoldenError if problem.golden else ArchiveError)
     assert survey(project).model(model).problems == ((problem,) if model else ())
+
+
+def renamed(root: Path) -> None:
+    put(root / "handlers/gear/archive.toml", 'model = "cog"\n')
+    put(root / "model_store/gear.mar")
+    put(root / "model_store/rim.mar")  # of somebody else
 
 
 def link(path: Path, target: str) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from goldmar import archive
 from goldmar.config import load_project
-from goldmar.errors import ArchiveError, ConfigError, GoldmarError
+from goldmar.errors import ArchiveError, ConfigError, GoldmarError, UsageError
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.selection import (
+    built_elsewhere,
     not_compared,
     select_handlers,
     select_models,
@@ -159,6 +160,16 @@ def test_a_model_without_golden_on_purpose(root: Path) -> None:
     assert select_models(project) == ("gear", "pin")
 
 
+@pytest.mark.parametrize("select", [select_models, select_recorded])
+def test_what_is_declared_to_have_none_gets_none(root: Path, select: Callable[..., object]) -> None:
+    """An approved golden would be in contradiction to the declaration the next moment."""
+    (root / "golden/rim/expected.csv").unlink()
+    declare(root, rim="none yet")
+    with pytest.raises(UsageError, match=r"rim has no golden on purpose \(none yet\)") as caught:
+        select(load_project(root), ["gear", "rim"])
+    assert "take rim out of [tool.goldmar.no_golden]" in (caught.value.fix or "")
+
+
 def test_a_declaration_of_what_is_not_there(root: Path) -> None:
     declare(root, rmi="gone")
     for named in ([], ["gear"]):
@@ -219,6 +230,22 @@ def test_an_archive_is_held_against_the_handler_that_makes_the_model(tmp_path: P
     with pytest.raises(ArchiveError) as caught:
         archives_for(project, ["gear"])
     assert "gear.mar was not built from" in caught.value.what
+
+
+def test_the_archive_of_a_model_that_was_renamed_is_compared_with_nothing(root: Path) -> None:
+    """Its golden would hold for ever, whatever becomes of the handler."""
+    put(root / "handlers/gear/archive.toml", 'model = "cog"')
+    for moved in (False, True):
+        if moved:
+            (root / "golden/gear").rename(root / "golden/cog")
+        with pytest.raises(ArchiveError, match=r"gear\.mar is left over: .*handlers/gear makes cog now") as caught:
+            select_models(load_project(root))
+        assert f"rm '{root}/model_store/gear.mar'" in (caught.value.fix or "")
+        assert (f"mv '{root}/golden/gear'" in (caught.value.fix or "")) is not moved
+    (root / "model_store/gear.mar").unlink()
+    assert select_models(load_project(root)) == ("cog", "pin", "rim")
+    assert built_elsewhere(load_project(root)) == ["pin"]
+    assert built_elsewhere(load_project(root), ["rim"]) == []
 
 
 def test_a_folder_is_no_name_for_what_it_makes(tmp_path: Path) -> None:

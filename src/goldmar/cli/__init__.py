@@ -7,15 +7,14 @@ application and the two consoles, `options` what several commands take, and a mo
 """
 
 import sys
-from typing import NoReturn
 
 from goldmar.cli import signals
 
 __all__ = ["main"]
 
 
-def main() -> NoReturn:
-    """Entry point: every ending has its documented exit code, Ctrl-C while Python still imports among them."""
+def main() -> None:
+    """Entry point, which does not return: every ending has its exit code, Ctrl-C while Python imports among them."""
     signals.install()
     from goldmar.cli import streams
 

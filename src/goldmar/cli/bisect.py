@@ -14,7 +14,8 @@ from goldmar.progress import ConsoleWatch
 
 
 @app.command(
-    epilog="Example: `git show main:ci/locks/serve.txt > good.txt; goldmar bisect good.txt ci/locks/serve.txt`. "
+    epilog="Example: `git show main:ci/locks/serve.txt > good.txt; "
+    "goldmar bisect good.txt ci/locks/serve.txt --trust-lock`. "
     "Exit codes: 0 the bad lock file is green, 1 it is not, and the packages are named."
 )
 def bisect(

@@ -124,9 +124,9 @@ def archive(
         rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]
         echo_json(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for name in sorted({*(models or ())} - {b.model for b in built}):
+    for name in pipeline.built_elsewhere(project, models or []) if verify is None else ():
         mar = escape(str(short(project.model_store / f"{name}.mar")))
-        out.print(f"kept {mar}  built elsewhere: no handler here makes it")
+        out.print(f"kept {mar}  built elsewhere: no handler here makes it; where {name} is renamed or gone: rm {mar}")
     for b in built:
         word = "verified" if verify is not None else "built"
         out.print(f"{word} {escape(str(short(b.path)))}  {b.model} {b.version}  {b.digest}")

@@ -41,7 +41,7 @@ from goldmar.records import RunResult, Verdict
 
 @app.command(
     epilog="Example: `goldmar check`, `goldmar check thickness --url http://127.0.0.1:8080 --token-env TOKEN`, "
-    "`goldmar check --lock ci/locks/serve.txt`"
+    "`goldmar check --lock ci/locks/serve.txt --trust-lock`"
 )
 def check(
     models: Models = None,
@@ -93,8 +93,8 @@ def check(
 
 
 @app.command(
-    epilog="Example: `goldmar record thickness`, `goldmar record thickness callouts --lock ci/locks/serve.txt`, "
-    "`goldmar record --all`"
+    epilog="Example: `goldmar record thickness`, `goldmar record --all`, "
+    "`goldmar record thickness callouts --lock ci/locks/serve.txt --trust-lock`"
 )
 def record(
     models: NamedModels = None,

@@ -1,5 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP from the first moment to the last; imports next to nothing, so that it is there first.
 
+Before that Python itself starts, for some ten milliseconds, and Ctrl-C is its own: a traceback. `typing` alone would
+make that twice as long, so no module that is imported until then uses it; a test holds that.
+
 While Python imports, nothing has begun: one line, and gone. After that the first signal raises KeyboardInterrupt, which
 ends what runs in good order; what was started is stopped on the way out, and those that follow do not disturb that.
 """
@@ -8,7 +11,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from types import FrameType
 
 __all__ = ["end", "ignore", "install", "loaded"]
@@ -26,12 +28,13 @@ class _State:
 
 def install() -> None:
     """Take the signals over, those that were not ignored when this process was started (nohup, a job in a script)."""
-    if threading.current_thread() is not threading.main_thread():
-        return
     _State.loading, _State.count = True, 0
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _on_signal)
+    try:
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _on_signal)
+    except ValueError:  # not the main thread, which alone hears signals
+        return
     sys.unraisablehook = _unraisable
 
 
@@ -42,7 +45,7 @@ def loaded() -> None:
 
 def ignore() -> None:
     """The command is over; Python's own end must not be disturbed."""
-    if threading.current_thread() is threading.main_thread():
+    with contextlib.suppress(ValueError):  # not the main thread
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
@@ -88,6 +91,8 @@ def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
     if not isinstance(unraisable.exc_value, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
+    import threading
+
     with contextlib.suppress(RuntimeError):  # no thread can be started any more: Python is ending
         threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
 

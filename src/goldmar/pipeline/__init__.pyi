@@ -32,7 +32,14 @@ from goldmar.pipeline.reports import (
     write_bisection,
     write_reports,
 )
-from goldmar.pipeline.selection import model_names, not_compared, select_handlers, select_models, select_recorded
+from goldmar.pipeline.selection import (
+    built_elsewhere,
+    model_names,
+    not_compared,
+    select_handlers,
+    select_models,
+    select_recorded,
+)
 from goldmar.pipeline.servers import (
     compose_opener,
     local_opener,
@@ -67,6 +74,7 @@ __all__ = [
     "bisect",
     "bisection_to_json",
     "build_archives",
+    "built_elsewhere",
     "by_drawing",
     "check",
     "check_option",

@@ -32,6 +32,9 @@ def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> l
             refusals.append(error)
     if built or not folders:  # archives of others are served as well
         archive.write_labels(project.model_store, {each.path.stem: each.digest for each in built})
+    for problem in survey(project).problems:
+        if problem.path.is_relative_to(project.model_store):
+            watch.note(f"{problem.what}\nfix: {problem.fix}")
     for later in refusals[1:]:
         watch.note(later.what)
     if refusals:

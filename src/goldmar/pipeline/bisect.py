@@ -18,8 +18,9 @@ from goldmar.files import write_atomically
 from goldmar.locks import Lock, changes, closure, elsewhere, held_back, parse_lock
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
-from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.goldens import Golden, content, read_model
 from goldmar.pipeline.mixes import Mixes, breakage
+from goldmar.pipeline.selection import not_compared
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
@@ -85,6 +86,7 @@ def bisect(
         trials=mixes.trials,
         refused=mixes.refused,
         elsewhere=elsewhere(*locks),
+        not_compared=not_compared(project, models),
         seconds=time.perf_counter() - clock,
     )
 
@@ -110,7 +112,7 @@ def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], e
             key.update(path.read_bytes() if path.exists() else b"")
         for drawing in golden.drawings:
             key.update(f"{drawing.id} {drawing.content_type}".encode())
-            key.update(drawing.path.read_bytes())
+            key.update(content(drawing))
     return cache_folder() / "bisect" / f"{key.hexdigest()[:32]}.jsonl"
 
 

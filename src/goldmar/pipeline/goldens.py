@@ -6,10 +6,11 @@ from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
+from goldmar.files import read_whole
 from goldmar.golden import RequestSettings, find_drawings, read_golden, read_provenance, read_request
 from goldmar.records import Cells, Drawing, Value
 
-__all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
+__all__ = ["Golden", "by_drawing", "content", "drawings_of", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ def drawings_of(project: Project, model: str) -> list[Drawing]:
     folder, at_most = project.golden / model, round(project.max_drawing_mb * 2**20)
     found = find_drawings(folder / "drawings", within=(project.root, project.golden), at_most=at_most)
     return list(read_request(folder).drawings(found))
+
+
+def content(drawing: Drawing) -> bytes:
+    """What is sent, as large as it was found at most. Raises GoldenError."""
+    try:
+        return read_whole(drawing.path, drawing.size)
+    except OSError as error:
+        msg = f"The drawing {drawing.path} cannot be read: {error.strerror or error}."
+        raise GoldenError(msg, fix=f"ls -l '{drawing.path}'") from error
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:

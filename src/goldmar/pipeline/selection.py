@@ -12,6 +12,7 @@ from goldmar.errors import ConfigError, GoldmarError, UsageError
 from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, did_you_mean, survey
 
 __all__ = [
+    "built_elsewhere",
     "model_names",
     "not_compared",
     "select_handlers",
@@ -32,12 +33,7 @@ def select_models(project: Project, named: Sequence[str] = ()) -> tuple[str, ...
         ConfigError: [tool.goldmar.no_golden] names what is not there, or a model that has a golden.
     """
     found = survey(project)
-    chosen = _asked_for(project, found, named)
-    for model in chosen:
-        if model.name in project.no_golden:
-            msg = f"{model.name} has no golden on purpose ({project.no_golden[model.name]}): nothing can be compared."
-            fix = f"Name other models, or take {model.name} out of [tool.goldmar.no_golden] in pyproject.toml"
-            raise UsageError(msg, fix=fix, model=model.name)
+    chosen = _asked_for(project, found, named, "nothing can be compared")
     missing = (_no_golden(project, model) for model in chosen if not model.approved)
     _raise_first(found.problems if not named else _of(chosen), missing)
     if not chosen:
@@ -49,7 +45,7 @@ def select_models(project: Project, named: Sequence[str] = ()) -> tuple[str, ...
 def select_recorded(project: Project, named: Sequence[str] = ()) -> tuple[str, ...]:
     """The models to record or to approve: as `select_models`, but golden/<model> may be without a golden yet."""
     found = survey(project)
-    chosen = _asked_for(project, found, named)
+    chosen = _asked_for(project, found, named, "what it says is not to become one")
     missing = (_no_golden(project, model) for model in chosen if model.golden is None)
     _raise_first(found.problems if not named else _of(chosen), missing)
     return tuple(model.name for model in chosen)
@@ -91,6 +87,13 @@ def select_served(project: Project, named: Sequence[str] = ()) -> tuple[str, ...
     return tuple(model.name for model in chosen)
 
 
+def built_elsewhere(project: Project, named: Sequence[str] = ()) -> list[str]:
+    """Those named, or all there are, whose archive is there and is made by no handler of the project, sorted."""
+    found = survey(project).models.values()
+    foreign = (model.name for model in found if model.archive and not model.handlers and not model.problems)
+    return [name for name in foreign if not named or name in named]
+
+
 def model_names(project: Project) -> list[str]:
     """Every model there is, sorted, whatever is wrong with it."""
     return list(survey(project).models)
@@ -109,8 +112,11 @@ def so_far(done: str, models: Sequence[str], at: int) -> str:
     return f"{done}: {', '.join(models[:at]) or 'none'}; not {done}: {', '.join(models[at:])}"
 
 
-def _asked_for(project: Project, found: Survey, named: Sequence[str]) -> list[Model]:
-    """Those named, or all that are not declared to have no golden. Raises ConfigError, UsageError."""
+def _asked_for(project: Project, found: Survey, named: Sequence[str], hence: str) -> list[Model]:
+    """Those named, or all that are not declared to have no golden; one that is both is refused: `hence`.
+
+    Raises ConfigError, UsageError.
+    """
     where = f"{project.root / 'pyproject.toml'}: [tool.goldmar.no_golden] lists"
     for name in project.no_golden:
         if name not in found.models:
@@ -120,7 +126,12 @@ def _asked_for(project: Project, found: Survey, named: Sequence[str]) -> list[Mo
             msg = f"{where} {name}, and it has a golden: {project.golden / name / GOLDEN}."
             raise ConfigError(msg, fix="Take it out of the table, or remove the golden", model=name)
     if named:
-        return _named(found, named)
+        chosen = _named(found, named)
+        for name in (model.name for model in chosen if model.name in project.no_golden):
+            msg = f"{name} has no golden on purpose ({project.no_golden[name]}): {hence}."
+            fix = f"Name other models, or take {name} out of [tool.goldmar.no_golden] in pyproject.toml"
+            raise UsageError(msg, fix=fix, model=name)
+        return chosen
     if not found.models and not found.problems:
         msg = f"No model was named and {project.golden} holds none."
         raise UsageError(msg, fix="goldmar init MODEL, or run this in the folder that holds golden/")

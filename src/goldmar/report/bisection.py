@@ -13,7 +13,7 @@ from rich.text import Text
 
 from goldmar.records import Bisection, CulpritSet, Kind, Trial, TrialOutcome
 from goldmar.report import words
-from goldmar.report.json import comparison_table
+from goldmar.report.json import comparison_table, left_out
 from goldmar.report.markdown import escaped
 from goldmar.text import json_safe
 
@@ -77,6 +77,7 @@ def to_json(found: Bisection) -> str:
         "refused": found.refused,
         "together": {name: {"needs": list(needs), "reason": why} for name, (needs, why) in found.together.items()},
         "elsewhere": list(found.elsewhere),
+        "not_compared": left_out(found.not_compared),
         "kept": _kept(found),
         "seconds": found.seconds,
     }
@@ -152,6 +153,7 @@ def _closing(found: Bisection) -> Iterator[str]:
             yield f"{path} is not written: with {held} held back it is {_said(found.kept)}"
     if found.elsewhere:
         yield f"for other platforms or Pythons, and not tried here: {', '.join(found.elsewhere)}"
+    yield from words.not_compared(found.not_compared)
     for name, (needs, reason) in found.together.items():
         yield f"{name} moves only with {', '.join(needs) or 'nothing at all'}: {reason}"
     remembered = sum(trial.remembered for trial in found.trials)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from goldmar.golden.provenance import without_secrets
@@ -10,7 +11,7 @@ from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResul
 from goldmar.report import words
 from goldmar.text import json_safe
 
-__all__ = ["SCHEMA", "comparison_table", "render"]
+__all__ = ["SCHEMA", "comparison_table", "left_out", "render"]
 
 SCHEMA = 1
 
@@ -32,10 +33,7 @@ def render(run: RunResult, verdict: Verdict) -> str:
         "packages": dict(sorted(run.packages.items())),
         "models_known": None if run.not_compared is None else len(run.models) + len(run.not_compared),
         "models_compared": sum(model.values > 0 for model in run.models),
-        "not_compared": [
-            {"model": model, "no_golden_on_purpose": bool(reason), "why": reason or "not asked for"}
-            for model, reason in (run.not_compared or {}).items()
-        ],
+        "not_compared": left_out(run.not_compared or {}),
         "models": [_model(model) for model in run.models],
     }
     return json_safe(json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False)) + "\n"
@@ -67,6 +65,14 @@ def _model(result: ModelResult) -> dict[str, Any]:
 def _summary(summary: NameSummary) -> dict[str, Any]:
     table = dataclasses.asdict(summary)
     return {**table.pop("tolerance"), **{key: _plain(value) for key, value in table.items()}}
+
+
+def left_out(others: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The models of a project that a run was not about, by name and with the reason that is declared, or none."""
+    return [
+        {"model": model, "no_golden_on_purpose": bool(reason), "why": reason or "not asked for"}
+        for model, reason in others.items()
+    ]
 
 
 def comparison_table(comparison: Comparison) -> dict[str, Any]:

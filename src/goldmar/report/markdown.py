@@ -24,7 +24,10 @@ def render(run: RunResult, verdict: Verdict) -> str:
     for reason in verdict.reasons[:50]:
         page.add(f"- {escaped(reason, 500)}")
     if run.not_compared is not None:
-        page.add("", "; ".join(escaped(line, 500) for line in (words.compared(run), *words.not_compared(run)[:50])))
+        page.add(
+            "",
+            "; ".join(escaped(line, 500) for line in (words.compared(run), *words.not_compared(run.not_compared)[:50])),
+        )
     for line in (*words.requests(run)[:50], *words.versions(run)):
         page.add("", escaped(line, 500))
     page.add("")

@@ -162,7 +162,7 @@ def _render_verdict(run: RunResult, verdict: Verdict, console: Console) -> None:
         console.print(Text.assemble(("PASSED", "bold green"), f"  {total}"))
     else:
         console.print(Text.assemble(("FAILED", "bold red"), f"  {total}"))
-    for line in (*verdict.reasons, *words.requests(run), *words.versions(run), *words.not_compared(run)):
+    for line in (*verdict.reasons, *words.requests(run), *words.versions(run), *words.not_compared(run.not_compared)):
         console.print(Text(f"  {words.clean(line)}"))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
@@ -117,9 +117,9 @@ def compared(run: RunResult) -> str:
     return f"{done:,} of {counted(len(run.models) + len(run.not_compared), 'model')} compared"
 
 
-def not_compared(run: RunResult) -> list[str]:
-    """Why the other models of the project were not, a line each; one line for all that were not asked for."""
-    others = run.not_compared or {}
+def not_compared(others: Mapping[str, str] | None) -> list[str]:
+    """Why these models of the project were not, a line each; one line for all that were not asked for."""
+    others = others or {}
     said = [f"{model}: no golden on purpose: {reason}" for model, reason in others.items() if reason]
     if left := [model for model, reason in others.items() if not reason]:
         more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""

@@ -170,6 +170,13 @@ def test_what_is_kept_and_what_is_for_others_is_told():
     assert "kept.txt is not written: with pillow held back it is red, worst value 3×" in shown(red)
     assert json.loads(bisection.to_json(red))["kept"]["written"] is False
     assert json.loads(bisection.to_json(ONE))["kept"] is None
+    fewer = replace(ONE, not_compared={"rim": "secret", "pin": ""})
+    assert "rim: no golden on purpose: secret not asked for: pin" in shown(fewer)
+    assert "- rim: no golden on purpose: secret\n- not asked for: pin\n" in bisection.to_markdown(fewer)
+    assert json.loads(bisection.to_json(fewer))["not_compared"] == [
+        {"model": "rim", "no_golden_on_purpose": True, "why": "secret"},
+        {"model": "pin", "no_golden_on_purpose": False, "why": "not asked for"},
+    ]
     others = replace(ONE, elsewhere=('torch==2.1 ; platform_machine == "aarch64"',))
     assert 'not tried here: torch==2.1 ; platform_machine == "aarch64"' in shown(others)
 
