@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from readers import MEMORY, TIME, DecoderFault, Helper, Job, Lost, Reader, wait, yield_to_others
+from readers import LEAST_S, MEMORY, TIME, DecoderFault, Helper, Job, Lost, Reader, wait
 from sheet import BadDrawing, Sheet
 
 logger = logging.getLogger(__name__)
 
 MAX_READERS = 8  # at once
 SLOW_S = 0.25  # a drawing that takes longer no longer keeps the next one waiting
-LEAST_S = 1.0  # what a drawing is given even when others before it used up the time in vain
+BUSY = 3  # times the limit that a batch may take on a machine too busy for its drawings
 RECOVERY = 0.5  # seconds of patience that come back in each second
 
 SIMPLER = "export it again, or send it as a gray image at 300 dpi or less"
@@ -31,7 +31,8 @@ Outcome = Sheet | BadDrawing | DecoderFault
 class Limits:
     """What reading may take: the table `decoder` below `handler` in model-config.yaml.
 
-    seconds: for one drawing; less, but no less than LEAST_S, right after others that used up the time in vain.
+    seconds: for one drawing; less, but no less than LEAST_S, right after others that used up the time in vain. More, up
+        to `longest`, while other processes have kept it from using LEAST_S of it.
     memory_mb: for one drawing, beyond what the decoders themselves take.
     drawings: that a reader reads until it is replaced.
     """
@@ -39,6 +40,11 @@ class Limits:
     seconds: float = 5.0
     memory_mb: int = 768
     drawings: int = 500
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which no drawing of a batch is given more."""
+        return BUSY * self.seconds
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -57,7 +63,7 @@ class Decoder:
         """
         self._limits = limits
         self._helper = Helper(
-            {"module": module, "function": function, "seconds": limits.seconds, "memory_mb": limits.memory_mb}
+            {"module": module, "function": function, "seconds": limits.longest, "memory_mb": limits.memory_mb}
         )
         self._idle: Reader | None = None
         self._ahead: dict[int, tuple[bytes, Outcome]] = {}
@@ -105,10 +111,9 @@ class Decoder:
             if waiting and len(jobs) < MAX_READERS and all(now - job.started >= SLOW_S for job in jobs):
                 index = waiting.popleft()
                 seconds = max(min(LEAST_S, self._limits.seconds), self._patience(now) - (now - began))
-                for job in jobs:
-                    yield_to_others(job.reader)
                 try:
-                    jobs.append(Job(index, self._reader(fresh=index in again), drawings[index], seconds))
+                    reader = self._reader(fresh=index in again)
+                    jobs.append(Job(index, reader, drawings[index], seconds, began + self._limits.longest))
                 except (OSError, RuntimeError):
                     logger.exception("There is no process to read a drawing in.")
                     outcomes[index] = DecoderFault("the drawing could not be read just now: the server's log says why.")

@@ -203,10 +203,10 @@ def _decoder(settings: Mapping[str, Any], response_timeout: object) -> Decoder |
         msg = f"model-config.yaml: handler: decoder: {unknown[0]} is not known here"
         raise ValueError(msg)
     limits = Limits(**settings)
-    if isinstance(response_timeout, int) and limits.seconds + 1 > response_timeout:
+    if isinstance(response_timeout, int) and limits.longest + 1 > response_timeout:
         msg = (
-            f"model-config.yaml: a drawing may take {limits.seconds:g} s, but TorchServe ends this worker when a batch "
-            f"takes {response_timeout} s: set responseTimeout higher, or handler: decoder: seconds lower"
+            f"model-config.yaml: on a busy machine drawings may take {limits.longest:g} s, but TorchServe ends this "
+            f"worker when a batch takes {response_timeout} s: set responseTimeout higher, or decoder: seconds lower"
         )
         raise ValueError(msg)
     if not hasattr(os, "fork"):

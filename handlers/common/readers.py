@@ -26,6 +26,7 @@ from sheet import CANVAS_HEIGHT, CANVAS_WIDTH, BadDrawing, Sheet
 
 START_S = 60.0
 REPLY_S = 10.0  # for the helper process, which never sees a drawing
+LEAST_S = 1.0  # that a drawing can use, however busy the machine is and whatever others before it used up in vain
 
 # One thread each, and nothing laid aside for others: a worker counts its threads, and a reader its address space.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -66,7 +67,22 @@ class Reader:
     drawings: int = 0
 
     def __post_init__(self) -> None:
-        self.close = weakref.finalize(self, _close_all, self.to, self.back)
+        # Linux alone tells, and not in every container: then it counts as never held up.
+        files = [self.to, self.back]
+        with contextlib.suppress(OSError):
+            files.append(os.open(f"/proc/{self.pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC))
+        self._schedstat = files[2:]
+        self.close = weakref.finalize(self, _close_all, *files)
+
+    def held_up(self) -> float:
+        """Seconds of its life that it wanted to work and had no CPU; 0 where the system does not tell.
+
+        What it slept is not among them. From /proc/PID/schedstat, see Documentation/scheduler/sched-stats in Linux.
+        """
+        for file in self._schedstat:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                return int(os.pread(file, 100, 0).split()[1]) / 1e9
+        return 0.0
 
     def speaks(self) -> bool:
         """Whether there is something from it: between drawings, that means that it died, or went mad."""
@@ -184,11 +200,15 @@ def _close_all(*descriptors: int) -> None:
 class Job:
     """A drawing on its way through a reader; times on the monotonic clock."""
 
-    def __init__(self, index: int, reader: Reader, data: bytes, seconds: float) -> None:
+    def __init__(self, index: int, reader: Reader, data: bytes, seconds: float, stop: float) -> None:
+        """seconds: what it is given. stop: when it ends even though it was held up, on a machine that is busy."""
         self.index = index
         self.reader = reader
         self.seconds = seconds
         self.started = time.monotonic()
+        self.deadline = self.started + seconds  # later while it is held up
+        self._stop = stop
+        self._held_up = reader.held_up()
         self._used = reader.drawings > 0
         self._rest = memoryview(data)
         self._answer = b""
@@ -196,10 +216,6 @@ class Job:
         with contextlib.suppress(OSError):  # a reader that died is found out by `advance`
             # The pipe is empty, and takes at least the size.
             self._rest = self._rest[os.writev(reader.to, [wire.SIZE.pack(len(data)), data]) - wire.SIZE.size :]
-
-    @property
-    def deadline(self) -> float:
-        return self.started + self.seconds
 
     @property
     def events(self) -> list[tuple[int, int]]:
@@ -219,10 +235,18 @@ class Job:
                 if outcome is not None:
                     return outcome
         except BlockingIOError:
-            return self._lost(TIME) if time.monotonic() >= self.deadline else None
+            return self._lost(TIME) if self._is_late() else None
         except OSError:
             pass
         return self._lost(DIED)
+
+    def _is_late(self) -> bool:
+        """When its time is up, and it could use LEAST_S of it: as long as others have the CPU it is given more."""
+        now = time.monotonic()
+        if now >= self.deadline:
+            used = now - self.started - (self.reader.held_up() - self._held_up)
+            self.deadline = min(now + min(LEAST_S, self.seconds) - used, self._stop)
+        return now >= self.deadline
 
     def _read_answer(self) -> "Sheet | BadDrawing | DecoderFault | Lost | None":
         """The outcome once the answer is complete. Lost as soon as it cannot be one of a reader."""
@@ -275,9 +299,3 @@ def wait(descriptors: Iterable[tuple[int, int]], until: float) -> set[int]:
         poll.register(descriptor, events)
     timeout = None if until == math.inf else max(0, math.ceil((until - time.monotonic()) * 1000))
     return {descriptor for descriptor, _ in poll.poll(timeout)}
-
-
-def yield_to_others(reader: Reader) -> None:
-    """Let others go first on the CPU from now on."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, reader.pid, 10)

@@ -1,18 +1,19 @@
 """The process that drawings are read in: what a bad drawing may cost, and that nothing else pays for it."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from decoder import LEAST_S, Decoder, Limits
+from decoder import Decoder, Limits
 from drawing import BadDrawing, Sheet, read_sheet
-from readers import DecoderFault
+from readers import LEAST_S, DecoderFault, Job, Lost, Reader
 
 from .attacks import ATTACKS, tiles
 from .bad_drawings import GOOD
@@ -33,6 +34,9 @@ def read(data):
         return Sheet(np.full((rows, columns), 7, np.uint8), 0.5, 8.0)
     if word == "hang":
         while True:
+            pass
+    if word == "work":
+        while time.process_time() < float(rest):
             pass
     if word == "sleep":
         time.sleep(float(rest))
@@ -206,9 +210,14 @@ def test_nothing_of_what_a_decoder_prints_gets_out(obedient: Decoder, capfd: pyt
 
 
 @pytest.mark.parametrize("seconds", [1.0])
-@pytest.mark.parametrize("word", ["hang", "sleep 9"])
-def test_one_that_hangs_is_given_up(obedient: Decoder, word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "at_most"), [("hang", 4.5), ("sleep 9", 2.5)]
+)  # a busy machine holds up one that works
+def test_one_that_hangs_is_given_up(obedient: Decoder, word: str, at_most: float) -> None:
+    obedient.wait()
+    started = time.monotonic()
     refused, good = obedient.decode([word.encode(), b"good"])
+    assert time.monotonic() - started < at_most
     assert isinstance(refused, BadDrawing)
     assert "given up after 1 s" in str(refused)
     assert isinstance(good, Sheet)
@@ -219,23 +228,104 @@ def test_one_that_hangs_is_given_up(obedient: Decoder, word: str) -> None:
 def test_a_batch_of_hanging_drawings_takes_no_longer_than_one(obedient: Decoder) -> None:
     obedient.decode([b"good"])
     started = time.monotonic()
-    outcomes = obedient.decode([b"hang"] * 3 + [b"good"])
+    # Asleep, since with three that work a machine that is busy takes longer, as it should.
+    outcomes = obedient.decode([b"sleep 9"] * 3 + [b"good"])
     assert time.monotonic() - started < 2.5  # one after the other they would take 3
     assert [type(outcome) for outcome in outcomes] == [BadDrawing] * 3 + [Sheet]
 
 
-def test_hanging_drawings_leave_less_time_to_those_after_them(shared: Decoder) -> None:
-    hanging = tiles()
+def test_hanging_drawings_leave_less_time_to_those_after_them(obedient: Decoder) -> None:
     times = []
     for _ in range(2):
         started = time.monotonic()
-        outcomes = shared.decode([hanging, PNG, hanging])
+        outcomes = obedient.decode([b"sleep 9", b"good", b"sleep 9"])
         times.append(time.monotonic() - started)
         assert isinstance(outcomes[1], Sheet)
     assert 4.5 < times[0] < 8  # on a busy machine
     assert LEAST_S - 0.1 < times[1] < 3
-    assert shared._patience(time.monotonic()) < LEAST_S
-    assert shared._patience(time.monotonic() + 10) == 5  # it comes back
+    assert obedient._patience(time.monotonic()) < LEAST_S
+    assert obedient._patience(time.monotonic() + 10) == 5  # it comes back
+
+
+@pytest.fixture
+def crowded(obedient: Decoder) -> Iterator[Decoder]:
+    """Its readers get a tenth of a core that another process wants as well."""
+    obedient.wait()
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(obedient.pid, {core})
+    os.setpriority(os.PRIO_PROCESS, obedient.pid, 10)
+    code = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield obedient
+        other.kill()
+
+
+def test_one_that_has_no_cpu_is_given_more_time(crowded: Decoder) -> None:
+    crowded._lost, crowded._lost_at = 5.0, time.monotonic()
+    started = time.monotonic()
+    (outcome,) = crowded.decode([b"work 0.2"])
+    assert isinstance(outcome, Sheet)
+    assert time.monotonic() - started > LEAST_S  # or this shows nothing
+
+
+@pytest.mark.parametrize("seconds", [0.3])
+def test_one_that_has_no_cpu_is_given_up_in_the_end(crowded: Decoder) -> None:
+    started = time.monotonic()
+    (outcome,) = crowded.decode([b"hang"])
+    assert isinstance(outcome, BadDrawing)
+    assert 0.9 <= time.monotonic() - started < 1.5
+
+
+class HeldUp(Reader):
+    """Says that it was held up for so many seconds, by turns."""
+
+    says: Iterator[float]
+
+    def held_up(self) -> float:
+        return next(self.says)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says", "ends"),
+    [
+        (3.0, (0, 0), 3.0),
+        (3.0, (9, 9), 3.0),  # earlier, with other drawings
+        (3.0, (0, 1.9), 3.0),  # it could use as much as each can at least
+        (3.0, (0, 2.5, 3, 3), 4.0),
+        (0.5, (0, 0.5, 0.7, 0.7), 1.2),
+        (3.0, (0, *range(3, 30)), 15.0),
+        (20.0, (0, 0), 20.0),
+    ],
+)
+def test_when_time_is_up(seconds: float, says: Sequence[float], ends: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    (drawings, to), (back, answers) = os.pipe(), os.pipe()
+    reader = HeldUp(1, 0, to, back)
+    reader.says = iter(says)
+    os.set_blocking(back, False)
+    job = Job(0, reader, b"", seconds, stop=115.0)
+    while (outcome := job.advance()) is None:
+        now = job.deadline
+    assert isinstance(outcome, Lost)
+    assert now - 100 == pytest.approx(ends)
+    reader.close()
+    os.close(drawings)
+    os.close(answers)
+
+
+def test_a_reader_is_held_up_only_while_it_wants_to_work(shared: Decoder) -> None:
+    shared.read(PNG)
+    reader, shared._idle = shared._idle, None
+    assert reader is not None
+    time.sleep(0.2)
+    before = reader.held_up()
+    time.sleep(0.2)
+    assert reader.held_up() == before
+    shared._helper.end(reader)
+    assert reader.held_up() == 0  # as where the system does not tell
 
 
 # --- a reader that went mad
