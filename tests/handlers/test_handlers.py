@@ -258,7 +258,7 @@ def test_a_fault_in_answers_is_a_500_for_that_drawing_alone(thickness: Worker, m
     [
         (
             "seconds: 10",
-            "drawings may take 30 s, but TorchServe ends this worker when a batch takes 30 s: set responseTimeout higher",
+            "drawings may take 30 s, but TorchServe ends this worker when a batch takes 30 s: set",
         ),
         ("seconds: 0", "must be a number above 0"),
         ("second: 4", "second is not known"),
