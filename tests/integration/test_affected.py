@@ -201,7 +201,7 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     ),
     "a model that calls itself otherwise": (
         edit("handlers/rim/archive.toml", 'version = "1.0"', 'version = "1.0"\nmodel = "gear"'),
-        {"gear"},
+        {"gear", "rim"},
         "gear: handlers/rim/archive.toml changed",
     ),
     "an archive.toml that is broken": (

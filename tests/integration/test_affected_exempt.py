@@ -63,6 +63,31 @@ def ignoring(*patterns: str) -> str:
     return f"[tool.goldmar.affected]\nignore = [{', '.join(map(repr, patterns))}]\n"
 
 
+# ---- what git was told not to look at -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_was_told_not_to_look_at_is_looked_at(repo: Repository, flag: str) -> None:
+    repo.git("update-index", flag, "handlers/gear/model.py", "handlers/rim/model.py", "golden/shaft/expected.csv")
+    assert names(repo) == []
+    repo.append("handlers/gear/model.py")
+    (repo.root / "golden/shaft/expected.csv").unlink()
+    # What a sparse checkout left out is not there, and is as it was.
+    assert names(repo) == (["gear"] if flag == "--skip-worktree" else ["gear", "shaft"])
+
+
+def test_what_watches_the_disk_for_git_is_not_believed(repo: Repository, tmp_path: Path) -> None:
+    watcher = tmp_path / "watcher"
+    watcher.write_text("#!/bin/sh\nprintf 'token\\0'\n")  # nothing differs, it says
+    watcher.chmod(0o755)
+    repo.git("config", "core.fsmonitor", str(watcher))
+    os.utime(repo.root / "handlers/gear/model.py", (10**9, 10**9))  # what is young, git looks at in any case
+    repo.git("update-index", "--fsmonitor")
+    repo.git("status")
+    repo.append("handlers/gear/model.py")
+    assert names(repo) == ["gear"]
+
+
 # ---- [tool.goldmar.affected] ----------------------------------------------------------------------------------------
 
 

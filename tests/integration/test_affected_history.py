@@ -277,14 +277,14 @@ def test_a_link_in_place_of_a_whole_model_is_followed(repo: Repository) -> None:
 @pytest.mark.parametrize("head", [None, "HEAD"])
 def test_a_shared_folder_that_is_a_link_and_leads_elsewhere(repo: Repository, head: str | None) -> None:
     def links() -> None:
-        link(repo, "handlers/common/readers", "../lib/old")
-        repo.write("handlers/lib/old/png.py", "PNG = 1\n")
-        repo.write("handlers/lib/new/png.py", "PNG = 2\n")
+        link(repo, "handlers/common/readers", "../../lib/old")
+        repo.write("lib/old/png.py", "PNG = 1\n")
+        repo.write("lib/new/png.py", "PNG = 2\n")
         repo.edit("handlers/gear/archive.toml", '"pdf.py"', '"pdf.py", "readers/png.py"')
 
     on_main(repo, links)
     (repo.root / "handlers/common/readers").unlink()
-    link(repo, "handlers/common/readers", "../lib/new")
+    link(repo, "handlers/common/readers", "../../lib/new")
     repo.commit()
     assert names(repo.root, head=head) == ["gear"]
 

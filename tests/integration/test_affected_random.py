@@ -4,12 +4,13 @@ What a model is made of is read from the files of both sides: the content of its
 of the versions in its environment. A model for which that differs has to be selected; more may be.
 """
 
+import os
 import tempfile
 import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goldmar import pipeline
@@ -28,11 +29,14 @@ PATHS = sorted(
         "golden/pin/expected.csv",
     }
     | {"handlers/common/new.py", "golden/gear/drawings/two.json", "handlers/gear/deep/er.py"}
+    | {"handlers/common/base.txt", "golden/shaft/base.txt", "model_store/gear.mar", "model_store/pin.mar"}
 )
-RECIPES = ("archive.toml", "requirements.txt")
+RECIPES = ("archive.toml", "requirements.txt", "base.txt")
+BASES = ["handlers/common/base.txt", "golden/shaft/base.txt"]
 
 packages = st.sampled_from(["numpy", "pillow", "imagecodecs", "filelock", "pluggy", "torch"])
 shared = st.lists(st.sampled_from(["pdf.py", "tensor.py", "unused.py", "new.py"]), unique=True)
+included = st.sampled_from([f"handlers/{model}/requirements.txt" for model in MODELS] + BASES)
 names = st.sampled_from([path for path in PATHS if not path.endswith(RECIPES)])
 edits = st.one_of(
     st.tuples(st.just("write"), names, st.integers(0, 3).map(lambda n: f"text {n}\n")),
@@ -41,6 +45,9 @@ edits = st.one_of(
     st.tuples(st.just("delete model"), st.sampled_from(MODELS)),
     st.tuples(st.just("list"), st.sampled_from(MODELS), shared),
     st.tuples(st.just("ask"), st.sampled_from(MODELS), st.lists(packages, unique=True, max_size=2)),
+    st.tuples(st.just("base"), st.sampled_from(BASES), st.lists(packages, unique=True, max_size=2)),
+    st.tuples(st.just("include"), st.sampled_from(MODELS), included),
+    st.tuples(st.just("call"), st.sampled_from(MODELS), st.sampled_from(MODELS)),
     st.tuples(st.just("pin"), packages, st.integers(1, 3)),
     st.tuples(st.just("comment"), st.text("abc", max_size=3)),
     st.tuples(st.just("touch"), st.just("README.md")),
@@ -66,6 +73,12 @@ def apply(root: Path, edit: tuple) -> None:
             apply(root, ("write", f"handlers/{model}/archive.toml", f'version = "1.0"\ncommon = {listed!r}\n'))
         case ("ask", model, asked):
             apply(root, ("write", f"handlers/{model}/requirements.txt", "".join(f"{name}\n" for name in asked)))
+        case ("base", path, asked):
+            apply(root, ("write", path, "".join(f"{name}\n" for name in asked)))
+        case ("include", model, path):
+            apply(root, ("write", f"handlers/{model}/requirements.txt", f"-r ../../{path}\n"))
+        case ("call", folder, name):
+            apply(root, ("write", f"handlers/{folder}/archive.toml", f'version = "1.0"\nmodel = "{name}"\n'))
         case ("pin", name, version):
             lock = root / "ci/locks/api.txt"
             lines = lock.read_text().splitlines()
@@ -79,36 +92,48 @@ def apply(root: Path, edit: tuple) -> None:
             (root / path).write_text("other words\n")
 
 
+def asked_of(root: Path, path: Path, seen: dict[str, str]) -> set[str]:
+    """The packages that a requirements file names, with those that it includes; `seen` takes the files."""
+    name = os.path.relpath(path, root)
+    if name in seen:
+        return set()
+    seen[name] = path.read_text() if path.exists() else "missing"
+    if not path.exists():
+        return set()
+    lines = [line for line in seen[name].splitlines() if line.strip()]
+    found = {line.split(">")[0].split()[0] for line in lines if not line.startswith("-r ")}
+    return found.union(*(asked_of(root, path.parent / line[3:], seen) for line in lines if line.startswith("-r ")))
+
+
 def made_of(root: Path) -> dict[str, dict[str, str]]:
     """Model -> all that its answers can depend on, by brute force."""
     versions = dict(line.split("==") for line in (root / "ci/locks/api.txt").read_text().splitlines() if "==" in line)
     found: dict[str, dict[str, str]] = {}
     for model in MODELS:
-        folder, golden = root / "handlers" / model, root / "golden" / model
-        files = [path for home in (folder, golden) for path in home.rglob("*") if path.is_file()]
+        archive = root / "model_store" / f"{model}.mar"
+        files = [path for path in [*(root / "golden" / model).rglob("*"), archive] if path.is_file()]
+        if files:
+            found.setdefault(model, {}).update((str(path.relative_to(root)), path.read_text()) for path in files)
+    for folder in [root / "handlers" / model for model in MODELS]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
         if not files:
             continue
-        files = [path for path in files if not (path.suffix == ".md" and path.name == "MODEL_CARD.md")]
-        parts = {str(path.relative_to(root)): path.read_text() for path in files}
         recipe = folder / "archive.toml"
+        table = tomllib.loads(recipe.read_text()) if recipe.exists() else {}
+        parts = found.setdefault(table.get("model", folder.name), {})
+        parts |= {str(path.relative_to(root)): path.read_text() for path in files if path.name != "MODEL_CARD.md"}
         listed = (
-            tomllib.loads(recipe.read_text()).get("common", [])
-            if recipe.exists()
-            else [path.name for path in (root / "handlers/common").iterdir()]
+            table.get("common", []) if recipe.exists() else [path.name for path in (root / "handlers/common").iterdir()]
         )
         for name in listed:
             path = root / "handlers/common" / name
             parts[f"common {name}"] = path.read_text() if path.exists() else "missing"
-        requirements = folder / "requirements.txt"
-        asked = (
-            {line.split(">")[0].split()[0] for line in requirements.read_text().splitlines() if line.strip()}
-            if requirements.exists()
-            else set(versions)
-        )
-        wanted = asked | SERVING
+        read: dict[str, str] = {}
+        asked = asked_of(root, folder / "requirements.txt", read)
+        parts |= read
+        wanted = (asked if (folder / "requirements.txt").exists() else set(versions)) | SERVING
         wanted |= {need for name in wanted for need in NEEDS.get(name, ())}
         parts |= {f"pin {name}": versions.get(name, "none") for name in wanted - {"pytest", "pluggy"}}
-        found[model] = parts
     return found
 
 
@@ -119,6 +144,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=st.lists(edits, max_size=3), change=st.lists(edits, min_size=1, max_size=5), commit=st.booleans())
+# A folder without a handler is a model; nobody says what it takes of handlers/common.
+@example([("ask", "pin", ["numpy"])], [("pin", "numpy", 1)], False)
+@example([("ask", "pin", [])], [("delete model", "pin")], False)
+@example([("ask", "pin", [])], [("write", "handlers/common/unused.py", "text 1\n")], True)
+# A file of one model is another's, too.
+@example([("include", "gear", "handlers/shaft/requirements.txt")], [("ask", "shaft", ["pillow"])], False)
+@example([("include", "gear", "handlers/shaft/requirements.txt")], [("delete model", "shaft")], True)
+@example([("include", "gear", BASES[1])], [("base", BASES[1], ["pillow"])], False)
+# A model that calls itself otherwise leaves its golden without a handler.
+@example([], [("call", "rim", "pin")], False)
+@example([("call", "rim", "pin")], [("list", "rim", [])], True)
+@example([("call", "rim", "pin")], [("delete", "handlers/rim/archive.toml")], True)
 def test_no_model_is_missed(start: Path, before: list, change: list, commit: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         repo = Repository.__new__(Repository)

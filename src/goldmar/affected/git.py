@@ -20,6 +20,9 @@ __all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_fil
 _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
 
+# What a file has is told from its size and times, as carefully as git can, and by nothing that watches the disk.
+_STATS = ("core.trustctime=true", "core.checkStat=default", "core.fsmonitor=false", "core.untrackedCache=false")
+
 # Against whatever the user's own configuration makes of a diff.
 _AS_IT_IS = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 
@@ -123,9 +126,11 @@ def read_changes(
     bases = repository.merge_bases(base, tip)
     commit = repository.commit(tip) if head is not None else ""
     untracked, hidden = ([], ()) if commit else (repository.untracked(), repository.ignored(places))
+    unwatched = [] if commit else list(repository.unwatched())
     changes = []
     for merge_base in bases:
-        touched = {each.path: each for each in repository.differing(merge_base, commit)}
+        touched = {path: Touched(path, How.changed, kind) for path, kind in unwatched}
+        touched |= {each.path: each for each in repository.differing(merge_base, commit)}
         gone = {path for path, each in touched.items() if each.how is How.deleted}
         for path in untracked:
             # Taken out of the index and still there: to git deleted and untracked, to a reader changed at most.
@@ -266,6 +271,21 @@ class _Repository:
         # A repository inside this one is listed as a folder, with a slash at its end.
         return [self.to_root(path.rstrip("/")) for path in said.split("\0") if path]
 
+    def unwatched(self) -> Iterator[tuple[str, Kind]]:
+        """Files that git was told not to look at (update-index --assume-unchanged, --skip-worktree), if they differ.
+
+        Those that a sparse checkout left out are not on the disk, and are as they were.
+        """
+        for entry in os.fsdecode(self.run("ls-files", "-v", "-s", "-z")).split("\0"):
+            if entry[:1] == "S" or entry[:1].islower():
+                about, name = entry.split("\t", 1)
+                tag, mode, oid, _ = about.split(" ")
+                path = self.to_root(name)
+                absent = not os.path.lexists(self.root / path)
+                if (absent and tag in "Ss") or (_kind(mode, mode) is Kind.file and self._same(path, oid, "0")):
+                    continue
+                yield path, _kind(mode, mode)
+
     def ignored(self, places: list[str]) -> list[str]:
         """Files that git was told to ignore; not what Python and its tools leave behind."""
         said = os.fsdecode(self.run("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *places))
@@ -347,7 +367,7 @@ def _git(
 ) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
-            ["git", *arguments],
+            ["git", *(part for setting in _STATS for part in ("-c", setting)), *arguments],
             cwd=folder,
             env=environment,
             input=stdin,

@@ -59,19 +59,22 @@ class Made:
 class Models:
     """The models of a tree. Archives and requirements are read when first asked for, all at once.
 
-    `handlers` are folders under handlers/ that hold a handler or archive.toml, `goldens` the folders under golden/.
-    `others` are models all the same, of which there is less: a folder without a handler, a file in the place of one, an
-    archive. `refused` are paths of which `goldmar check` would say that they are no model's.
+    `handlers` are the folders under handlers/, `goldens` those under golden/. `bare` are the handler folders that hold
+    neither a handler nor archive.toml: models all the same, but nobody can tell what their files are for.
+    `others` are models all the same, of which there is less: a file in the place of a handler's folder, an archive.
+    `refused` are paths of which `goldmar check` would say that they are no model's.
     """
 
     tree: Tree
     layout: Layout
     handlers: frozenset[str] = field(init=False)
     goldens: frozenset[str] = field(init=False)
+    bare: frozenset[str] = field(init=False)
     others: frozenset[str] = field(init=False)
     refused: tuple[str, ...] = field(init=False)
     _made: dict[str, Made] = field(default_factory=dict)
     _asked: dict[str, Asked] = field(default_factory=dict)
+    _names: list[str] | None = None
 
     def __post_init__(self) -> None:
         inside: dict[tuple[Place, str], set[str]] = {}
@@ -86,7 +89,7 @@ class Models:
             store = below(path, self.layout.model_store)
             if len(store) == 1 and store[0].endswith(SUFFIX) and is_model_name(store[0].removesuffix(SUFFIX)):
                 others.add(store[0].removesuffix(SUFFIX))
-        handlers, goldens, refused = set(), set(), []
+        handlers, goldens, bare, refused = set(), set(), set(), []
         for (place, name), names in inside.items():
             is_folder = whole.get((place, name)) is not Kind.file
             entry = kind_of(place, name, is_folder=is_folder, inside=names)
@@ -94,16 +97,21 @@ class Models:
                 refused.append(f"{getattr(self.layout, place)}/{name}")
             elif entry is Entry.model and is_folder and place is Place.golden:
                 goldens.add(name)
-            elif entry is Entry.model and is_folder and ((place, name) in whole or names & {HANDLER, RECIPE}):
+            elif entry is Entry.model and is_folder:
                 handlers.add(name)
+                if (place, name) not in whole and names.isdisjoint({HANDLER, RECIPE}):
+                    bare.add(name)
             elif entry is Entry.model:
                 others.add(name)
-        self.handlers, self.goldens, self.others = frozenset(handlers), frozenset(goldens), frozenset(others)
-        self.refused = tuple(refused)
+        self.handlers, self.goldens, self.bare = frozenset(handlers), frozenset(goldens), frozenset(bare)
+        self.others, self.refused = frozenset(others), tuple(refused)
 
     def names(self) -> list[str]:
         """Every model: that of each handler folder, each that has a golden, and whatever else there is of one."""
-        return sorted({made.name for made in self.made(self.handlers).values()} | self.goldens | self.others)
+        if self._names is None:
+            made = {made.name for made in self.made(self.handlers).values()}
+            self._names = sorted(made | self.goldens | self.others)
+        return self._names
 
     def check(self) -> None:
         """Raise UsageError where something is there that no run over all models could take."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 from goldmar.affected.git import Change, How, Kind, Touched
 from goldmar.affected.locks import HARNESS, SERVING, Difference, compare
 from goldmar.affected.patterns import matches
-from goldmar.affected.recipes import DRAWINGS, GOLDEN, REQUIREMENTS, Layout, Models, below, is_part, shown
+from goldmar.affected.recipes import DRAWINGS, GOLDEN, REQUIREMENTS, Layout, Made, Models, below, is_part, shown
 from goldmar.layout import COMMON, HANDLER, RECIPE, SUFFIX, is_model_name
 
 __all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
@@ -82,12 +82,25 @@ class _Placing:
     change: Change
     layout: Layout
     models: Models
+    before: Models
     ignored: tuple[str, ...]
     reached: dict[str, list[str]] = field(default_factory=dict)
     everything: list[str] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     locks: list[str] = field(default_factory=list)
+    users: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # path -> models, and how they use it
+    lost: dict[str, set[str]] = field(default_factory=dict)  # folder of a handler -> what was deleted in it
+
+    def __post_init__(self) -> None:
+        asked = self.models.asked(self.models.handlers)
+        for folder, made in self.models.made(self.models.handlers).items():
+            for path in made.shared | asked[folder].files:
+                by = f"which its {RECIPE} lists" if path in made.shared else f"which its {REQUIREMENTS} includes"
+                self.users.setdefault(path, []).append((made.name, by))
+        for each in self.change.touched:
+            if each.how is How.deleted and (parts := below(each.path, self.layout.handlers)):
+                self.lost.setdefault(parts[0], set()).add("/".join(parts[1:]))
 
     def reach(self, model: str, why: str) -> bool:
         _once(self.reached.setdefault(model, []), why)
@@ -119,7 +132,9 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
         earlier: where things were on its base, if elsewhere: the models of both are reached.
         doubts: why every model is reached, whatever differs.
     """
-    placing = _Placing(change, layout, Models(change.after, layout), (*IGNORED, *layout.ignore))
+    placing = _Placing(
+        change, layout, Models(change.after, layout), Models(change.before, layout), (*IGNORED, *layout.ignore)
+    )
     placing.models.check()
     placing.everything += doubts
     for touched in change.touched:
@@ -131,6 +146,8 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
             here = replace(touched, path=path)
             said = _said(touched) + ("" if path == touched.path else f", where {shown(path)} leads")
             any(rule(placing, here, said) for rule in RULES)
+            if here.how is not How.mode and _used(placing, here, said):  # a file of one model may be another's, too
+                placing.passed_over = [each for each in placing.passed_over if each[0] != shown(path)]
     for path in change.hidden:
         _place_hidden(placing, path)
     for link, why in change.after.blind_links().items():
@@ -185,17 +202,15 @@ def _shared(placing: _Placing, touched: Touched, said: str) -> bool:
     if touched.how is How.mode:
         return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
     users = 0
-    for folder, made in placing.models.made(placing.models.handlers).items():
+    for made in placing.models.made(placing.models.handlers).values():
         if made.unknown:
             placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
-        elif touched.path in made.shared or any(each.startswith(f"{touched.path}/") for each in made.shared):
+        elif any(each.startswith(f"{touched.path}/") for each in made.shared):
             placing.reach(made.name, f"{said}, which its {RECIPE} lists")
-        elif touched.path in placing.models.asked([folder])[folder].files:
-            placing.reach(made.name, f"{said}, which its {REQUIREMENTS} includes")
         else:
             continue
         users += 1
-    return users > 0 or placing.reach_none(touched.path, f"no {RECIPE} lists it")
+    return _used(placing, touched, said) or users > 0 or placing.reach_none(touched.path, f"no {RECIPE} lists it")
 
 
 def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -205,15 +220,17 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
         return False
     folder = parts[0]
     if folder not in placing.models.handlers:
-        name = _name_before(placing, folder)
-        return name is not None and _reach_or_gone(placing, name, said)
+        return _reach_name_before(placing, folder, said)
     made = placing.models.made([folder])[folder]
     in_archive = touched.path in made.shared or (len(parts) == 2 and is_part(parts[1]))
     if not in_archive and (pattern := matches(touched.path, placing.ignored)):
         return placing.reach_none(touched.path, f"ignored by {pattern}, and not in the archive")
     if touched.how is How.mode:
         return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
-    return placing.reach(made.name, said)
+    if parts[1:] == [RECIPE]:
+        _reach_called_before(placing, touched, folder, made.name, said)
+    placing.reach(made.name, said)
+    return folder not in placing.models.bare  # that of a folder without a handler: nobody can tell what it is for
 
 
 def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -225,14 +242,10 @@ def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
 
 
 def _used(placing: _Placing, touched: Touched, said: str) -> bool:
-    """What a model lists or includes from anywhere else."""
-    found = False
-    for folder, made in placing.models.made(placing.models.handlers).items():
-        if touched.path in made.shared:
-            found = placing.reach(made.name, f"{said}, which its {RECIPE} lists")
-        elif touched.path in placing.models.asked([folder])[folder].files:
-            found = placing.reach(made.name, f"{said}, which its {REQUIREMENTS} includes")
-    return found
+    """What a model lists or includes, from its own folder or from anywhere else."""
+    for model, how in placing.users.get(touched.path, ()):
+        placing.reach(model, f"{said}, {how}")
+    return touched.path in placing.users
 
 
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -282,14 +295,15 @@ RULES: tuple[Rule, ...] = (
 def _place_hidden(placing: _Placing, path: str) -> None:
     """A file of the working tree that git ignores: it may differ from the base's, and no diff would tell."""
     said = f"{shown(path)} is {How.ignored}"
+    for model, how in placing.users.get(path, ()):
+        placing.reach(model, f"{said}, {how}")
     if parts := below(path, placing.layout.golden):
         if len(parts) > 1 and is_model_name(parts[0]) and (parts[1] in GOLDEN or parts[1] == DRAWINGS):
             placing.reach(parts[0], said)
         return
     parts = below(path, placing.layout.handlers)
-    for folder, made in placing.models.made(placing.models.handlers).items():
-        if path in made.shared or (len(parts) == 2 and parts[0] == folder and is_part(parts[1])):
-            placing.reach(made.name, said)
+    if len(parts) == 2 and is_part(parts[1]) and parts[0] in placing.models.handlers:
+        placing.reach(placing.models.made([parts[0]])[parts[0]].name, said)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
@@ -371,13 +385,24 @@ def _reach_or_gone(placing: _Placing, name: str, said: str) -> bool:
     return True
 
 
-def _name_before(placing: _Placing, folder: str) -> str | None:
-    """The model whose handler was in this folder before; None where there was none."""
-    home = f"{placing.layout.handlers}/{folder}"
-    gone = {each.path for each in placing.change.touched if each.how is How.deleted}
-    if not gone & {home, f"{home}/{HANDLER}", f"{home}/{RECIPE}"}:
-        return None
-    return Models(placing.change.before, placing.layout).made([folder])[folder].name
+def _reach_name_before(placing: _Placing, folder: str, said: str) -> bool:
+    """The model that was made from a folder that is gone. One that had no handler was a model, too."""
+    if folder not in placing.lost:
+        return False
+    _reach_or_gone(placing, _made_before(placing, folder).name, said)
+    return not placing.lost[folder].isdisjoint({"", HANDLER, RECIPE})
+
+
+def _reach_called_before(placing: _Placing, touched: Touched, folder: str, name: str, said: str) -> None:
+    """archive.toml says what the model is called: one that was called so before may have lost its handler."""
+    is_new = touched.how in {How.added, How.untracked}
+    before = folder if is_new else _made_before(placing, folder).name
+    if before != name and (not is_new or before in placing.models.names()):
+        _reach_or_gone(placing, before, said)
+
+
+def _made_before(placing: _Placing, folder: str) -> Made:
+    return placing.before.made([folder])[folder]
 
 
 def _in_models(path: str, layout: Layout) -> bool:
