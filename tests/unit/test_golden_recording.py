@@ -25,7 +25,7 @@ from goldmar.golden import (
     refuse_unfinished,
     write_obtained,
 )
-from goldmar.golden.recording import UNFINISHED, alone
+from goldmar.golden.recording import FILES, UNFINISHED, alone
 from goldmar.records import Cells, Part, Provenance, Stage, Staged
 
 BEFORE, NOW = Cells(["a"], ["x"], [1.0]), Cells(["a"], ["x"], [2.0])
@@ -206,7 +206,18 @@ def test_a_lock_that_is_never_given_back_is_said(gear, monkeypatch):
         holder.stdin.close()
 
 
-@pytest.mark.parametrize("said", ["", "name = 3", "not TOML", 'name = "x"\ncommand = "y"\nbegan_at = "soon"\n'])
+WHOLE = 'name = "x"\ncommand = "y"\nbegan_at = 2026-11-21 03:04:05Z\nended_at = 2026-11-21 03:04:05Z\nreason = "z"\n'
+BEGAN, ENDED = (f"{key} = 2026-11-21 03:04:05Z" for key in ("began_at", "ended_at"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", "name = 3", "not TOML", f"{WHOLE}more = 1\n"),
+        *(WHOLE.replace(time, f"{time[:8]} = 'soon'") for time in (BEGAN, ENDED)),
+        *(WHOLE.replace(text, "3") for text in ('"x"', '"y"', '"z"')),
+    ],
+)
 def test_a_file_that_was_tampered_with_still_says_unfinished(gear, said):
     (gear / UNFINISHED).write_text(said)
     with pytest.raises(GoldenError, match="was cut off") as caught:
@@ -221,6 +232,18 @@ def test_nothing_is_approved_from_or_onto_a_link(gear, name):
     (gear / name).symlink_to("elsewhere")
     with pytest.raises(StorageError, match=f"{name} is a link to elsewhere"):
         approve(gear, PROVENANCE)
+
+
+@pytest.mark.parametrize("name", [*FILES, UNFINISHED])
+def test_no_recording_begins_on_a_link(gear, name):
+    (gear / "elsewhere").write_text("")
+    before = sorted({*names(gear), name})
+    (gear / name).unlink(missing_ok=True)
+    (gear / name).symlink_to("elsewhere")
+    with pytest.raises(StorageError, match=f"{name} is a link to elsewhere"):
+        Recording(gear, AGAIN)
+    assert names(gear) == before
+    assert (gear / "elsewhere").read_text() == ""
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -124,6 +124,14 @@ def test_the_reason_is_found_in_what_servers_send(body: bytes, words: str) -> No
     assert words in problem(422, body)
 
 
+def test_an_error_that_nests_without_end_or_is_a_megabyte_is_told_by_its_beginning() -> None:
+    assert "[[[" in problem(422, b"[" * 100_000)
+    body = b'{"detail": "No page.", "rest": "' + b"x" * (1024 * 1024) + b'"}'
+    assert '{"detail": "No page.", "rest": "xx' in problem(422, body)
+    exactly = body[: 1024 * 1024 - 2] + b'"}'
+    assert problem(422, exactly).endswith(": No page.")
+
+
 def test_what_is_asked_again() -> None:
     no_worker = (
         b'{"code": 503, "type": "ServiceUnavailableException", "message": "Model \\"m\\" has no worker to serve '
@@ -142,6 +150,10 @@ def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
     assert retry_after_s({"retry-after": "7"}) == 7.0
     soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     assert retry_after_s({"retry-after": soon}) == pytest.approx(3600, abs=60)
+    elsewhere = datetime.now(timezone(timedelta(hours=2))) + timedelta(hours=1)
+    unknown = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)  # written as -0000
+    for when in (elsewhere, unknown):
+        assert retry_after_s({"retry-after": format_datetime(when)}) == pytest.approx(3600, abs=60)
     for text in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT"):
         assert retry_after_s({"retry-after": text}) is None
     assert retry_after_s({}) is None

@@ -96,6 +96,23 @@ def test_what_requirements_ask_for(text: str, names: set[str], unknown: bool) ->
     assert bool(asked.unknown) is unknown
 
 
+@pytest.mark.parametrize(
+    ("content", "unknown"),
+    [
+        (b"numpy\n\xff", "r.txt is not UTF-8"),
+        (b"\xef\xbb\xbfnumpy", ""),  # Windows begins a file so, and pip reads it
+        (b"--only-binary=:all: --no-binary numpy --require-hashes\nnumpy", ""),
+        (b"--pre\n-f x\nnumpy", "r.txt says '--pre'"),
+        (b"-f wheels\nnumpy", "r.txt says '-f wheels'"),
+        (b"--no-index\nnumpy", "r.txt says '--no-index'"),
+    ],
+)
+def test_what_is_not_known_of_requirements_is_said(content: bytes, unknown: str) -> None:
+    asked = asked_for("r.txt", {"r.txt": content}.get)
+    assert asked.unknown == unknown
+    assert asked.names == (set() if "UTF-8" in unknown else {"numpy"})
+
+
 def test_requirements_include_others_once_even_in_a_circle() -> None:
     files = {"a/r.txt": b"-r ../b/s.txt\n-c c.txt\nnumpy", "b/s.txt": b"--requirement=../a/r.txt\npillow"}
     asked = asked_for("a/r.txt", files.get)

@@ -257,8 +257,8 @@ def _read(path: Path) -> _Unfinished | None:
         said = _Unfinished(**table)
     except (ConfigError, TypeError):
         return fallback
-    times = (said.began_at, said.ended_at or said.began_at)
-    if not all(isinstance(each, datetime) for each in times):
+    times, words = (said.began_at, said.ended_at or said.began_at), (said.name, said.command, said.reason)
+    if not all(isinstance(each, datetime) for each in times) or not all(isinstance(each, str) for each in words):
         return fallback
     return said
 
