@@ -84,6 +84,8 @@ def test_what_watches_the_disk_for_git_is_not_believed(repo: Repository, tmp_pat
     os.utime(repo.root / "handlers/gear/model.py", (10**9, 10**9))  # what is young, git looks at in any case
     repo.git("update-index", "--fsmonitor")
     repo.git("status")
+    repo.git("status")
+    assert repo.git("ls-files", "-f", "handlers/gear/model.py").startswith("h")
     repo.append("handlers/gear/model.py")
     assert names(repo) == ["gear"]
 
