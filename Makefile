@@ -2,6 +2,7 @@
 #
 #   make demo    build the three archives, serve them with a real TorchServe, hold them against their goldens
 #   make test    lint, types and every test, those with a real TorchServe included
+#   make fuzz    the tests of properties alone, with new examples in each run, fifty times as many
 #   make test-compose   the images and the compose stacks, with a real Docker engine
 #   make bench   measure side by side with the peers; prints ratios
 #   make lint    ruff and mypy alone
@@ -30,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Bytecode of two checkouts or two users must not meet in one place; nor must a user's own packages get in.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help demo test test-compose bench lint format lock picture package install clean
+.PHONY: help demo test fuzz test-compose bench lint format lock picture package install clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,6 +75,11 @@ lint: install
 # order, those with the most tests first, leaves the slow ones for the end, and a worker with nothing to do.
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/compose $(TESTS)
+
+# What fails is kept in .hypothesis, is tried first in the next run, and belongs into the test as an @example.
+fuzz: install
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis --hypothesis-profile fuzz \
+	  --ignore tests/compose --ignore tests/e2e $(TESTS)
 
 # Needs Docker, and as root on Debian brings it: ci/with-docker. One test at a time, all of them on the same engine.
 test-compose: install

@@ -4,11 +4,18 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester"]
 
 # Node id (or the start of one) -> why it may be skipped or fail as expected. Kept empty as long as it can be.
 ALLOWED: dict[str, str] = {}
+
+# A run draws the same examples as the one before: a change goes red for what it changed. `make fuzz` draws new ones,
+# fifty times as many.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("fuzz", max_examples=5000, deadline=None, print_blob=True)
+settings.load_profile("fixed")
 
 
 def pytest_configure() -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from goldmar import pipeline
+from tests.support.examples import times
 from tests.support.repository import FILES, Repository
 
 NEEDS = {"torch": {"filelock"}, "imagecodecs": {"numpy"}, "pytest": {"pluggy"}}
@@ -142,7 +143,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Repository(tmp_path_factory.mktemp("random") / "models").root
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(0.6), suppress_health_check=[HealthCheck.too_slow])
 @given(before=st.lists(edits, max_size=3), change=st.lists(edits, min_size=1, max_size=5), commit=st.booleans())
 # A folder without a handler is a model; nobody says what it takes of handlers/common.
 @example([("ask", "pin", ["numpy"])], [("pin", "numpy", 1)], False)

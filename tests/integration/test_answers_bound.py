@@ -7,6 +7,7 @@ or the run ends with an error that says what the server did.
 import socket
 import ssl
 from pathlib import Path
+from threading import Event
 
 import pytest
 import trustme
@@ -14,6 +15,7 @@ import trustme
 from goldmar.errors import ExitCode, UnreachableError
 from goldmar.predict import Retries, predict
 from goldmar.records import Drawing, Endpoint
+from goldmar.transport.connection import Connection, Request
 from tests.integration.fake_server import (
     Asked,
     Behaviour,
@@ -61,6 +63,37 @@ def one_behind() -> Behaviour:
     def behave(connection: socket.socket, asked: Asked) -> bool:
         last.append(int(asked.body))
         return torchserve(last[-2] if len(last) > 1 else last[-1], f"id-{max(0, len(last) - 2)}")(connection, asked)
+
+    return behave
+
+
+def at_once(*behaviours: Behaviour) -> Behaviour:
+    """All of them to one request, and what they send in one piece, which is read in one piece."""
+
+    class Gathered:
+        def __init__(self) -> None:
+            self.data = b""
+
+        def sendall(self, data: bytes) -> None:
+            self.data += data
+
+    def behave(connection: socket.socket, asked: Asked) -> bool:
+        gathered = Gathered()
+        keep = [behaviour(gathered, asked) for behaviour in behaviours][-1]  # type: ignore[arg-type]
+        connection.sendall(gathered.data)
+        return keep
+
+    return behave
+
+
+def waiting(event: Event) -> Behaviour:
+    return lambda connection, asked: event.wait(60)
+
+
+def setting(event: Event) -> Behaviour:
+    def behave(connection: socket.socket, asked: Asked) -> bool:
+        event.set()
+        return True
 
     return behave
 
@@ -117,16 +150,60 @@ def test_an_answer_that_comes_twice_is_nobody_elses(
     assert values == [0, 1, 2, 3, 4, 5] or words.startswith((MORE, "The answer is not HTTP", "The connection broke"))
 
 
-@pytest.mark.parametrize("first", [PLAIN, ECHO, SERVE], ids=["plain", "echo", "torchserve"])
-@pytest.mark.parametrize("surplus", [PLAIN, raw(b"x", keep=True), raw(b"\r\n", keep=True)], ids=["answer", "x", "line"])
-def test_bytes_that_come_with_an_answer_or_before_the_next_request_end_the_run(
+FIRST = pytest.mark.parametrize("first", [PLAIN, ECHO, SERVE], ids=["plain", "echo", "torchserve"])
+SURPLUS = pytest.mark.parametrize(
+    "surplus", [PLAIN, raw(b"x", keep=True), raw(b"\r\n", keep=True)], ids=["answer", "x", "line"]
+)
+
+
+@FIRST
+@SURPLUS
+def test_bytes_that_come_with_an_answer_end_the_run(
     drawings: list[Drawing], first: Behaviour, surplus: Behaviour
 ) -> None:
-    # A single byte may win the race with the next request, and is then no answer.
-    assert outcome(drawings, then(first, surplus))[1].startswith((MORE, "The answer is not HTTP"))
-    with FakeServer(then(first, surplus, after_s=0.05), ECHO) as server:
-        found = predict("gear", drawings[:1], Endpoint(server.url))
-        assert [prediction.values["$"] for prediction in found] == [0]
+    for asked_about in (drawings[:1], drawings):
+        assert outcome(asked_about, at_once(first, surplus))[1].startswith(MORE)
+
+
+@FIRST
+@SURPLUS
+def test_bytes_that_come_before_the_next_request_end_the_run(
+    drawings: list[Drawing], first: Behaviour, surplus: Behaviour
+) -> None:
+    taken, came = Event(), Event()
+    with FakeServer(then(first, waiting(taken), surplus, setting(came)), ECHO) as server:
+        connection = Connection(Endpoint(server.url), stopped=lambda: False)
+        requests = [Request(f"{server.url}/predictions/gear", drawing.path, "text/plain") for drawing in drawings[:2]]
+        answer, _ = connection.ask(requests[0])
+        assert answer.body == b"0"
+        taken.set()
+        assert came.wait(60)
+        with pytest.raises(UnreachableError, match=MORE):
+            connection.ask(requests[1])
+        connection.close()
+
+
+@FIRST
+@SURPLUS
+def test_bytes_that_come_sooner_or_later_are_part_of_no_answer(
+    drawings: list[Drawing], first: Behaviour, surplus: Behaviour
+) -> None:
+    values, words = outcome(drawings, then(first, surplus))
+    if first is PLAIN:  # each answer has a connection of its own: what comes late, after the next request, is nobody's
+        assert values == [0, 1, 2, 3, 4, 5] or words.startswith(MORE)
+    else:  # a byte may win the race with the next request, and is then no answer
+        assert words.startswith((MORE, "The answer is not HTTP"))
+
+
+@FIRST
+@SURPLUS
+def test_bytes_that_come_when_all_is_answered_are_nobodys(
+    drawings: list[Drawing], first: Behaviour, surplus: Behaviour
+) -> None:
+    over = Event()
+    with FakeServer(then(first, waiting(over), surplus)) as server:
+        assert asked(drawings[:1], Endpoint(server.url)) == ([0], "")
+        over.set()
 
 
 def test_a_name_that_came_before_is_a_second_answer(drawings: list[Drawing]) -> None:

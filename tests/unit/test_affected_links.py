@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldmar.affected.links import follow
+from tests.support.examples import times
 
 PATHS = ["a/x.csv", "a/deep/er/y.csv", "b/z.csv", "top.csv"]
 
@@ -53,7 +54,7 @@ def test_a_link_that_cannot_be_followed_says_why(target: str | None, said: str) 
     assert said in links.blind["b/l"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=times(0.8))
 @given(
     st.dictionaries(
         st.sampled_from(["l", "a/m", "b/n", "a/deep/o"]),

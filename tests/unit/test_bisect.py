@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldmar.bisect import Outcome, Search, by_suspicion
+from tests.support.examples import times
 
 
 class Oracle:
@@ -154,7 +155,7 @@ ANY = st.integers(1, 9).flatmap(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(3))
 @given(ANY)
 def test_whatever_the_failure_what_is_found_fails_and_nothing_of_it_can_be_left_out(made_up):
     """Failures that come and go at random, mixes without a result, changes that need others, rings among them."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from goldmar.compare import atol_needed, compare, rtol_needed
@@ -226,7 +226,6 @@ def test_nothing_compared():
     asked=st.sets(st.sampled_from("abc")),
     problems=st.sets(st.sampled_from("abc")),
 )
-@settings(deadline=None)
 def test_only_what_was_compared_in_full_passes(golden, obtained, asked, problems):
     """Against the definition itself: no failure means the same keys, all asked, all answered, all near enough."""
     result = run(golden, obtained, asked=sorted(asked), problems=dict.fromkeys(problems, "failed"))
@@ -361,7 +360,6 @@ TOLERANCE = st.floats(0, 1e300) | st.floats(0, 1) | st.just(0.0)
 
 
 @given(want=st.floats(), got=st.floats(), atol=TOLERANCE, rtol=TOLERANCE)
-@settings(deadline=None)
 def test_the_rule(want, got, atol, rtol):
     if math.isfinite(want) and math.isfinite(got):
         difference = abs(got - want)
@@ -372,7 +370,6 @@ def test_the_rule(want, got, atol, rtol):
 
 
 @given(want=st.integers(), got=st.integers(), atol=st.floats(0, 1e6), rtol=st.floats(0, 2))
-@settings(deadline=None)
 def test_the_rule_for_integers(want, got, atol, rtol):
     passes = abs(got - want) <= Fraction(atol) + Fraction(rtol) * abs(want)
     near = abs(abs(got - want) - (atol + rtol * abs(want))) <= 1e-9 * (1 + atol + abs(got - want))
@@ -448,7 +445,6 @@ def test_what_no_tolerance_passes_is_beyond():
     pairs=st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=12),
     fixed=TOLERANCE,
 )
-@settings(deadline=None)
 def test_the_needed_tolerance_passes_and_the_next_smaller_float_does_not(pairs, fixed):
     want, got = np.array(pairs).T
     with np.errstate(over="ignore"):
@@ -471,7 +467,6 @@ def test_the_needed_tolerance_passes_and_the_next_smaller_float_does_not(pairs, 
 
 
 @given(want=st.lists(FINITE, min_size=1, max_size=6), shift=st.lists(st.floats(-2, 2), min_size=6, max_size=6))
-@settings(deadline=None)
 def test_a_run_with_the_needed_tolerance_passes(want, shift):
     golden = {("a", f"n{i}"): value for i, value in enumerate(want)}
     obtained = {("a", f"n{i}"): value + shift[i] for i, value in enumerate(want)}

@@ -1,10 +1,12 @@
 """The hook that turns an unlisted skip into a failed run, seen in runs of pytest of its own."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+ROOT = CONFTEST.parents[1]
 
 PASSES = "def test_passes(): pass\n"
 SKIPS = "import pytest\n@pytest.mark.skip(reason='no weather')\ndef test_skips(): pass\n"
@@ -45,3 +47,30 @@ def test_the_closing_line_of_pytest_stays_the_last(project):
     project.makepyfile(test_a=PASSES, test_b=SKIPS)
     last = project.runpytest_subprocess().stdout.lines[-1]
     assert "1 passed, 1 skipped" in last
+
+
+PROPERTY = """\
+from hypothesis import given, settings, strategies as st
+from tests.support.examples import times
+drawn = []
+@settings(max_examples=times(0.1))
+@given(st.integers())
+def test_draws(number): drawn.append(number)
+def test_says(): open("drawn", "a").write(f"{len(drawn)} {hash(tuple(drawn))}\\n")
+"""
+
+
+def test_a_run_draws_the_examples_of_the_one_before_and_a_fuzzing_one_draws_more_of_its_own(project):
+    project.makepyfile(test_a=PROPERTY)
+    for profile in ("fixed", "fixed", "fuzz", "fuzz"):
+        assert project.runpytest_subprocess(f"--hypothesis-profile={profile}", f"-opythonpath={ROOT}").ret == 0
+    first, second, third, fourth = (Path(project.path) / "drawn").read_text(encoding="utf-8").splitlines()
+    assert first == second
+    assert first.startswith("10 ")
+    assert third.startswith("500 ")
+    assert third != fourth
+
+
+def test_no_test_has_a_number_of_examples_that_fuzzing_does_not_raise():
+    for path in CONFTEST.parent.rglob("test_*.py"):
+        assert not re.search(r"max_examples=\d", path.read_text(encoding="utf-8")), path

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import goldmar.golden.store
@@ -210,7 +210,6 @@ def same(left, right):
     return type(left) is type(right) and left == right
 
 
-@settings(deadline=None)
 @given(table=st.dictionaries(st.tuples(TEXTS, TEXTS), VALUES, max_size=20))
 def test_what_is_written_is_read(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("cells") / "a.csv"
@@ -226,7 +225,6 @@ def test_what_is_written_is_read(tmp_path_factory, table):
     assert b"\r" not in path.read_bytes()
 
 
-@settings(deadline=None)
 @given(table=st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), st.floats(), min_size=1))
 def test_the_quick_way_and_the_csv_module_read_the_same(tmp_path_factory, table):
     folder = tmp_path_factory.mktemp("cells")
@@ -395,7 +393,6 @@ def test_cells_of_predictions():
 # ---- provenance -----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     text=st.text(),
     packages=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), st.text()),

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldmar.requirements import OptionError, asked_for, entries, options_of
+from tests.support.examples import times
 
 PIP = importlib.import_module("pip._internal.req.req_file")  # which every environment here is made with
 
@@ -30,7 +31,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=times(4))
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_the_lines_are_those_that_pip_reads(text: str) -> None:
     """What a reader of ours passes over and pip installs would be installed unseen."""
