@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.errors import ConfigError, UsageError
+from goldmar.errors import ConfigError, StorageError, UsageError
 from goldmar.project_files import MANIFEST, Fate, File, Manifest, digest, read_manifest, settle, with_block
 
 
@@ -72,6 +72,26 @@ def test_what_has_the_name_of_the_offer_is_not_written_over(tmp_path, how):
     assert how == "link" or (tmp_path / "ci/run.new").read_text() == "mine as well"
 
 
+def test_an_offer_that_is_there_already_is_the_same_offer(tmp_path):
+    (tmp_path / "ci").mkdir()
+    (tmp_path / "ci/run").write_text("mine")
+    (tmp_path / "ci/run.new").write_text("one")
+    manifest = Manifest()
+    assert wrote(tmp_path, "one", manifest) is Fate.beside
+    assert wrote(tmp_path, "one", manifest) is Fate.left
+
+
+def test_an_offer_that_was_changed_is_the_users(tmp_path):
+    manifest = Manifest()
+    wrote(tmp_path, "one", manifest)
+    (tmp_path / "ci/run").write_text("mine")
+    assert wrote(tmp_path, "two", manifest) is Fate.beside
+    (tmp_path / "ci/run.new").write_text("half of mine")
+    (tmp_path / "ci/run").write_text("two")
+    assert wrote(tmp_path, "two", manifest) is Fate.same
+    assert at(tmp_path) == {"ci/run": "two", "ci/run.new": "half of mine"}
+
+
 def test_line_ends_of_a_checkout_are_no_change(tmp_path):
     manifest = Manifest()
     wrote(tmp_path, "one\ntwo\n", manifest)
@@ -94,6 +114,18 @@ def test_in_a_folder_of_its_own_what_is_no_longer_needed_goes_unless_it_was_chan
     found = {each.path: each.fate for each in settle(tmp_path, {}, manifest, owned=["ci/own"])}
     assert found == {"ci/own/a": Fate.removed, "ci/own/b": Fate.left}
     assert at(tmp_path) == {"ci/c": "one", "ci/own/b": "changed", "ci/own/mine": "mine"}
+    (tmp_path / "ci/own/b").unlink()
+    assert wrote(tmp_path, None, manifest, "ci/own/b") is Fate.removed
+    assert list(manifest.files) == ["ci/c"]
+
+
+def test_in_a_folder_of_its_own_an_offer_stays_as_long_as_its_file_is_wanted(tmp_path):
+    manifest = Manifest()
+    wrote(tmp_path, "one", manifest, "ci/own/a")
+    (tmp_path / "ci/own/a").write_text("mine")
+    assert wrote(tmp_path, "two", manifest, "ci/own/a") is Fate.beside
+    assert wrote(tmp_path, "two", manifest, "ci/own/a") is Fate.left
+    assert at(tmp_path) == {"ci/own/a": "mine", "ci/own/a.new": "two"}
 
 
 def test_nothing_is_removed_through_a_link_out_of_the_project(tmp_path):
@@ -153,6 +185,7 @@ def test_the_manifest_comes_back_as_it_was(tmp_path):
         "[]",
         '{"files": {}}',
         '{"files": {"a": 1}, "locks": {}}',
+        '{"files": [], "locks": {}}',
         '{"files": {"../../a": "sha256:0"}, "locks": {}}',
         '{"files": {}, "locks": {"/etc/a": "sha256:0"}}',
     ],
@@ -163,6 +196,17 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     with pytest.raises(ConfigError, match="is not what goldmar wrote") as caught:
         read_manifest(tmp_path)
     assert "git checkout" in caught.value.fix
+
+
+def test_a_manifest_that_cannot_be_read_is_said(tmp_path):
+    (tmp_path / MANIFEST).mkdir(parents=True)
+    with pytest.raises(StorageError, match="could not be read"):
+        read_manifest(tmp_path)
+
+
+def test_a_mark_without_its_end_takes_nothing_of_the_users_away():
+    begun = with_block("", ["a"]).rpartition("a\n")[0] + "mine\n"
+    assert with_block(begun, ["b"]).startswith(begun)
 
 
 @pytest.mark.parametrize("before", ["", "mine\n", "mine", "mine\r\n"])
