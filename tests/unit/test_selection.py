@@ -17,6 +17,7 @@ from goldmar.pipeline.selection import (
     select_models,
     select_recorded,
     select_served,
+    so_far,
 )
 
 
@@ -142,6 +143,12 @@ def test_a_name_that_is_not_there(select: Callable[..., object], name: str, said
         select(load_project(root), [name])
     assert said in caught.value.what
     assert caught.value.exit_code == 2
+
+
+def test_how_far_a_job_over_several_got() -> None:
+    assert so_far("asked", ["gear"], 0) == ""
+    assert so_far("asked", ["gear", "rim"], 0) == "asked: none; not asked: gear, rim"
+    assert so_far("asked", ["gear", "rim", "pin"], 1) == "asked: gear; not asked: rim, pin"
 
 
 # ---- without golden on purpose --------------------------------------------------------------------------------------

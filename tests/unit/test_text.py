@@ -133,6 +133,18 @@ def test_headers_give_their_values_away() -> None:
     assert blot(f"{basic} abcd prod longenough hunter22") == f"{HIDDEN} {HIDDEN} prod {HIDDEN} {HIDDEN}"
 
 
+def test_a_basic_header_without_a_password_or_that_is_none() -> None:
+    for header, hidden in ((base64.b64encode(b"onlyuser:").decode(), "onlyuser"), ("not base64!", "not base64!")):
+        text.keep_secret_headers({"Authorization": f"Basic {header}"})
+        assert hidden not in blot(f"see {hidden} there")
+
+
+def test_who_speaks_in_a_url() -> None:
+    assert text.userinfo_of("http://me:pass@host/") == "pass"
+    assert text.userinfo_of("http://token@host/") == "token"
+    assert text.userinfo_of("http://host/") is None
+
+
 @pytest.mark.parametrize("url", ["https://me:pw@host/x", "git+https://ghp_abc@host/x", "http://:pw@host/x"])
 def test_a_password_in_a_url_is_blotted_out(url: str) -> None:
     assert blot(f"a {url} b").count("://***@host/x") == 1
