@@ -249,11 +249,12 @@ def test_hanging_drawings_leave_less_time_to_those_after_them(obedient: Decoder)
 
 @pytest.fixture
 def crowded(obedient: Decoder) -> Iterator[Decoder]:
-    """Its readers get a tenth of a core that another process wants as well."""
-    obedient.wait()
+    """Its reader gets a tenth of a core that another process wants as well."""
+    obedient.decode([b"good"])
+    (reader,) = readers(obedient)
     core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(obedient.pid, {core})
-    os.setpriority(os.PRIO_PROCESS, obedient.pid, 10)
+    os.sched_setaffinity(reader.pid, {core})
+    os.setpriority(os.PRIO_PROCESS, reader.pid, 10)
     code = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -275,7 +276,7 @@ def test_one_that_has_no_cpu_is_given_up_in_the_end(crowded: Decoder) -> None:
     started = time.monotonic()
     (outcome,) = crowded.decode([b"hang"])
     assert isinstance(outcome, BadDrawing)
-    assert 0.9 <= time.monotonic() - started < 1.5
+    assert 0.9 <= time.monotonic() - started < 2.5  # 3 until it could work for 0.3 s
 
 
 class HeldUp(Reader):

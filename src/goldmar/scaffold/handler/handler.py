@@ -4,50 +4,55 @@ import json
 from pathlib import Path
 
 import torch
+from decoder import Decoder, DecoderFault, Limits
 from model import LABELS, SmallNet
-from preprocess import BadDrawing, decode, drawing_bytes, to_tensor
+from preprocess import drawing_bytes, to_tensor
+from sheet import BadDrawing
 from stages import Stages
 from ts.torch_handler.base_handler import BaseHandler
 
-# A drawing's tensor, or the sentence that says why there is none.
-Prepared = torch.Tensor | str
+# Why a drawing has no answer: the fault lies in the drawing, or here. str() is a sentence for its sender.
+Refusal = BadDrawing | DecoderFault
 
 
 class Handler(Stages, BaseHandler):
     """Answers {"label": ..., "scores": {label: ...}}, and a sentence with status 400 for what it cannot read.
 
-    What it hands to `keep` is for `goldmar check --explain`, and costs nothing until that asks.
+    Drawings are read in another process: one that hangs or crashes takes that with it, and not this worker. What is
+    handed to `keep` is for `goldmar check --explain`, and costs nothing until that asks.
     """
 
     def initialize(self, context) -> None:
         settings = context.model_yaml_config["handler"]
         # TorchServe sets no thread count, and several workers with torch's default fight over the cores.
         torch.set_num_threads(settings["threads"])
-        self.side, self.mode = settings["side"], settings["mode"]
+        self.side, self.channels = settings["side"], settings["channels"]
+        read = "read_gray" if self.channels == 1 else "read_colours"  # of sheet.py
+        self.decoder = Decoder(Limits(**settings["decoder"]), "sheet", read)
         folder = Path(context.system_properties["model_dir"])
         weights = folder / context.manifest["model"]["serializedFile"]
         self.model = SmallNet()
         self.model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self.model.eval()
+        self.decoder.wait()
         self.initialized = True
 
-    def preprocess(self, data: list[dict]) -> list[Prepared]:
+    def preprocess(self, data: list[dict]) -> list[torch.Tensor | Refusal]:
         """One entry a request, so that a bad drawing spoils nobody else's answer."""
-        prepared: list[Prepared] = []
-        for index, item in enumerate(data):
-            try:
-                drawing = decode(drawing_bytes(item), self.mode)
-            except BadDrawing as error:
-                prepared.append(str(error))
-                continue
-            self.keep(index, "decode", drawing)
-            prepared.append(to_tensor(drawing, self.side))
-            self.keep(index, "preprocess", prepared[-1])
+        prepared = [or_refusal(drawing_bytes, item) for item in data]
+        with self.decoder.ahead([body for body in prepared if isinstance(body, bytes)]):
+            for index, body in enumerate(prepared):
+                sheet = or_refusal(self.decoder.read, body) if isinstance(body, bytes) else body
+                if not isinstance(sheet, Refusal):
+                    self.keep(index, "decode", sheet)
+                    sheet = to_tensor(sheet, self.side, self.channels)
+                    self.keep(index, "preprocess", sheet)
+                prepared[index] = sheet
         return prepared
 
-    def inference(self, data: list[Prepared], *args, **kwargs) -> list[list[float] | str]:
+    def inference(self, data: list[torch.Tensor | Refusal], *args, **kwargs) -> list[list[float] | Refusal]:
         """Asks the model once for the whole batch; returns each drawing's scores in the order of LABELS."""
-        places = [index for index, item in enumerate(data) if not isinstance(item, str)]
+        places = [index for index, item in enumerate(data) if not isinstance(item, Refusal)]
         scores: list[list[float]] = []
         if places:
             with torch.inference_mode():
@@ -55,17 +60,26 @@ class Handler(Stages, BaseHandler):
             self.keep_rows(places, "inference", logits)
             scores = logits.softmax(dim=1).tolist()
         rows = iter(scores)
-        return [item if isinstance(item, str) else next(rows) for item in data]
+        return [item if isinstance(item, Refusal) else next(rows) for item in data]
 
-    def postprocess(self, data: list[list[float] | str]) -> list[str]:
+    def postprocess(self, data: list[list[float] | Refusal]) -> list[str]:
         answers = []
         for index, item in enumerate(data):
             self.context.set_response_content_type(index, "application/json")
-            if isinstance(item, str):
+            if isinstance(item, Refusal):
                 # Raising would answer 503 to the whole batch; this gives only this request its own status.
-                self.context.set_response_status(code=400, phrase="Bad Request", idx=index)
-                answers.append(json.dumps({"code": 400, "type": "BadDrawing", "message": item}))
+                code, name = (400 if isinstance(item, BadDrawing) else 500), type(item).__name__
+                self.context.set_response_status(code=code, phrase=name, idx=index)
+                answers.append(json.dumps({"code": code, "type": name, "message": str(item)}))
             else:
                 scores = dict(zip(LABELS, item, strict=True))
                 answers.append(json.dumps({"label": max(scores, key=scores.__getitem__), "scores": scores}))
         return answers
+
+
+def or_refusal(step, data):
+    """step(data), or why there is none."""
+    try:
+        return step(data)
+    except (BadDrawing, DecoderFault) as refusal:
+        return refusal

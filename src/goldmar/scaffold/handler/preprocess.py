@@ -1,19 +1,12 @@
-"""From the bytes of a request to the tensor of a drawing; pure functions that need no TorchServe to be tested."""
+"""From a request to the bytes of its drawing, and from what was read in them to a tensor; needs no TorchServe."""
 
 import base64
 import binascii
-import io
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-MAX_PIXELS = 80_000_000  # A1 at 300 dpi; more is refused before it is decoded
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # Pillow knows more: for EPS it runs another program
-
-
-class BadDrawing(ValueError):
-    """The request holds no drawing that can be read; str() is a sentence for whoever sent it."""
+from PIL import Image
+from sheet import BadDrawing, Sheet
 
 
 def drawing_bytes(item: dict) -> bytes:
@@ -32,29 +25,9 @@ def drawing_bytes(item: dict) -> bytes:
     return bytes(content)
 
 
-def decode(data: bytes, mode: str) -> Image.Image:
-    """The drawing in a file, upright, in shades of gray (mode L) or in colours (RGB). Raises BadDrawing."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BadDrawing(f"The drawing has {image.width} x {image.height} pixels, more than is read here.")
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                paper = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(paper, upright.convert("RGBA"))
-            if upright.mode.startswith("I"):  # 16 bits, which convert("L") would clip rather than scale
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert(mode)
-    except BadDrawing:
-        raise
-    except UnidentifiedImageError:
-        raise BadDrawing("This is no image, or one in a format that is not read here.") from None
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise BadDrawing(f"The drawing is damaged: {error}") from error
-
-
-def to_tensor(drawing: Image.Image, side: int) -> torch.Tensor:
+def to_tensor(sheet: Sheet, side: int, channels: int) -> torch.Tensor:
     """A drawing reduced to float32 [channels, side, side]: 0 is white paper, 1 is ink."""
-    small = drawing.resize((side, side), Image.Resampling.BOX)
-    ink = 1 - np.asarray(small, dtype=np.float32).reshape(side, side, -1) / 255  # [side, side, channels]
-    return torch.from_numpy(ink).permute(2, 0, 1).contiguous()
+    planes = [Image.fromarray(plane) for plane in np.split(sheet.pixels, channels)]
+    small = np.stack([plane.resize((side, side), Image.Resampling.BOX) for plane in planes])
+    ink = 1 - small.astype(np.float32) / 255  # [channels, side, side]
+    return torch.from_numpy(ink)
