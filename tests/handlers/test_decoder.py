@@ -247,36 +247,27 @@ def test_hanging_drawings_leave_less_time_to_those_after_them(obedient: Decoder)
     assert obedient._patience(time.monotonic() + 10) == 5  # it comes back
 
 
-@pytest.fixture
-def crowded(obedient: Decoder) -> Iterator[Decoder]:
-    """Its reader gets a tenth of a core that another process wants as well."""
+def test_one_that_has_no_cpu_is_given_more_time(obedient: Decoder) -> None:
+    """Three others want the same core, so half a second of work takes two."""
     obedient.decode([b"good"])
-    (reader,) = readers(obedient)
     core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(reader.pid, {core})
-    os.setpriority(os.PRIO_PROCESS, reader.pid, 10)
+    os.sched_setaffinity(readers(obedient)[0].pid, {core})
     code = f"import os; os.sched_setaffinity(0, {{{core}}}); print(flush=True)\nwhile True: pass"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
-        yield obedient
-        other.kill()
-
-
-def test_one_that_has_no_cpu_is_given_more_time(crowded: Decoder) -> None:
-    crowded._lost, crowded._lost_at = 5.0, time.monotonic()
-    started = time.monotonic()
-    (outcome,) = crowded.decode([b"work 0.2"])
+    others = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
+    try:
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
+        obedient._lost, obedient._lost_at = 5.0, time.monotonic()
+        started = time.monotonic()
+        (outcome,) = obedient.decode([b"work 0.5"])
+        taken = time.monotonic() - started
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
     assert isinstance(outcome, Sheet)
-    assert time.monotonic() - started > LEAST_S  # or this shows nothing
-
-
-@pytest.mark.parametrize("seconds", [0.3])
-def test_one_that_has_no_cpu_is_given_up_in_the_end(crowded: Decoder) -> None:
-    started = time.monotonic()
-    (outcome,) = crowded.decode([b"hang"])
-    assert isinstance(outcome, BadDrawing)
-    assert 0.9 <= time.monotonic() - started < 2.5  # 3 until it could work for 0.3 s
+    assert taken > LEAST_S  # or this shows nothing
 
 
 class HeldUp(Reader):
