@@ -13,7 +13,7 @@ from pathlib import Path
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
 from goldmar.files import refuse_links
-from goldmar.layout import check_name
+from goldmar.layout import check_name, survey
 
 __all__ = ["Kind", "scaffold"]
 
@@ -52,6 +52,11 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
     """
     check_name(model)
     project = load_project(project_root, create=True)
+    for other in survey(project).models.values():
+        # Two models of one name, or of names that differ in capital letters alone: every other command refuses both.
+        made = [folder for folder in other.handlers if folder != project.handlers / model]
+        if other.name.lower() == model.lower() and (made or other.name != model):
+            raise _exists(next(filter(None, (*made, other.golden, other.archive)), project.root))
     targets = _targets(project, model, kind)
     for target in targets:
         refuse_links(target.parent)

@@ -562,9 +562,16 @@ def test_a_folder_that_is_in_no_repository(tmp_path: Path) -> None:
 def test_a_repository_without_a_commit(repo: Repository, tmp_path: Path) -> None:
     (tmp_path / "fresh/golden/gear").mkdir(parents=True)
     repo.git("init", "-q", root=tmp_path / "fresh")
-    done = goldmar(tmp_path / "fresh", "--base", "HEAD")
-    assert done.returncode == 2
-    assert "There is no commit" in done.stderr
+    for base in ("HEAD", "main"):
+        done = goldmar(tmp_path / "fresh", "--base", base)
+        assert done.returncode == 2
+        assert "There is no commit" in done.stderr
+
+
+def test_where_nothing_can_be_fetched_the_branches_are_named(repo: Repository) -> None:
+    with pytest.raises(UsageError, match=r"'mian' is no commit or branch .* Did you mean main\?") as raised:
+        find(repo.root, "mian")
+    assert raised.value.fix == "--base with a branch that is there: branch, main"
 
 
 def test_a_machine_without_git(repo: Repository, tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_help_shows_an_example_that_parses(goldmar: Goldmar, command: str, monke
         COMMANDS[command].make_context(command, [quoted or bare for quoted, bare in words])
 
 
+@pytest.mark.parametrize("command", ["check", "record"])
+def test_help_is_whole_in_a_narrow_terminal(command: str) -> None:
+    asked = [sys.executable, "-m", "goldmar", command, "--help"]
+    environment = {**os.environ, "COLUMNS": "60"}
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, env=environment)
+    assert "--management-url" in done.stdout
+    assert "…" not in done.stdout
+
+
 def test_help_of_the_whole(goldmar: Goldmar) -> None:
     done = goldmar("--help")
     assert done.code == ExitCode.OK

@@ -231,6 +231,7 @@ def test_a_handler_that_does_not_load(temp, tmp_path, how):
     assert said in error.what
     assert "loaded its handler" in error.what
     assert error.model == "odd"
+    assert ("package that provides 'nosuchmodule'" in (error.fix or "")) == (how == "import")
     if how not in ("exit", "no handle"):
         assert error.detail is not None
         assert 'File "handler.py", line' in error.detail

@@ -174,6 +174,20 @@ def test_a_file_that_is_named_goes_along(folder):
     assert accepted(folder) == ("limits.json", None)
 
 
+@pytest.mark.parametrize("place", ["lib/__init__.py", "../common/lib.py"])
+def test_a_module_of_the_handlers_that_is_imported_goes_along(folder, place):
+    """Otherwise a worker would die of it."""
+    fill(folder, {"handler.py": "from lib.a import one\nclass Handler: ...\n"})
+    accepted(folder)  # of an installed package, as far as can be told
+    (folder / place).parent.mkdir(exist_ok=True)
+    fill(folder, {place: "one = 1\n"})
+    error = refusal(folder)
+    assert "handler.py:1 imports lib: that is " in error.what
+    for tried in ("try:\n    import lib\nexcept ImportError: ...\n", "import json\n"):
+        fill(folder, {"handler.py": f"{tried}class Handler: ...\n"})
+        accepted(folder)
+
+
 def test_weights_that_are_named_are_there(folder):
     fill(folder, {"handler.py": PLAIN.replace("limits.json", "weights.pt")})
     assert "names weights.pt, and" in refusal(folder).what

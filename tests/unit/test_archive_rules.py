@@ -91,6 +91,7 @@ BROKEN = {
     "max below min": ({"model-config.yaml": yaml(minWorkers="3")}, "maxWorkers is below minWorkers"),
     "recipe, no TOML": ({"archive.toml": "version = 1.0.0\n"}, "is not TOML"),
     "recipe, unknown key": ({"archive.toml": 'version = "1"\nfiles = []\n'}, "unknown key 'files'"),
+    "recipe, nearly a key": ({"archive.toml": 'version = "1"\nextras = []\n'}, "Did you mean 'extra'?"),
     "recipe, no version": ({"archive.toml": ""}, "has no version"),
     "recipe, version a number": ({"archive.toml": "version = 1.0\n"}, "version must be a string"),
     "recipe, version a path": ({"archive.toml": 'version = "1/2"\n'}, "'1/2' is no version"),
@@ -99,6 +100,10 @@ BROKEN = {
     "recipe, common a string": ({"archive.toml": 'version = "1"\ncommon = "a.py"\n'}, "common must be a list"),
     "common missing": ({"archive.toml": 'version = "1"\ncommon = ["nosuch.py"]\n'}, "lists nosuch.py, but there is no"),
     "extra missing": ({"archive.toml": 'version = "1"\nextra = ["nosuch.txt"]\n'}, "lists nosuch.txt, but there is no"),
+    "extra a folder": (
+        {"archive.toml": 'version = "1"\nextra = ["a"]\n', "a/x": ""},
+        "is a folder: an archive",
+    ),
     "extra outside": ({"archive.toml": 'version = "1"\nextra = ["/etc/passwd"]\n'}, "leads to /etc/passwd, outside"),
     "extra outside, relative": ({"archive.toml": 'version = "1"\nextra = ["../../x"]\n', "../../x": ""}, "outside"),
     "weights not there": (
@@ -132,6 +137,11 @@ BROKEN = {
     ),
     "already in": ({"archive.toml": 'version = "1"\nextra = ["handler.py"]\n'}, "both become handler.py"),
 }
+
+
+def test_a_byte_order_mark_is_read_as_it_is_elsewhere(folder, tmp_path):
+    (folder / "archive.toml").write_text('\ufeffversion = "2.5"\r\n')
+    assert build(folder, tmp_path / "store").version == "2.5"
 
 
 @pytest.mark.parametrize(("changes", "said"), BROKEN.values(), ids=BROKEN)

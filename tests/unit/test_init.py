@@ -158,6 +158,17 @@ def test_touches_nothing_that_is_there(tmp_path, taken):
     assert (tmp_path / taken).read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "there", ["handlers/Gear/archive.toml", "golden/GEAR/x", "model_store/gEar.mar", "handlers/old/archive.toml"]
+)
+def test_writes_no_model_that_every_other_command_would_refuse(tmp_path, there):
+    (tmp_path / there).parent.mkdir(parents=True)
+    (tmp_path / there).write_text('version = "1"\n' + ('model = "gear"\n' if "old" in there else ""))
+    with pytest.raises(UsageError, match="already there"):
+        scaffold(tmp_path, "gear")
+    assert files(tmp_path) == {there}
+
+
 def test_does_not_follow_a_link_out_of_the_project(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "root/handlers").mkdir(parents=True)

@@ -61,6 +61,21 @@ def test_what_ends_the_run(status: int, body: bytes, kind: type[GoldmarError]) -
     assert error.fix
 
 
+def test_what_another_server_wants_is_named_with_the_option_for_it() -> None:
+    """Of TorchServe, or its worker, the same status is what the handler says of the drawing."""
+    for status in (400, 415, 422):
+        refused = interpret(DRAWING, Answer(status, "", b'{"detail": [{"loc": ["file"]}]}', {"server": "x"}), 0.1, 1)
+        assert "--field NAME for a form, --content-type TYPE, or request.toml" in (refused.problem or "")
+        assert "--field" not in problem(status, b"no such part")
+    page = interpret(DRAWING, Answer(200, "", b"<html>", {"server": "x"}), 0.1, 1).problem or ""
+    assert "--url and --path" in page
+    assert "--url" not in problem(200, b"<html>")
+    assert "It is empty." in problem(200, b" ")
+    with pytest.raises(TokenError) as caught:
+        interpret(DRAWING, Answer(401, "", b"", {"server": "x"}), 0.1, 1)
+    assert "--header X-Api-Key=NAME" in (caught.value.fix or "")
+
+
 TORCHSERVE = {"x-request-id": "1", "expires": "Thu, 01 Jan 1970 00:00:00 UTC"}
 
 

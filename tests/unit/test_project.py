@@ -142,6 +142,8 @@ def test_archives_that_nothing_here_makes_stay_in_git(tmp_path):
         (None, "goldmar==1.2.3"),
         ({"url": "https://example.org/goldmar-1.2.3.whl"}, "goldmar @ https://example.org/goldmar-1.2.3.whl"),
         ({"url": "https://h/g", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}, "goldmar @ git+https://h/g@ab12"),
+        ({"url": "https://tok@h/g-1.whl"}, "goldmar @ https://h/g-1.whl"),
+        ({"url": "ssh://git@h/g", "vcs_info": {"vcs": "git", "commit_id": "c"}}, "goldmar @ git+ssh://git@h/g@c"),
         ({"url": "file:///home/me/goldmar", "dir_info": {"editable": True}}, "goldmar==1.2.3"),
         ({"url": "file:///home/me/goldmar-1.2.3.whl", "archive_info": {}}, "goldmar==1.2.3"),
     ],
@@ -164,13 +166,28 @@ def test_the_workflow_installs_goldmar_as_it_is_installed_here(origin, line, tmp
 
 
 @pytest.mark.parametrize(
-    "package", ["goldmar==", "requests==2", "-r other.txt", "/elsewhere/goldmar-1-py3-none-any.whl"]
+    "package",
+    [
+        *("goldmar==", "requests==2", "-r other.txt", "/elsewhere/goldmar-1-py3-none-any.whl"),
+        *(
+            "goldmar @ git+https://me:s3cret@h/g@c",
+            "goldmar @ https://s3cret@h/g.whl",
+            "goldmar @ git+ssh://g:s3cret@h/g",
+        ),
+    ],
 )
 def test_what_the_workflow_could_not_install_goldmar_by_is_refused(package, tmp_path, made_of):
     with pytest.raises(UsageError) as caught:
         prepare(tmp_path, Ci.github, package)
     assert "--goldmar" in caught.value.fix
+    assert "s3cret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("who", ["git+ssh://git", "git+https://${TOKEN}", "https://me:${TOKEN}", "https://${ME}:${IT}"])
+def test_a_variable_may_stand_for_the_secret(who, tmp_path, made_of):
+    prepare(tmp_path, Ci.github, f"goldmar @ {who}@h/g")
+    assert (tmp_path / "ci/goldmar.txt").read_text().splitlines()[-1] == f"goldmar @ {who}@h/g"
 
 
 def test_a_wheel_in_the_project_is_taken(tmp_path, made_of):

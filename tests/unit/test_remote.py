@@ -44,9 +44,16 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     assert "--management-url" in (caught.value.fix or "")
 
 
-def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
+def test_what_is_no_address_for_want_of_a_scheme_gets_one() -> None:
     with pytest.raises(UsageError) as caught:
-        endpoint_from("https://me:hunter2@host")
+        endpoint_from("localhost:8080/stg")
+    assert caught.value.fix == "--url http://localhost:8080/stg"
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@host", "me:hunter2@host:8080", "ftp://me:hunter2@host"])
+def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        endpoint_from(url)
     assert "hunter2" not in f"{caught.value}{caught.value.fix}{caught.value.detail}"
 
 

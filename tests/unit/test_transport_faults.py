@@ -54,6 +54,11 @@ def test_only_a_refused_connection_is_worth_asking_again() -> None:
     assert type(made(pycurl.E_RECV_ERROR, os_errno=errno.ECONNREFUSED)) is UnreachableError
 
 
+def test_a_broken_connection_may_be_one_that_wanted_tls() -> None:
+    assert "the URL begins with https://" in (made(pycurl.E_RECV_ERROR).fix or "")
+    assert "the URL begins with https://" in (made(pycurl.E_GOT_NOTHING).fix or "")
+
+
 def test_a_time_out_says_what_it_waited_for() -> None:
     assert "No connection within" in str(made(pycurl.E_OPERATION_TIMEDOUT, connected=False))
     assert "No whole answer within 60 s" in str(made(pycurl.E_OPERATION_TIMEDOUT))

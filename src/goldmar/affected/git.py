@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from goldmar.affected.links import Links, follow
 from goldmar.errors import UsageError
+from goldmar.layout import did_you_mean
 
 __all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_file", "read_tree"]
 
@@ -227,12 +228,17 @@ class _Repository:
         )
 
     def _unknown(self, ref: str) -> UsageError:
-        if ref == "HEAD":
-            return UsageError(f"There is no commit in {self.top} yet.", fix="git commit")
+        if ref == "HEAD" or _git(self.top, self.environment, "rev-parse", "--verify", "HEAD").returncode:
+            return UsageError(f"There is no commit in {self.top} yet.", fix="git add -A && git commit")
         more = " This clone is shallow: it may lie further back." if self.shallow else ""
         name = ref.removeprefix("origin/")
+        what = f"{ref!r} is no commit or branch of {self.top}.{more}"
+        branches = os.fsdecode(self.run("for-each-ref", "--format=%(refname:short)", "refs/heads")).split()
+        if branches and name == ref and not self.run("remote"):
+            near = did_you_mean(ref, branches)
+            return UsageError(f"{what}{near}", fix=f"--base with a branch that is there: {', '.join(branches[:5])}")
         return UsageError(
-            f"{ref!r} is no commit or branch of {self.top}.{more}",
+            what,
             fix=f"git fetch origin {name}:refs/remotes/origin/{name}, then --base origin/{name}"
             + ("; git fetch --unshallow for the whole history" if self.shallow else ""),
         )

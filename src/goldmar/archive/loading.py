@@ -4,6 +4,7 @@ What BaseHandler loads, and by which suffix, follows `ts.torch_handler.base_hand
 """
 
 import ast
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from goldmar.archive.recipe import HANDLER, MODEL, RECIPE, WEIGHTS, Recipe
 from goldmar.errors import ArchiveError
+from goldmar.layout import COMMON
 
 __all__ = ["check_loading"]
 
@@ -34,10 +36,12 @@ def check_loading(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
         modules: the parsed modules of the archive, by the name that they have in it.
 
     Raises ArchiveError for a handler that leaves loading to BaseHandler and has nothing to load; one that reads a key
-    of the manifest which is not there; one that names a file of its folder which does not go into the archive.
+    of the manifest which is not there; one that names a file of its folder, or imports a module of handlers/, which
+    does not go into the archive.
     """
     _check_manifest_keys(recipe, modules)
     _check_named_files(recipe, modules)
+    _check_imports(recipe, modules)
     methods = _methods_before_torchserve(modules)
     if methods is not None:
         _check_base_handler(recipe, methods)
@@ -104,6 +108,35 @@ def _check_named_files(recipe: Recipe, modules: Mapping[str, ast.Module]) -> Non
                     if there
                     else _how_to_get(recipe, "or name the file that it is"),
                 )
+
+
+def _check_imports(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
+    """A package in the handler's folder, and a module of handlers/common that is not listed, stay behind."""
+    common = recipe.folder.resolve().parent / COMMON
+    for name, tree in sorted(modules.items()):
+        for module, line in _imports(tree):
+            if module in sys.stdlib_module_names or f"{module}.py" in recipe.files:
+                continue
+            package, shared = recipe.folder / module, common / f"{module}.py"
+            if shared.is_file():
+                what, fix = f"{shared}, which {RECIPE} does not list", f'common = ["{shared.name}"], in {RECIPE}'
+            elif package.is_dir() and any(package.glob("*.py")):
+                fix = f"Move its modules to {recipe.folder}, and import each by its bare name"
+                what = f"the folder {package}, and an archive has no folders"
+            else:
+                continue
+            raise ArchiveError(f"{recipe.files[name]}:{line} imports {module}: that is {what}.", fix=fix)
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Top-level modules and lines; not what is imported under a condition, or tried, and may well be missing."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from ((alias.name.split(".")[0], child.lineno) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield child.module.split(".")[0], child.lineno
+        elif not isinstance(child, ast.If | ast.Try | ast.TryStar):
+            yield from _imports(child)
 
 
 def _how_to_get(recipe: Recipe, otherwise: str) -> str:

@@ -5,12 +5,12 @@ where nothing else is said) and the model file, one nn.Module (model.py). A hand
 """
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from goldmar.config import only_known, read_toml
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.layout import COMMON, HANDLER, RECIPE, model_of
 
@@ -20,6 +20,8 @@ MODEL, WEIGHTS = "model.py", "weights.pt"
 CONFIG, REQUIREMENTS = "model-config.yaml", "requirements.txt"
 NEEDED = (HANDLER, CONFIG)
 SERIALIZED_FILE, MODEL_FILE = "serialized_file", "model_file"
+
+_SAMPLE = "mkdir ../sample && cd ../sample && goldmar init sample"
 
 # A version becomes a part of a URL: no slash, space, plus or percent sign.
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
@@ -76,19 +78,13 @@ def read_recipe(folder: Path) -> Recipe:
 
 def _table(folder: Path) -> dict[str, Any]:
     path = folder / RECIPE
+    if not _is_there(path):
+        raise ArchiveError(f"{folder} has no {RECIPE}.", fix=f"echo 'version = \"1.0\"' > '{path}'")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ArchiveError(
-            f"{folder} has no {RECIPE}.", fix=f'Write one: version = "1.0" and common = [] go into {path}'
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ArchiveError(f"{path} is not TOML: {error}.", fix="Mend the line it names") from error
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
-    known = ("version", "model", SERIALIZED_FILE, MODEL_FILE, "common", "extra")
-    if unknown := sorted(set(table) - set(known)):
-        raise ArchiveError(f"{path}: unknown key {unknown[0]!r}.", fix=f"Known keys: {', '.join(known)}")
+        table = read_toml(path)
+        only_known(path, "", table, ("version", "model", SERIALIZED_FILE, MODEL_FILE, "common", "extra"))
+    except ConfigError as error:
+        raise ArchiveError(error.what, fix=error.fix) from error
     return table
 
 
@@ -142,7 +138,7 @@ def _names(folder: Path, table: Mapping[str, Any], key: str) -> list[str]:
 def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> dict[str, Path]:
     for name in NEEDED:
         if not (folder / name).is_file():
-            raise ArchiveError(f"{folder} has no {name}.", fix=f"goldmar init {folder.name} shows what belongs there")
+            raise ArchiveError(f"{folder} has no {name}.", fix=f"Look at one that has it: {_SAMPLE}")
     common = folder.resolve().parent / COMMON
     wanted = [folder / name for name in (*NEEDED, REQUIREMENTS) if _is_there(folder / name)]
     wanted += [path for path in parts if path not in wanted]
@@ -154,7 +150,8 @@ def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> d
     for path, home in [*((path, folder) for path in wanted), *((path, common) for path in shared)]:
         if not path.is_file():
             raise ArchiveError(
-                f"{folder / RECIPE} lists {path.name}, but there is no file {path}.",
+                f"{folder / RECIPE} lists {path.name}, but there is no file {path}"
+                + (", which is a folder: an archive has none." if path.is_dir() else "."),
                 fix=f"Add the file, or take it out of {RECIPE}",
             )
         # A link inside the two folders is as good as its file; one that leaves them makes the archive depend on

@@ -1,5 +1,6 @@
 """The application that the commands join, and the two places that they print to."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,7 @@ out = _console(stderr=False, soft_wrap=not sys.stdout.isatty())
 err = _console(stderr=True, soft_wrap=True)
 if out.width < _LEAST_WIDTH:
     out.width = _LEAST_WIDTH
+    os.environ.setdefault("TERMINAL_WIDTH", str(_LEAST_WIDTH))  # Typer's, for --help
 
 
 def echo(text: str) -> None:

@@ -27,7 +27,7 @@ _SEGMENT = r"(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|\{model\}|\{vers
 _GRAMMARS = {
     "version": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", 'letters, digits, ".", "_" and "-", as in 2.1'),
     "path": (rf"(?=.{{1,500}}\Z)(?:/{_SEGMENT})+/?", "parts after slashes, as in /v1/models/{model}:predict"),
-    "content_type": (rf"(?=.{{1,200}}\Z){_NAME}/{_NAME}(?:{_PARAMETER})*", "as in application/json"),
+    "content_type": (rf"(?=.{{1,200}}\Z){_NAME}/{_NAME}(?:{_PARAMETER})*", "kind/type, as in application/json"),
     "field": (r"[A-Za-z0-9_.\[\]-]{1,64}", 'letters, digits, "_", ".", "-" and brackets, as in image'),
 }
 

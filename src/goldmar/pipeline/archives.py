@@ -102,7 +102,7 @@ def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
                 raise problem.error()
         if model.archive is None:
             msg = f"There is no archive {mar}."
-            elsewhere = f"copy the archive of {name} there, or name only models that have one"
+            elsewhere = f"copy the archive of {name} there; where it is served already: --url http://HOST:PORT"
             fix = f"goldmar archive {name}" if model.handlers else elsewhere
             raise ArchiveError(msg, fix=fix, model=name)
         for handler in model.handlers:

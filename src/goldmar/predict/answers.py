@@ -142,9 +142,10 @@ def _read(drawing: Drawing, answer: Answer, latency_s: float, attempts: int) -> 
             msg = "it repeats the token that was sent, which no file must hold"
             raise ValueError(msg)
     except ValueError as error:
-        problem = f"The answer cannot be read: {error}. It begins {excerpt(answer.body, 80)!r}."
+        begins = f"It begins {excerpt(answer.body, 80)!r}" if answer.body.strip() else "It is empty"
+        problem = f"The answer cannot be read: {error}. {begins}."
         if "not JSON" in str(error):
-            problem += f" {_ONLY_JSON}"
+            problem += f" {_ONLY_JSON}{'' if _torchserve(answer) else _WHICH_PAGE}"
         return Prediction(drawing.id, {}, answer.status, latency_s, attempts, clean(problem))
     return Prediction(drawing.id, values, answer.status, latency_s, attempts)
 
@@ -153,6 +154,8 @@ _ONLY_JSON = (
     "Only JSON is compared: let the handler answer with json.dumps, or take the model out of the check for now, with "
     "the reason, below [tool.goldmar.no_golden] in pyproject.toml."
 )
+
+_WHICH_PAGE = " If it is not the model that answers: --url and --path, or request.toml, say where it is asked."
 
 # RFC 9110, 15.3. A JSON number cut in half is a number still.
 _NOT_WHOLE = {
@@ -221,7 +224,8 @@ def _infrastructure(answer: Answer, said: _Said, attempts: int, where: str) -> G
     if status in (401, 403) or (status == 400 and said.type == "InvalidKeyException"):
         return TokenError(
             f"The server turned the token down{where} (status {status}){words}",
-            fix="--token-env NAME or --token-file FILE, with a fresh token for predictions in it",
+            fix="--token-env NAME or --token-file FILE, with a fresh token for predictions in it; "
+            "where the server wants another header: --header X-Api-Key=NAME",
         )
     if status in (404, 405):
         return ModelUnknownError(
@@ -269,6 +273,11 @@ def _server_error(status: int, said: _Said, words: str, where: str) -> ServerErr
     )
 
 
+_ASKED_OTHERWISE = (
+    ". If the server wants the drawing in another form: --field NAME for a form, --content-type TYPE, or request.toml"
+)
+
+
 def _problem(drawing: Drawing, answer: Answer, said: _Said) -> str:
     if answer.status == 413:
         return (
@@ -278,4 +287,5 @@ def _problem(drawing: Drawing, answer: Answer, said: _Said) -> str:
     if answer.status == 503 and said.message in _HANDLER_FAILED:
         return f"{said.message} (status 503): {_HANDLER_FAILED[said.message]}."
     verb = "refused the drawing" if answer.status < 500 else "failed on the drawing"
-    return f"The model {verb} (status {answer.status}): {said.message or 'it does not say why'}"
+    asked = _ASKED_OTHERWISE if answer.status in (400, 415, 422) and not _torchserve(answer) else ""
+    return f"The model {verb} (status {answer.status}): {said.message or 'it does not say why'}{asked}"

@@ -19,7 +19,7 @@ from goldmar.errors import FOR_CPUS, ArchiveError, MissingExtraError, NotReadyEr
 from goldmar.mar import Manifest, unpack
 from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
 from goldmar.serve.launch import MAX_BODY
-from goldmar.serve.log import last_traceback
+from goldmar.serve.log import last_traceback, missing_module
 from goldmar.serve.memory import for_want_of_memory, oom_kills
 
 __all__ = ["Child"]
@@ -161,6 +161,9 @@ class Child:
             fix = "Give it more memory, or look for who killed it: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
+        elif missing := missing_module(reason):
+            fix = f"Install the package that provides {missing!r} where the handlers run (requirements.txt), "
+            fix += f"or do without it: goldmar archive {model}"
         detail = trace or "\n".join(list(self._lines)[-20:]) or None
         return WorkerDiedError(
             f"The worker of {model} died while it {when}: {reason}", fix=fix, model=model, detail=detail

@@ -21,7 +21,7 @@ from goldmar.packages import Installed
 from goldmar.records import Endpoint
 from goldmar.serve.engine import Compose, Ran, find_compose, run
 from goldmar.serve.interpreter import LIST_PACKAGES, read_listing
-from goldmar.serve.log import LATE_S, Entry, last_traceback, parse, passings
+from goldmar.serve.log import LATE_S, Entry, last_traceback, missing_module, parse, passings
 
 __all__ = ["ComposeServer"]
 
@@ -45,7 +45,6 @@ _NO_BASE = re.compile(
 )
 _BUILDING = re.compile(r"(?:Step \d+/\d+ : |#\d+ \[)")
 _OURS = re.compile(r"(?:#\d+ [\d.]+ )?(error|fix): (.+)")
-_MISSING = re.compile(r"No module named '([^'.]+)")
 
 
 class ComposeServer:
@@ -259,10 +258,10 @@ class ComposeServer:
 
     def _worker_died(self, why: str, detail: str) -> WorkerDiedError:
         model = next((name for name in self._archives if f" {name} " in why), None)
-        missing = _MISSING.findall(detail)
+        missing = missing_module(detail)
         fix = f"Mend the handler, then: goldmar archive {model or ''}".rstrip()
         if missing:
-            fix = f"Lock the package that provides {missing[-1]!r} in ci/locks/api.txt, or do without it"
+            fix = f"Lock the package that provides {missing!r} in ci/locks/api.txt, or do without it"
         trace = last_traceback(_said(parse(self._logs()))) or detail
         return WorkerDiedError(why, model=model, url=self.url, detail=trace, fix=fix)
 

@@ -26,7 +26,7 @@ from goldmar.records import Drawing, Endpoint
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
-from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, passings, tail
+from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, missing_module, passings, tail
 from goldmar.serve.management import Described, Management
 from goldmar.serve.memory import for_want_of_memory, oom_kills
 from goldmar.text import excerpt
@@ -43,7 +43,6 @@ PORT_RACES = 5
 
 _PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind", re.IGNORECASE)
 _LAST_WORDS_S = 3.0  # for a traceback to reach the log: only a death without one takes that long
-_MISSING = re.compile(r"No module named '([^'.]+)")
 
 
 class LocalServer:
@@ -323,13 +322,13 @@ class LocalServer:
     def _worker_died(self, gone: Passing, during: str) -> WorkerDiedError:
         model = next((name for name in sorted(self._archives, key=len, reverse=True) if gone.of(name)), None)
         detail = _epitaph(gone, self._oom_kills)
-        missing = _MISSING.findall(detail)
+        missing = missing_module(detail)
         return WorkerDiedError(
             f"A worker{f' of {model}' if model else ''} died while {during}.",
             model=model,
             url=self.url or None,
             detail=detail,
-            fix=f"Install the package that provides {missing[-1]!r} where the handlers run (requirements.txt), "
+            fix=f"Install the package that provides {missing!r} where the handlers run (requirements.txt), "
             "or do without it"
             if missing
             else f"Mend the handler, then: goldmar archive {model}",

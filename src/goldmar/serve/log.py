@@ -10,7 +10,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["LATE_S", "LOG4J", "Entry", "LogReader", "Passing", "last_traceback", "parse", "passings", "tail"]
+__all__ = [
+    "LATE_S",
+    "LOG4J",
+    "Entry",
+    "LogReader",
+    "Passing",
+    "last_traceback",
+    "missing_module",
+    "parse",
+    "passings",
+    "tail",
+]
 
 LATE_S = 0.5
 """Seconds for the log to follow an answer: what asks a model may have it before its traceback is written."""
@@ -49,6 +60,7 @@ CHATTER = re.compile(
 
 _WORKER = re.compile(r"(W-\d+-.*?)(?:-std(?:out|err))?$")
 _GONE = re.compile(r"Retry worker: \d+ in \d+ seconds")
+_MISSING = re.compile(r"No module named '([^'.]+)")
 _PRIVATE = re.compile(r'File "[^"]*/models/[0-9a-f]{32}/')
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -156,6 +168,12 @@ def passings(entries: Iterable[Entry]) -> list[Passing]:
         if life.gone and len(life.closed) == 2:
             found.append(Passing(worker, tuple(lives.pop(worker).said), complete=True))
     return found + [Passing(worker, tuple(life.said), complete=False) for worker, life in lives.items() if life.gone]
+
+
+def missing_module(trace: str) -> str:
+    """The top-level module whose import failed last; empty where none did."""
+    found = _MISSING.findall(trace)
+    return found[-1] if found else ""
 
 
 def last_traceback(lines: Sequence[str]) -> str | None:

@@ -178,7 +178,9 @@ def _address(url: str, option: str) -> str:
         sound = False
     fix = f"{option} http://HOST:PORT or https://HOST"
     if not sound:
-        raise UsageError(f"{url!r} is no address of a server.", fix=fix)
+        if "://" not in url and re.fullmatch(r"[\w.:/-]+", url):
+            fix = f"{option} http://{url}"
+        raise UsageError(f"{url.rpartition('@')[2]!r} is no address of a server.", fix=fix)
     if parts.username is not None or parts.password is not None:
         msg = "A password in the URL would be seen by everybody who lists the processes."
         raise UsageError(msg, fix="--header Authorization=ENVVAR")

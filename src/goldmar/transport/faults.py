@@ -86,6 +86,8 @@ def fault(fault: Fault) -> GoldmarError:
         UnreachableError: everything else, codes that no libcurl has yet among them.
     """
     kind, what, fix = _words(fault)
+    if fix is _ALIVE and fault.url.startswith("http://"):
+        fix = f"{_ALIVE} If the server speaks TLS on this port, the URL begins with https://."
     named = f"model {fault.model!r} at {fault.url}" if fault.model else fault.url
     named += f" through the proxy {fault.proxy}" if fault.proxy else ""
     tried = f" (asked {fault.attempt} times)" if fault.attempt > 1 else ""
