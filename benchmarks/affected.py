@@ -1,6 +1,7 @@
 """`goldmar affected` on a repository of 500 models: from the start of its process to its end, interpreter included.
 
     python -m benchmarks.affected --models 500
+    python -m benchmarks.affected --models 50 --drawings 400    # 20,000 files
 
 A repository is made once, with shared files, requirements of several kinds and a lock file that says who needs what.
 `goldmar affected --base main --matrix` is timed on a change of a single model, and on those that make it read most: a
@@ -22,7 +23,7 @@ from benchmarks.common import Bar, Outcome, Table, interleaved, main, timed
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
 FILES = ("handler.py", "model.py", "preprocess.py", "weights.pt", "model-config.yaml", "MODEL_CARD.md")
-GOLDEN = ("expected.csv", "provenance.toml", "tolerance.toml", "drawings/one.png", "drawings/two.png")
+GOLDEN = ("expected.csv", "provenance.toml", "tolerance.toml")
 SHARED = ("drawing.py", "payload.py", "pdf.py", "raster.py", "sheet.py", "tensor.py")
 KINDS = (("numpy>=1.26", "pillow>=11"), ("imagecodecs>=2025", "pillow>=11"), ("pypdfium2>=4.30",))
 
@@ -31,7 +32,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
     models = 40 if asked.quick else asked.models
     with tempfile.TemporaryDirectory(prefix="goldmar-bench-") as folder:
         root = Path(folder) / "models"
-        make(root, models)
+        make(root, models, asked.drawings)
         before = git(root, "rev-parse", "main")
         reached: dict[str, int] = {}
 
@@ -81,7 +82,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
 # ---- the repository -------------------------------------------------------------------------------------------------
 
 
-def make(root: Path, models: int) -> None:
+def make(root: Path, models: int, drawings: int) -> None:
     root.mkdir()
     git(root, "init", "-q", "-b", "main")
     for name in SHARED:
@@ -94,7 +95,7 @@ def make(root: Path, models: int) -> None:
         write(root / "handlers" / model / "requirements.txt", "\n".join(KINDS[number % len(KINDS)]) + "\n")
         for name in FILES:
             write(root / "handlers" / model / name, f"# {name} of {model}\n" * 20)
-        for name in GOLDEN:
+        for name in (*GOLDEN, *(f"drawings/{each}.png" for each in range(drawings))):
             write(root / "golden" / model / name, f"{name} of {model}\n" * 20)
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "all models")
@@ -165,5 +166,6 @@ if __name__ == "__main__":
         __doc__,
         measure,
         models={"type": int, "default": 500, "help": "how many"},
+        drawings={"type": int, "default": 2, "help": "of each model"},
         rounds={"type": int, "default": 5, "help": "each change so often"},
     )

@@ -156,6 +156,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # A model that calls itself otherwise leaves its golden without a handler.
 @example([], [("call", "rim", "pin")], False)
 @example([("call", "rim", "pin")], [("list", "rim", [])], True)
+@example([("write", "handlers/pin/handler.py", "text 1\n")], [("call", "pin", "gear")], False)
 @example([("call", "rim", "pin")], [("delete", "handlers/rim/archive.toml")], True)
 def test_no_model_is_missed(start: Path, before: list, change: list, commit: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:

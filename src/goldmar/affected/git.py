@@ -75,6 +75,10 @@ class Tree:
             return {path: self._repository.on_disk(path) for path in wanted}
         return self._repository.blobs(self.commit, wanted)
 
+    def holds(self, folder: str) -> bool:
+        """Whether anything lies below a folder, named or not."""
+        return any(self._repository.listing(self.commit, [self._repository.from_top(folder)]))
+
     def names(self, touched: Touched) -> list[str] | None:
         """The path, and each that it has through links; None where they lead in circles."""
         names = self._links.names(self._repository.from_top(touched.path))

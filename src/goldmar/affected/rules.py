@@ -395,9 +395,11 @@ def _reach_name_before(placing: _Placing, folder: str, said: str) -> bool:
 
 def _reach_called_before(placing: _Placing, touched: Touched, folder: str, name: str, said: str) -> None:
     """archive.toml says what the model is called: one that was called so before may have lost its handler."""
-    is_new = touched.how in {How.added, How.untracked}
-    before = folder if is_new else _made_before(placing, folder).name
-    if before != name and (not is_new or before in placing.models.names()):
+    if touched.how in {How.added, How.untracked}:
+        before = folder if placing.change.before.holds(f"{placing.layout.handlers}/{folder}") else name
+    else:
+        before = _made_before(placing, folder).name
+    if before != name:
         _reach_or_gone(placing, before, said)
 
 
