@@ -61,6 +61,14 @@ def server(archive_of: Archiver) -> Iterator[LocalServer]:
         yield running
 
 
+def wait_until(true: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Instead of a pause: a busy machine takes as long as it takes."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "it never came about"
+        time.sleep(0.02)
+
+
 class Remains:
     """What servers have left behind: folders, and processes that work in one."""
 

@@ -23,7 +23,7 @@ import requests
 
 from goldmar.errors import ExitCode
 from goldmar.serve.local import LocalServer
-from tests.e2e.conftest import Archiver, Remains
+from tests.e2e.conftest import Archiver, Remains, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -125,13 +125,12 @@ def goldmar(project: Project, *arguments: str, prefix: tuple[str, ...] = ()) -> 
     return Running(project, *arguments, prefix=prefix).end()
 
 
-FEW = {"a": "plate", "b": "flange", "c": "slow 3", "d": "slow 3", "e": "gasket"}
-
-
 @pytest.fixture
 def local(archive_of: Archiver, remains: Remains, tmp_path: Path) -> Project:
     """A project that starts its own server; one client asks in the order of the names."""
-    project = Project(tmp_path / "project", FEW)
+    slow = f"slow 100 {tmp_path / 'begun'}"
+    few = {"a": "plate", "b": "flange", "c": slow, "d": "plate", "e": "gasket"}
+    project = Project(tmp_path / "project", few)
     archive_of("obedient").rename(project.store / "obedient.mar")
     (project.root / "pyproject.toml").write_text("[tool.goldmar]\nclients = 1\n")
     return project
@@ -144,7 +143,8 @@ def in_mid_run(project: Project, remains: Remains, *arguments: str) -> Iterator[
     try:
         running.wait_for("asking obedient about")
         assert len(remains.processes()) == 2
-        time.sleep(1.5)
+        wait_until((project.root.parent / "begun").exists)
+        time.sleep(0.5)  # the answer before that is on its way from the thread that asked
         yield running
     finally:
         running.end()

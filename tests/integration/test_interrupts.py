@@ -41,7 +41,7 @@ MOMENTS = [0.0, 0.05, 0.15, 0.3, 0.6, 1.0, 1.5]
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 def test_ctrl_c_at_any_moment(project: Path, twice: bool) -> None:
-    with FakeServer(json_answer({}), late(0.4, json_answer({"mean": 1.0}))) as server:
+    with FakeServer(json_answer({}), late(1.0, json_answer({"mean": 1.0}))) as server:
         running = []
         for moment in MOMENTS:
             process = start(project, "check", "--url", server.url, "--clients", "1")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -20,9 +21,12 @@ class Obedient:
     def _one(self, sent: bytes | str, context: Any) -> Any:
         body = sent.encode() if isinstance(sent, str) else bytes(sent)  # TorchServe decodes text/plain
         context.set_response_content_type(0, "application/json")
-        word, _, rest = body[:200].decode("utf-8", "replace").strip().partition(" ")
+        word, _, rest = body[:500].decode("utf-8", "replace").strip().partition(" ")
         if word == "slow":
-            time.sleep(float(rest))
+            seconds, _, begun = rest.partition(" ")
+            if begun:
+                Path(begun).touch()
+            time.sleep(float(seconds))
         if word == "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             subprocess.Popen(["sleep", "300"], start_new_session=True)
