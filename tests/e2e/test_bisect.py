@@ -1,7 +1,7 @@
 """check --lock and bisect, with real environments, a real resolver and TorchServe's own worker in each of them.
 
 One model computes with twelve small packages of our own; what differs between two lock files is their versions. It does
-not compute with torch: a stand-in takes its place but for the last two tests. test_culprit.py bisects with the real one.
+not compute with torch: a stand-in takes its place but for the last two tests. test_culprit.py has the real one.
 """
 
 import json
