@@ -1,4 +1,7 @@
-"""ci/local and ci/regression, run for real: with TorchServe's worker, for the tests of Docker are in tests/compose."""
+"""ci/local and ci/regression, run for real: with TorchServe's worker, for the tests of Docker are in tests/compose.
+
+The models do not compute with torch: a stand-in takes its place.
+"""
 
 import json
 import os
@@ -12,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.packages import STAND_IN
 from tests.support.repository import Repository
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
@@ -19,7 +23,7 @@ GOLDMAR = Path(sys.executable).with_name("goldmar")
 
 def environment() -> dict[str, str]:
     path = f"{GOLDMAR.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "GOLDMAR": str(GOLDMAR), "COLUMNS": "120"}
+    return {**os.environ, "PATH": path, "GOLDMAR": str(GOLDMAR), "PYTHONPATH": str(STAND_IN), "COLUMNS": "120"}
 
 
 def run(repo: Repository, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

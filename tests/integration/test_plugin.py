@@ -1,25 +1,38 @@
 """`pytest --goldmar`, run for real through pytester: on TorchServe's worker, and under xdist on one shared server."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.foreign import foreign_project, write_golden
+from tests.support.packages import STAND_IN
 
 pytest_plugins = ["pytester"]
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = foreign_project(tmp_path_factory.mktemp("model"))
+    write_golden(root)
+    return root
+
+
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Path:
-    foreign_project(pytester.path)
-    write_golden(pytester.path)
+def project(pytester: pytest.Pytester, model: Path) -> Path:
+    shutil.copytree(model, pytester.path, dirs_exist_ok=True)
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
     return pytester.path
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("--goldmar-backend=worker", "-p", "no:cacheprovider", *args)
+    """The model does not compute with torch: a stand-in takes its place. Plugins of others are not looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(STAND_IN))
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        options = ("-p", "goldmar.pytest_plugin", "-p", "no:cacheprovider", "--goldmar-backend=worker")
+        return pytester.runpytest_subprocess(*options, *args)
 
 
 def test_one_item_a_drawing(pytester: pytest.Pytester, project: Path) -> None:

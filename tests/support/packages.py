@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = Path(__file__).with_name("stand_in")
+"""A folder for PYTHONPATH where workers need torch and do not compute with it."""
 
 
 def wheel(folder: Path, name: str, version: str, code: str = "", needs: Sequence[str] = ()) -> Path:
@@ -84,13 +86,10 @@ def lock(path: Path, pins: Mapping[str, str], wheels: Path, torch: str = "") -> 
 
 
 def stand_in(wheels: Path) -> str:
-    """A torch with all that TorchServe's worker asks of it where a handler answers in JSON; returns its version.
-
-    The real one takes two seconds of CPU in every worker that starts, and 600 MB in every environment.
-    """
+    """The torch of STAND_IN as a wheel in that folder; returns its version."""
     version = "2.13.0+stand.in"
     if not list(wheels.glob(f"torch-{version}-*")):  # another file is another package
-        wheel(wheels, "torch", version, "class Tensor:\n    pass\n")
+        wheel(wheels, "torch", version, (STAND_IN / "torch.py").read_text())
     return version
 
 
