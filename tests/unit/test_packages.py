@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,51 @@ def test_this_interpreter_and_another_tell_the_same() -> None:
     found = reachable(here, ["torch", "torchserve", "pyyaml", "psutil"])
     assert {"torch", "numpy"} >= {"torch"} <= set(found)
     assert not {"mypy", "ruff", "pytest", "goldmar"} & set(found)
+
+
+def distribution(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_what_is_installed_is_what_importlib_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shortcut around it: the metadata of a distribution is parsed once, and its description never."""
+    about = "Metadata-Version: 2.1\nName: {}\nVersion: {}\n"
+    needs = "Requires-Dist: numpy>=1\nRequires-Dist: a ; extra == 'x'\n"
+    for folder, files in {
+        "new-1.dist-info": {
+            "METADATA": f"{about.format('New', 1)}{needs}\nRequires-Dist: only-described\n",
+            "RECORD": 'new/__init__.py,,\nnew/data.csv,,\n"od,d.py",,\nnew-1.dist-info/METADATA,,\n../../bin/new,,\n',
+        },
+        "declared-2.dist-info": {"METADATA": about.format("declared", 2), "top_level.txt": "one\ntwo\n"},
+        "bare-3.dist-info": {"METADATA": about.format("bare", 3)},
+        "egg-4.egg-info": {
+            "PKG-INFO": about.format("egg", 4),
+            "requires.txt": "b\n[x]\nc\n",
+            "SOURCES.txt": "egg.py\n",
+        },
+        "nameless-5.dist-info": {"METADATA": "Metadata-Version: 2.1\n", "RECORD": "nameless.py,,\n"},
+        "sub/new-6.dist-info": {"METADATA": about.format("New", 6), "RECORD": "new/__init__.py,,\n"},
+    }.items():
+        distribution(tmp_path / folder, files)
+    (tmp_path / "file-7.egg-info").write_text(about.format("file", 7))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "sub"), *sys.path])
+
+    here = packages_of(sys.executable)
+    known: dict[str, metadata.Distribution] = {}
+    for found in metadata.distributions():
+        if found.metadata["Name"]:
+            known.setdefault(found.metadata["Name"], found)
+    assert here.versions == {name: found.version for name, found in known.items()}
+    assert here.requires == {name: found.requires or [] for name, found in known.items()}
+    modules = {name: sorted({*names} - {None}) for name, names in metadata.packages_distributions().items()}
+    modules = {name: names for name, names in modules.items() if names}
+    # From 3.12 on it lists compiled modules and folders without code as well.
+    assert here.modules == {name: names for name, names in modules.items() if name in here.modules}
+    assert {"new", "od,d", "one", "two", "egg"} <= here.modules.keys() <= modules.keys()
+    assert here.versions["New"] == "1"
+    assert here.requires["New"] == ["numpy>=1", "a ; extra == 'x'"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"other": 1}', json.dumps(["a"])])
