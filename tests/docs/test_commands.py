@@ -135,7 +135,10 @@ class Shell:
         self._process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
-            env=inherited | {"PATH": path, "HOME": str(home), "COLUMNS": "120", "GOLDMAR_APPROVER": "docs"},
+            env=inherited
+            | {"PATH": path, "HOME": str(home), "COLUMNS": "120", "GOLDMAR_APPROVER": "docs"}
+            # What uv has unpacked already (torch has 12,000 files) is not unpacked anew for each page.
+            | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv"))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
