@@ -1,5 +1,9 @@
-"""Servers and archives for the tests with a real TorchServe. One server is shared where a test leaves it as it was."""
+"""Servers and archives for the tests with a real TorchServe. One server is shared where a test leaves it as it was.
 
+The handlers of this folder do not compute with torch: a stand-in takes its place in `server` and with `remains`.
+"""
+
+import contextlib
 import json
 import os
 import time
@@ -11,6 +15,7 @@ import psutil
 import pytest
 
 from goldmar.serve.local import LocalServer
+from tests.support.packages import STAND_IN
 
 HANDLERS = Path(__file__).parent / "handlers"
 
@@ -57,7 +62,10 @@ def archive_of(tmp_path_factory: pytest.TempPathFactory) -> Archiver:
 @pytest.fixture(scope="session")
 def server(archive_of: Archiver) -> Iterator[LocalServer]:
     """A running server with the model `obedient`; a test that uses it leaves it running and in order."""
-    with LocalServer([archive_of("obedient")]) as running:
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(STAND_IN))
+            running = stack.enter_context(LocalServer([archive_of("obedient")]))
         yield running
 
 
@@ -117,6 +125,7 @@ def remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remains
     folder = Path(f"/tmp/gm{os.getpid()}-{time.monotonic_ns() % 10**9}")
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     left = Remains(folder)
     yield left

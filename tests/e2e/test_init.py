@@ -71,9 +71,8 @@ def kinds(tmp_path_factory):
     succeeds(folder, "archive")
     # As a form with one field, which the others are not: TorchServe takes it apart, and so does its worker alone.
     (folder / "golden/tabular/request.toml").write_text('field = "data"\n')
-    for kind in OTHERS:
-        succeeds(folder, "record", kind, "--backend", "worker")
-        succeeds(folder, "approve", kind, "--yes", "--reason", "the first answers")
+    succeeds(folder, "record", *OTHERS, "--backend", "worker")
+    succeeds(folder, "approve", *OTHERS, "--yes", "--reason", "the first answers")
     return folder
 
 
