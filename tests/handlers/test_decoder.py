@@ -1,13 +1,16 @@
 """The process that drawings are read in: what a bad drawing may cost, and that nothing else pays for it."""
 
+import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import decoder_process
 import numpy as np
 import psutil
 import pytest
@@ -62,6 +65,8 @@ def read(data):
         struct.unpack(">I", b"")
     if word == "stdout":
         os.write(1, b"metrics"), os.write(2, b"metrics")
+    if word == "twice":
+        mouth(bytes.fromhex(rest))
     if word == "say":
         mouth(bytes.fromhex(rest)); time.sleep(60)
     return Sheet(np.full((2, 3), os.getpid() % 251, np.uint8), 0.5, 8.0)
@@ -340,6 +345,25 @@ def test_an_answer_that_cannot_be_is_none(obedient: Decoder, said: bytes) -> Non
     assert isinstance(good, Sheet)
 
 
+def test_what_a_reader_says_unasked_answers_no_other_drawing(obedient: Decoder) -> None:
+    sheet = b"S" + struct.pack("!HHddI", 1, 1, 0.5, 8.0, 1) + b"!"
+    obedient.decode([b"twice " + sheet.hex().encode()])
+    until = time.monotonic() + 10
+    while obedient._idle and not obedient._idle.speaks() and time.monotonic() < until:
+        time.sleep(0.01)
+    (second,) = obedient.decode([b"refuse so."])
+    assert isinstance(second, BadDrawing)
+    assert str(second) == "so."
+
+
+@pytest.mark.parametrize(
+    "head", [(1, 1, 0.5, 8.0, 2), (1, 1, math.inf, 8.0, 1), (1, 1, 0.5, -1.0, 1), (0, 5, 0.5, 8.0, 0)]
+)
+def test_a_head_that_cannot_be_is_none(obedient: Decoder, head: tuple[float, ...]) -> None:
+    said = b"S" + struct.pack("!HHddI", *head) + b"!" * int(head[-1])
+    assert isinstance(obedient.decode([b"say " + said.hex().encode()])[0], BadDrawing)
+
+
 @pytest.mark.parametrize("size", ["449 640", "448 641", "0 5"])
 def test_a_sheet_of_another_size_is_none(obedient: Decoder, size: str) -> None:
     assert isinstance(obedient.decode([f"size {size}".encode()])[0], BadDrawing)
@@ -365,6 +389,29 @@ def test_it_is_started_again_when_it_was_killed(obedient: Decoder) -> None:
         assert [type(outcome) for outcome in outcomes] == [Sheet, BadDrawing, Sheet]
         assert obedient.pid != killed
     assert psutil.wait_procs([old], timeout=5)[1] == []
+
+
+def test_one_that_does_not_answer_is_started_again(obedient: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("readers.REPLY_S", 0.5)
+    obedient.wait()
+    stopped = psutil.Process(obedient.pid)
+    stopped.suspend()
+    monkeypatch.setattr("readers.REPLY_S", 5.0)
+    assert isinstance(obedient.decode([b"good"])[0], Sheet)
+    assert not stopped.is_running()
+
+
+def test_no_room_for_another_process_is_nobodys_fault(
+    obedient: Decoder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    obedient.wait()
+    before = open_files()
+    monkeypatch.setattr(obedient._helper, "_ask", lambda *_: decoder_process.FAILED)
+    (fault,) = obedient.decode([b"good"])
+    assert isinstance(fault, DecoderFault)
+    assert "could not be read just now" in str(fault)
+    assert "no room for another process" in caplog.text
+    assert open_files() == before
 
 
 def test_an_idle_reader_that_was_killed_is_nobodys_fault(obedient: Decoder) -> None:
@@ -415,7 +462,9 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         decoder.wait()
 
 
-@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"seconds": "5"}, {"memory_mb": -1}, {"drawings": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"seconds": 0}, {"seconds": "5"}, {"seconds": math.inf}, {"memory_mb": -1}, {"drawings": True}]
+)
 def test_limits_that_are_none_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"decoder: {next(iter(wrong))} is"):
         Limits(**wrong)  # type: ignore[arg-type]
