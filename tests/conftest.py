@@ -54,3 +54,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("skipped, and not named in tests/conftest.py: the run fails", red=True, bold=True)
         for line in lines:
             terminalreporter.line(line, red=True)
+
+
+@pytest.fixture
+def soon() -> Iterator[None]:
+    """The test ends within seconds, or fails: for what must not be waited for."""
+
+    def late(*_: object) -> None:
+        msg = "this takes too long"
+        raise TimeoutError(msg)
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

@@ -5,6 +5,7 @@ Unknown keys are errors, since a misspelt tolerance that is ignored would hold n
 
 import difflib
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from goldmar.errors import ConfigError
+from goldmar.files import read_whole
 from goldmar.records import Tolerance
 
 __all__ = [
     "DEFAULT_PATTERN",
+    "MALFORMED_TOML",
     "Affected",
     "Project",
     "Tolerances",
@@ -31,6 +34,9 @@ __all__ = [
 
 DEFAULT_PATTERN = "default"
 """What `Tolerances.for_name` calls the [default] table."""
+
+MALFORMED_TOML = (ValueError, RecursionError)
+"""What tomllib raises: a number of more digits than Python reads is a ValueError, nesting without end the other."""
 
 _COLUMNS = ("drawing_id", "name", "pred")
 _TOLERANCE_KEYS = ("atol", "rtol", "exact")
@@ -81,7 +87,7 @@ def load_project(start: Path, *, create: bool = False) -> Project:
     start = start.resolve()
     for folder in (start, *start.parents):
         table = _project_table(folder / "pyproject.toml")
-        if table is not None or (folder / "golden").is_dir() or (folder / "handlers").is_dir():
+        if table is not None or any(map(_is_home, (folder / "golden", folder / "handlers"))):
             return _project(folder, table or {})
     if create:
         return _project(start, {})
@@ -89,6 +95,11 @@ def load_project(start: Path, *, create: bool = False) -> Project:
         f"No project here: neither {start} nor a folder above it holds golden/ or handlers/.",
         fix="cd into your project, or start one here: goldmar init MODEL",
     )
+
+
+def _is_home(path: Path) -> bool:
+    """Also a link that leads nowhere: the project above this one is not the one that is meant."""
+    return path.is_dir() or path.is_symlink()
 
 
 def project_of(root: Path, content: bytes | None) -> Project:
@@ -101,7 +112,7 @@ def project_of(root: Path, content: bytes | None) -> Project:
 
 
 def _project_table(path: Path) -> dict[str, Any] | None:
-    return _tool_table(path, read_toml(path)) if path.is_file() else None
+    return _tool_table(path, read_toml(path)) if os.path.lexists(path) else None
 
 
 def _tool_table(path: Path, document: dict[str, Any]) -> dict[str, Any] | None:
@@ -152,7 +163,7 @@ def _project(root: Path, table: dict[str, Any]) -> Project:
 
 def _no_golden(path: Path, table: dict[str, Any]) -> dict[str, str]:
     for model, reason in table.items():
-        if not isinstance(reason, str) or not reason.strip():
+        if not isinstance(reason, str) or not any(map(str.isalnum, reason)):
             wanted = 'the reason, in quotes: gear = "served to nobody yet", for example'
             raise _wrong(path, "tool.goldmar.no_golden", model, reason, wanted)
     return {model: reason.strip() for model, reason in table.items()}
@@ -239,7 +250,7 @@ def load_tolerances(path: Path) -> Tolerances:
     A key that a [value."..."] table leaves out is taken from [default]. Raises ConfigError for a file that is no TOML,
     an unknown key, a wrong type, a tolerance that is negative, NaN or infinite, and one beside `exact = true`.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return Tolerances(path=path)
     table = read_toml(path)
     only_known(path, "", table, ("default", "value", "columns"))
@@ -294,9 +305,10 @@ def _columns(path: Path, table: dict[str, Any]) -> dict[str, str]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises ConfigError where it is missing, unreadable, not UTF-8 or not TOML."""
     try:
-        return _parsed(path, path.read_bytes())
+        return _parsed(path, read_whole(path))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist.", fix=f"Look for it: ls '{path.parent}'") from None
+        why = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise ConfigError(f"{path} {why}.", fix=f"Look for it: ls -l '{path.parent}'") from None
     except OSError as error:
         raise ConfigError(f"{path} could not be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
 
@@ -306,7 +318,7 @@ def _parsed(path: Path, content: bytes) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 (byte {error.start}).", fix="Save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except MALFORMED_TOML as error:
         raise ConfigError(f"{path} is not TOML: {error}.", fix=f"Mend that line of {path}") from error
 
 

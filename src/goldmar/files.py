@@ -15,10 +15,21 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from goldmar.errors import StorageError
 
-__all__ = ["atomic_path", "named", "read_whole", "refuse_links", "remove", "write_atomically", "write_named", "written"]
+__all__ = [
+    "atomic_path",
+    "named",
+    "open_ordinary",
+    "read_whole",
+    "refuse_links",
+    "remove",
+    "write_atomically",
+    "write_named",
+    "written",
+]
 
 _written: dict[Path, None] = {}
 
@@ -66,13 +77,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def read_whole(path: Path, at_most: int | None = None) -> bytes:
-    """The content of an ordinary file. Raises OSError, also for a pipe, a device or more than `at_most` bytes."""
+def open_ordinary(path: Path) -> BinaryIO:
+    """An ordinary file, to be read. Raises OSError, also for a pipe or a device in its place."""
     # O_NONBLOCK: opening a pipe that somebody put in the place of the file must not wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    with open(descriptor, "rb") as stream:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no ordinary file any more", str(path))
+    try:
+        if stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+            return open(descriptor, "rb")  # noqa: PTH123
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_whole(path: Path, at_most: int | None = None) -> bytes:
+    """The content of an ordinary file. Raises OSError as `open_ordinary` does, and for more than `at_most` bytes."""
+    with open_ordinary(path) as stream:
         content = stream.read(-1 if at_most is None else at_most + 1)
     if at_most is not None and len(content) > at_most:
         raise OSError(errno.EFBIG, "it has grown since it was found", str(path))

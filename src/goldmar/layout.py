@@ -53,6 +53,7 @@ _NOTE = (
 
 # Addresses, file names, commands, and lists with blanks or commas between: hence so few letters.
 NAME = re.compile(rf"(?!(?i:common|.*\.mar|{_NOTE})\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,62}}[A-Za-z0-9_-])?")
+_AT_WORK = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what `init` is just laying together
 NAME_FIX = (
     "Use letters, digits, '_', '-' and '.', at most 64, a letter or digit first and no '.' last; "
     "not 'common', and not the name of a file such as notes.md"
@@ -144,8 +145,7 @@ def kind_of(place: Place, name: str, *, is_folder: bool, inside: Iterable[str] =
         return Entry.shared
     if name.startswith((".", "_")):
         # Of editors, Python, or a goldmar that is at work; but a model that is parked so must not be passed over.
-        at_work = name.startswith(".") and name.endswith(".tmp")
-        return Entry.refused if holds_model and not at_work else Entry.beside
+        return Entry.refused if holds_model and not _AT_WORK.fullmatch(name) else Entry.beside
     if is_model_name(name):
         return Entry.model
     is_note = not is_folder and re.fullmatch(_NOTE, name, re.IGNORECASE | re.DOTALL)

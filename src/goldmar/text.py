@@ -34,7 +34,8 @@ HIDDEN = "***"
 # GitHub reads `::name::` where only white space is before it, and `##[name]` anywhere; so do Azure and TeamCity.
 _ON_ITS_OWN = re.compile(r"^(\s*):(?=:)")
 _ANYWHERE = re.compile(r"#(?=#(?:\[|vso\[|teamcity\[))", re.IGNORECASE)
-_USERINFO = re.compile(r"(?<=://)(?!git@)[^\s/?#@\"'<>]{1,2000}@")
+_USERINFO_LENGTH = 2000
+_USERINFO = re.compile(rf"(?<=://)(?!git@)[^\s/?#@\"'<>]{{1,{_USERINFO_LENGTH}}}@")
 _FORMAT = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 
 _WHOLE = 8
@@ -89,10 +90,11 @@ def json_safe(text: str, *, ascii_only: bool = False) -> str:
 
 def excerpt(text: str | bytes, at_most: int = 300) -> str:
     """The beginning of an answer on one line, at most so many characters, fit to be shown."""
-    if isinstance(text, bytes):
-        # Before it is cut: half a token is too much of it.
-        text = text[: 64 * at_most].decode("utf-8", "replace")
-    text = clean(" ".join(blot(text[: 64 * at_most]).split()))
+    # Half a token is too much of it: none that begins before the cut may end behind it.
+    margin = max([_USERINFO_LENGTH, *map(len, _forms)])
+    part, is_cut = text[: 64 * at_most + margin], len(text) > 64 * at_most + margin
+    shown = blot(part.decode("utf-8", "replace") if isinstance(part, bytes) else part)
+    text = clean(" ".join((shown[:-margin] if is_cut else shown).split()))
     return text if len(text) <= at_most else text[: at_most - 1] + "…"
 
 
@@ -177,7 +179,7 @@ def _spellings(value: str) -> set[str]:
             whole = base64.b64encode(b"\0" * offset + content)
             inner = whole[-(-8 * offset // 6) : 8 * (offset + len(content)) // 6].decode()
             found |= {inner, inner.replace("+", "-").replace("/", "_")}
-        found.add(content.hex())
+        found |= {content.hex(), content.hex().upper()}
     return found
 
 

@@ -209,6 +209,11 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
         {"shaft"},
         "handlers/shaft/archive.toml is not TOML",
     ),
+    "an archive.toml without end": (
+        both(write("handlers/shaft/archive.toml", "a = " + "[" * 50_000), append("handlers/common/unused.py")),
+        {"shaft"},
+        "handlers/shaft/archive.toml is not TOML",
+    ),
     "an executable bit": (
         lambda repo: (repo.root / "handlers/gear/handler.py").chmod(0o755),
         set(),

@@ -185,6 +185,46 @@ def test_a_package_is_reached_through_both_versions_of_a_lock_file() -> None:
     assert difference.reached(["z"]) == {}
 
 
+TOOLS = b"""\
+both==1
+    # via
+    #   app
+    #   pytest
+deep==1
+    # via pluggy
+pluggy==1
+    # via pytest
+pytest==1
+    # via -r x.in
+app==1
+    # via -r x.in
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "own"),
+    [
+        (TOOLS, TOOLS.replace(b"deep==1", b"deep==2"), {"deep"}),
+        (TOOLS, TOOLS.replace(b"deep==1", b"deep==2").replace(b"pluggy==1", b"pluggy==2"), {"deep", "pluggy"}),
+        (TOOLS, TOOLS.replace(b"pytest==1", b"pytest==2"), {"pytest"}),
+        (TOOLS, TOOLS + b"new==1\n    # via deep\n", {"new"}),
+        (TOOLS, TOOLS.replace(b"both==1", b"both==2"), set()),  # needed by app as well
+        (TOOLS, TOOLS.replace(b"app==1\n    # via -r x.in", b"app==2\n    # via pytest"), set()),  # says the change
+        (TOOLS.replace(b"app==1\n    # via -r x.in", b"app==2\n    # via pytest"), TOOLS, set()),
+    ],
+)
+def test_what_tools_alone_need_is_so_on_both_sides(old: bytes, new: bytes, own: set[str]) -> None:
+    assert compare("x.txt", old, new).only(["pytest"]) == own
+
+
+def test_indexes_in_another_order_are_other_indexes() -> None:
+    """The first of them that has a package gives it."""
+    first, second = b"--extra-index-url https://a.example\n", b"--extra-index-url https://b.example\n"
+    alone = b"--no-index\n"
+    assert "--extra-index-url" in compare("x.txt", first + second + LOCK, second + first + LOCK).everything
+    assert not compare("x.txt", first + alone + LOCK, alone + first + LOCK).everything
+
+
 # ---- the matrix -----------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """What the TOML files may say, and what is said back where they say something else."""
 
 import math
+import os
 import random
 import re
 import time
@@ -219,6 +220,8 @@ def test_patterns_that_others_take_the_place_of(patterns, names, want):
         ("[columns]\nname = 'pred'", "gives a header to two columns"),
         ("[columns]\nname = 'pred'\npred = 'name'", "gives a header to two columns"),
         ("[default", "is not TOML"),
+        ("[default]\natol = " + "1" * 5000, "is not TOML"),
+        ("a = " + "[" * 100_000, "is not TOML"),
     ],
 )
 def test_a_tolerance_file_that_is_wrong(tmp_path, text, said):
@@ -244,3 +247,29 @@ def test_columns(tmp_path):
     read = tolerances(tmp_path, '[columns]\ndrawing_id = "図面_id"\n')
     assert read.columns == {"drawing_id": "図面_id"}
     assert math.isfinite(read.default.atol)
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "is a link that leads nowhere"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (os.mkfifo, "no ordinary file"),
+    ],
+    ids=["dangling", "folder", "pipe"],
+)
+def test_a_file_of_settings_that_is_there_is_not_passed_over(tmp_path, soon, there, said):
+    (tmp_path / "golden").mkdir()
+    there(tmp_path / "pyproject.toml")
+    there(tmp_path / "tolerance.toml")
+    for read in (lambda: load_project(tmp_path), lambda: load_tolerances(tmp_path / "tolerance.toml")):
+        with pytest.raises(ConfigError, match=said):
+            read()
+
+
+@pytest.mark.parametrize("home", ["golden", "handlers"])
+def test_a_project_whose_folder_is_a_link_to_nowhere_is_not_the_one_above_it(tmp_path, home):
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / home).symlink_to("nowhere")
+    assert load_project(tmp_path / "inner").root == tmp_path / "inner"

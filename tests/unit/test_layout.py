@@ -147,7 +147,8 @@ def test_two_archives_of_one_name_are_not_served(tmp_path: Path) -> None:
         ("handlers", "_old", ["handler.py"], Entry.refused),
         ("golden", ".hidden", ["expected.csv"], Entry.refused),
         ("golden", ".ipynb_checkpoints", ["tolerance-checkpoint.toml"], Entry.beside),
-        ("golden", ".gear.0123.tmp", ["tolerance.toml"], Entry.beside),  # `goldmar init` at work
+        ("golden", ".gear.0123456789abcdef.tmp", ["tolerance.toml"], Entry.beside),  # `goldmar init` at work
+        ("golden", ".gear.tmp", ["tolerance.toml"], Entry.refused),  # parked so by somebody
         ("golden", "größe", [], Entry.refused),
         ("golden", "größe", None, Entry.refused),
         ("golden", "README.md", None, Entry.beside),

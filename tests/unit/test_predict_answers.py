@@ -161,6 +161,9 @@ def test_what_is_asked_again() -> None:
     assert not overloaded(Answer(200, "", no_worker))
 
 
+ENDLESS = f"Thu, 01 Jan 1970 00:00:00 +{'9' * 20}"
+
+
 def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
     assert retry_after_s({"retry-after": "7"}) == 7.0
     soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
@@ -169,7 +172,7 @@ def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
     unknown = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)  # written as -0000
     for when in (elsewhere, unknown):
         assert retry_after_s({"retry-after": format_datetime(when)}) == pytest.approx(3600, abs=60)
-    for text in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT"):
+    for text in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT", ENDLESS):
         assert retry_after_s({"retry-after": text}) is None
     assert retry_after_s({}) is None
 

@@ -1,5 +1,6 @@
 """Which models a command is about: all of them or those named, and nothing that exists is passed over."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from goldmar import archive
 from goldmar.config import load_project
 from goldmar.errors import ArchiveError, ConfigError, GoldmarError, UsageError
+from goldmar.golden import read_golden, read_kept_stages
 from goldmar.pipeline.archives import archives_for
+from goldmar.pipeline.goldens import read_model
 from goldmar.pipeline.selection import (
     built_elsewhere,
     not_compared,
@@ -302,3 +305,40 @@ def test_an_archive_run_needs_no_golden(root: Path) -> None:
     dangling(root / "golden/rim")
     (root / "model_store/rim.mar").unlink()
     assert len(select_handlers(load_project(root))) == 2
+
+
+# ---- files that are none --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["expected.csv", "tolerance.toml", "provenance.toml", "request.toml", "stages.jsonl", "archive.toml"]
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(root: Path, soon: None, name: str) -> None:
+    put(root / "golden/gear/expected.csv", "drawing_id,name,pred\na,b,1\n")
+    put(root / "golden/gear/drawings/a.json")
+    place = root / ("handlers" if name == "archive.toml" else "golden") / "gear" / name
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+
+    def read() -> None:
+        select_models(load_project(root))
+        read_model(load_project(root), "gear", with_cells=True)
+        read_kept_stages(root / "golden/gear")
+
+    with pytest.raises(GoldmarError, match="no ordinary file"):
+        read()
+
+
+def test_a_provenance_that_leads_nowhere_is_not_the_lack_of_one(root: Path) -> None:
+    """Without it a golden was written by hand, and neither its content nor the version served is held."""
+    put(root / "golden/gear/expected.csv", "drawing_id,name,pred\na,b,1\n")
+    dangling(root / "golden/gear/provenance.toml")
+    with pytest.raises(ConfigError, match=r"provenance\.toml is a link that leads nowhere"):
+        read_golden(root / "golden/gear")
+
+
+@pytest.mark.parametrize("reason", ["", " ", "\u200b", "-", "..."])
+def test_a_reason_that_says_nothing_is_none(root: Path, reason: str) -> None:
+    declare(root, gear=reason)
+    with pytest.raises(ConfigError, match=r"gear in \[tool\.goldmar\.no_golden\]"):
+        load_project(root)

@@ -95,6 +95,7 @@ def spelt(secret: str) -> Iterator[str]:
             yield base64.b64encode(whole).decode()
             yield base64.urlsafe_b64encode(whole).decode()
     yield secret.encode().hex()
+    yield secret.encode().hex().upper()
 
 
 @pytest.mark.parametrize("form", sorted(set(spelt(TOKEN)) - {quote(TOKEN, safe="").lower()}))
@@ -114,6 +115,11 @@ def test_a_secret_is_gone_before_the_text_is_cut() -> None:
     keep_secret(TOKEN)
     assert TOKEN[:4] not in excerpt("x" * 290 + TOKEN)
     assert TOKEN[:4] not in excerpt(("x" * 290 + TOKEN).encode())
+    for shift in range(len(TOKEN) + 1):  # across the place where what is looked at ends
+        text = " " * (64 * 300 + 2000 - shift) + f"{TOKEN} more"
+        assert TOKEN[:4] not in excerpt(text)
+        assert TOKEN[:4] not in excerpt(text.encode())
+        assert TOKEN[:4] not in excerpt(" " * (64 * 300 - shift) + TOKEN)
 
 
 def test_a_short_secret_goes_where_it_is_a_word() -> None:

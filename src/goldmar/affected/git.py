@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from goldmar.affected.links import Links, follow
 from goldmar.errors import UsageError
+from goldmar.files import read_whole
 from goldmar.layout import did_you_mean
 
 __all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_file", "read_tree"]
@@ -190,7 +191,7 @@ class _Repository:
         # No lock is taken and no optional index written: somebody may be committing meanwhile.
         # Nor does anybody's replacement stand in for a commit.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
-        environment["GIT_NO_REPLACE_OBJECTS"] = "1"
+        environment |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
         done = _git(root, environment, "rev-parse", "--is-shallow-repository", "--show-prefix", "--show-toplevel")
         if done.returncode:
             raise _no_repository(root, done.stderr)
@@ -329,7 +330,7 @@ class _Repository:
 
     def on_disk(self, path: str) -> bytes | None:
         try:
-            return (self.root / path).read_bytes()
+            return read_whole(self.root / path)
         except OSError:
             return None
 

@@ -1,6 +1,5 @@
 """What a changed lock file means: which packages really differ, and whose environment they belong to."""
 
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +43,19 @@ class Difference:
                 found.setdefault(name, _way(lock, wanted, name))
         return dict(sorted(found.items()))
 
+    def only(self, roots: Iterable[str]) -> frozenset[str]:
+        """The packages that come with `roots` and that, on both sides, nobody else needs.
+
+        On one side would be too little: a change could write into its own notes that a package is a tool's.
+        """
+        wanted = frozenset(roots)
+        found = [_own(lock, wanted) for lock in self._locks]
+        return frozenset(
+            name
+            for name in self.changed
+            if all(name in own for lock, own in zip(self._locks, found, strict=True) if name in lock.forks)
+        )
+
 
 def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
     """Hold two versions of a lock file against each other; None where there was none.
@@ -60,7 +72,7 @@ def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
         return Difference(path, f"{path} is not UTF-8")
     except ConfigError as error:
         return Difference(path, f"{path} cannot be read as a lock file: {error.what}")
-    if sorted(good.options) != sorted(bad.options):
+    if good.by_option() != bad.by_option():
         return Difference(path, f"{path} changed where packages come from: {_options(good, bad)}")
     changed = {
         name: _difference(name, good.forks.get(name, ()), bad.forks.get(name, ()))
@@ -76,6 +88,14 @@ def compare(path: str, old: bytes | None, new: bytes | None) -> Difference:
             path, f"{_listed(changed.values())} in {path}, whose notes do not say who needs what", changed
         )
     return Difference(path, "", dict(sorted(changed.items())), (good, bad))
+
+
+def _own(lock: Lock, roots: frozenset[str]) -> frozenset[str]:
+    """What `roots` bring with them, without what anybody else brings as well."""
+    own = closure(lock, roots) or frozenset()
+    while more := {name for name in own - roots if not {who for pin in lock.forks[name] for who in pin.via} <= own}:
+        own -= more
+    return own
 
 
 def _way(lock: Lock, roots: frozenset[str], name: str) -> str:
@@ -121,8 +141,8 @@ def _forked(pin: Pin) -> str:
 
 def _options(good: Lock, bad: Lock) -> str:
     """Option names alone: an index's address may hold a password."""
-    differing = set(good.options) ^ set(bad.options)
-    return ", ".join(sorted({re.split(r"[=\s]", option)[0] for option in differing}))
+    ours, theirs = good.by_option(), bad.by_option()
+    return ", ".join(sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)))
 
 
 def _listed(words: Iterable[str], at_most: int = 3) -> str:

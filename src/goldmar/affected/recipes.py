@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from goldmar.affected.git import Kind, Tree
+from goldmar.config import MALFORMED_TOML
 from goldmar.errors import ConfigError, UsageError
 from goldmar.layout import (
     COMMON,
@@ -159,8 +160,8 @@ def _made(folder: str, path: str, content: bytes | None) -> Made:
     if content is None:
         return Made(folder, frozenset(), f"{path} is missing")
     try:
-        table = tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:  # of TOML or of UTF-8
+        table = tomllib.loads(content.decode("utf-8-sig"))
+    except MALFORMED_TOML as error:
         return Made(folder, frozenset(), f"{path} is not TOML ({error})")
     try:
         name = model_of(table, folder)

@@ -329,7 +329,7 @@ def _place_packages(placing: _Placing, path: str, difference: Difference) -> Non
             for name, way in difference.reached((*roots, "goldmar")).items():
                 placed.add(name)
                 placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
-    tools = difference.reached(placing.layout.tools).keys()
+    tools = difference.only(placing.layout.tools)
     left = {name: said for name, said in difference.changed.items() if name not in placed}
     reached: dict[frozenset[str], dict[str, str]] = {}
     made = placing.models.made(placing.models.handlers)

@@ -4,6 +4,7 @@ Each setting becomes a part of an address or of a header, so each has a narrow g
 leave the path or add a query gets through. An unknown key is an error. docs/formats.md has the same for people.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,7 +80,7 @@ class RequestSettings:
 def read_request(folder: Path) -> RequestSettings:
     """What request.toml in golden/<model> says; all as TorchServe has it without the file. Raises ConfigError."""
     path = folder / REQUEST
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return RequestSettings()
     table = read_toml(path)
     only_known(path, "", table, tuple(OPTIONS))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from goldmar.errors import GoldenError
+from goldmar.files import open_ordinary
 
 __all__ = ["Block", "columns_of", "line_of", "refuse_row"]
 
@@ -67,7 +68,7 @@ def _scan(path: Path) -> bool:
     """What can be told from the bytes alone: there at all, whole, no NUL. Returns whether commas and LF say it all."""
     line, last, plain = 1, b"", True
     try:
-        with path.open("rb") as stream:
+        with open_ordinary(path) as stream:
             while block := stream.read(_BLOCK):
                 at = block.find(b"\0")
                 if at >= 0:

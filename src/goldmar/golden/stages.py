@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goldmar.errors import GoldenError
-from goldmar.files import write_atomically
+from goldmar.files import read_whole, write_atomically
 from goldmar.records import Part, Stage, Staged
 
 __all__ = [
@@ -72,7 +72,7 @@ def write_stages(path: Path, origin: Origin, recorded: Iterable[Staged]) -> None
 def read_stages(path: Path) -> tuple[Origin, dict[str, Staged]]:
     """What `write_stages` wrote, by drawing. Raises GoldenError: unreadable, cut off, edited or of another schema."""
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise GoldenError(msg, fix=f"ls -l '{path}'") from error

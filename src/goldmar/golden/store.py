@@ -13,11 +13,12 @@ again finishes what was begun.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from goldmar.errors import GoldenError
-from goldmar.files import refuse_links, remove, write_atomically
+from goldmar.files import read_whole, refuse_links, remove, write_atomically
 from goldmar.golden.cells import read_cells
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
@@ -36,7 +37,7 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells
     path, beside = folder / "expected.csv", folder / "provenance.toml"
     model = folder.name
     cells = read_cells(path, columns)
-    if not beside.exists():
+    if not os.path.lexists(beside):
         return cells
     approved = read_provenance(beside)
     if approved.csv_sha256 == sha256_of(_content(path)):
@@ -120,7 +121,7 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}."
         raise GoldenError(msg, fix=f"ls -l '{path}'") from error

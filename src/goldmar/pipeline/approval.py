@@ -55,11 +55,9 @@ def propose(project: Project, model: str) -> Proposal:
         raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
     difference = None
     if (folder / "expected.csv").exists():
-        tolerances_path = folder / "tolerance.toml"
-        columns = load_tolerances(tolerances_path).columns if tolerances_path.exists() else {}
         # Exactly: approving is about every digit that will change in git, within tolerance or not.
         difference = compare(
-            read_cells(folder / "expected.csv", columns),
+            read_cells(folder / "expected.csv", load_tolerances(folder / "tolerance.toml").columns),
             obtained,
             Tolerances(),
             model=model,

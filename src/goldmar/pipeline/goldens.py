@@ -1,5 +1,6 @@
 """All that a model is held against."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,8 +37,7 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
     """
     folder = project.golden / model
     request = read_request(folder).overridden(options or {})
-    tolerances_path = folder / "tolerance.toml"
-    tolerances = load_tolerances(tolerances_path) if tolerances_path.exists() else Tolerances()
+    tolerances = load_tolerances(folder / "tolerance.toml")
     cells, version = Cells([], [], []), ""
     if with_cells:
         if not (folder / "expected.csv").exists():
@@ -46,7 +46,7 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
                 msg, fix=f"goldmar record {model} && goldmar approve {model} --reason 'first golden'", model=model
             )
         cells = read_golden(folder, tolerances.columns)
-        if (folder / "provenance.toml").exists():
+        if os.path.lexists(folder / "provenance.toml"):
             version = read_provenance(folder / "provenance.toml").version
     drawings = request.drawings(drawings_of(project, model))
     return Golden(model, folder, drawings, tolerances, cells, request, version)
