@@ -29,6 +29,8 @@ from goldmar.text import clean, clean_lines
 __all__: list[str] = []
 
 
+_NAME = "goldmar-session"
+
 # How models are asked; the options of `goldmar check`, without which golden/<model>/request.toml says it.
 _REQUEST = {
     "model-version": "with a URL: the version to ask",
@@ -58,8 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "goldmar: a drawing held against its golden (set by --goldmar)")
-    if config.option.goldmar or config.option.goldmar_url:
-        config.pluginmanager.register(_Session(config, _project(config)), "goldmar-session")
+    if not (config.option.goldmar or config.option.goldmar_url):
+        return
+    if config.pluginmanager.register(_Session(config, _project(config)), _NAME) is None:
+        msg = f"--goldmar and -p no:{_NAME} contradict each other: no golden would be compared."
+        raise pytest.UsageError(f"{msg}\nfix: leave one of the two out")
 
 
 def _project(config: pytest.Config) -> Any:  # a pipeline.Project

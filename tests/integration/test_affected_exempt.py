@@ -90,6 +90,16 @@ def test_what_watches_the_disk_for_git_is_not_believed(repo: Repository, tmp_pat
     assert names(repo) == ["gear"]
 
 
+@HEADS
+def test_a_graft_gives_no_commit_other_parents(repo: Repository, head: str | None) -> None:
+    repo.write("golden/gear/expected.csv", "another\n")
+    repo.commit()
+    commits = [repo.git("rev-parse", name).strip() for name in ("main", "branch")]
+    (repo.root / ".git/info").mkdir(exist_ok=True)
+    (repo.root / ".git/info/grafts").write_text(f"{' '.join(commits)}\n")
+    assert names(repo, head) == ["gear"]
+
+
 # ---- [tool.goldmar.affected] ----------------------------------------------------------------------------------------
 
 
@@ -421,16 +431,3 @@ def test_the_docs_list_what_is_ignored_and_what_reaches_all() -> None:
     page = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
     for pattern in (*IGNORED, *EVERYTHING, *ALWAYS, ".gitattributes"):
         assert f"`{pattern}`" in page, pattern
-
-
-# ---- what git was told of its history ---------------------------------------------------------------------------------
-
-
-@HEADS
-def test_a_graft_gives_no_commit_other_parents(repo: Repository, head: str | None) -> None:
-    repo.write("golden/gear/expected.csv", "another\n")
-    repo.commit()
-    commits = [repo.git("rev-parse", name).strip() for name in ("main", "branch")]
-    (repo.root / ".git/info").mkdir(exist_ok=True)
-    (repo.root / ".git/info/grafts").write_text(f"{' '.join(commits)}\n")
-    assert names(repo, head) == ["gear"]

@@ -221,6 +221,13 @@ def test_an_argument_that_names_no_golden(argument: str, pytester: pytest.Pytest
     assert f"{argument} names no golden" in page(result)
 
 
+def test_a_plugin_that_is_shut_out_does_not_pass(pytester: pytest.Pytester, root: Path) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest_inprocess(*PLUGINS, "-p", "no:goldmar-session", "--goldmar")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "no golden would be compared" in page(result)
+
+
 def test_what_a_conftest_takes_out_unsaid_fails_the_session(pytester: pytest.Pytester, root: Path) -> None:
     pytester.makeconftest("def pytest_collection_modifyitems(items): items[:] = items[:2]")
     result = collect(pytester)
