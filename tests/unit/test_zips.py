@@ -119,6 +119,20 @@ SOUND = {
         replace(NET, local={"compressed": 0xFFFFFFFF, "size": 0xFFFFFFFF, "extra": wide(7, 7)}), PLAIN
     ),
     "with the directory in another order": None,  # made below
+    "with zip64 sizes, as the directory says them": build(
+        replace(
+            NET,
+            local={"compressed": 0xFFFFFFFF, "size": 0xFFFFFFFF, "extra": wide(7, 7)},
+            central={"compressed": 0xFFFFFFFF, "size": 0xFFFFFFFF, "extra": wide(7, 7)},
+        ),
+        PLAIN,
+    ),
+    "with a zip64 place": build(replace(NET, central={"at": 0xFFFFFFFF, "extra": wide(0)}), PLAIN),
+    "with a zip64 size alone": build(replace(NET, central={"size": 0xFFFFFFFF, "extra": wide(7)}), PLAIN),
+    "with a folder by its mode": build(Member(b"a/", b"", attributes=0o040755 << 16), PLAIN),
+    "with a deflated folder": build(Member(b"a/", b"", method=8), PLAIN),
+    "with an extra field of nothing": build(replace(NET, extra=struct.pack("<2H", 0x5455, 0)), PLAIN),
+    "with nothing in it": build(),
     "with an empty file": build(Member(b"empty", b""), PLAIN),
     "a comment beside a name": build(replace(NET, comment=b"the weights"), PLAIN),
 }
@@ -235,7 +249,7 @@ def _hidden_entry() -> bytes:
 def _end(**said: int) -> bytes:
     data = bytearray(SOUND["stored"])
     for name, value in said.items():
-        struct.pack_into("<H", data, len(data) - 22 + {"disk": 4, "here": 8, "count": 10}[name], value)
+        struct.pack_into("<H", data, len(data) - 22 + {"disk": 4, "first": 6, "here": 8, "count": 10}[name], value)
     return bytes(data)
 
 
@@ -264,7 +278,36 @@ def _directory(size: int, tail: bytes = b"") -> bytes:
 NOT_SOUND |= {
     "a comment that is announced": (SOUND["stored"][:-2] + b"\5\0", "announces a comment"),
     "half the entries on this disk": (_end(here=1), "one part of several"),
+    "the directory in another part": (_end(first=1), "one part of several"),
     "bytes behind the entries": (_directory(3, b"odd"), "something else than entries"),
+    "half an entry behind the entries": (_directory(4, b"PK\1\2"), "something else than entries"),
+    "as many bytes as an entry has": (_directory(46, bytes(46)), "something else than entries"),
+    "a stored folder with a byte": (build(PLAIN, Member(b"a/", b"x")), "is a folder and has content"),
+    "no name": (build(PLAIN, Member(b"")), "outside"),
+    "a point": (build(PLAIN, Member(b".")), "outside"),
+    "a drive": (build(PLAIN, Member(b"C:x")), "outside"),
+    "a NUL": (build(PLAIN, Member(b"a\0b")), "control character"),
+    "a local zip64 field of one number": (build(PLAIN, replace(NET, local={"extra": wide(7)})), "zip64"),
+    "another size beside a local zip64 field": (
+        build(PLAIN, replace(NET, local={"size": 3, "extra": wide(7, 7)})),
+        "zip64",
+    ),
+    "another compressed size beside a local zip64 field": (
+        build(PLAIN, replace(NET, local={"compressed": 3, "extra": wide(7, 7)})),
+        "zip64",
+    ),
+    "a data descriptor with another mark": (
+        build(PLAIN, replace(NET, method=8, flags=8, descriptor=b"PK\7\7" + described(b"weights")[4:])),
+        "says something else",
+    ),
+    "a data descriptor, and another CRC before": (
+        build(PLAIN, replace(NET, method=8, flags=8, descriptor=described(b"weights"), local={"crc": 1})),
+        "has another CRC",
+    ),
+    "a data descriptor, and another compressed size before": (
+        build(PLAIN, replace(NET, method=8, flags=8, descriptor=described(b"weights"), local={"compressed": 3})),
+        "has another size",
+    ),
     "a name that is longer than the directory": (
         _patched(b"\6\0\0\0\0\0", b"\7\0\0\0\0\0"),
         "something else than entries",
@@ -278,6 +321,26 @@ NOT_SOUND |= {
     "an extra field of three bytes": (build(PLAIN, replace(NET, extra=b"abc")), "cut short"),
     "bytes before the locator of zip64": (_two_ends(gap=b"odd"), "between its directory and its end"),
     "an end of zip64 that is none": (_patched(b"PK\6\6", b"PK\6\5", _two_ends(2)), "zip64 end is none"),
+    "a longer end of zip64": (
+        _patched(struct.pack("<Q", 44), struct.pack("<Q", 45), _two_ends(2)),
+        "zip64 end is none",
+    ),
+    "a directory of zip64 in another part": (
+        _patched(struct.pack("<4sI", b"PK\6\7", 0), struct.pack("<4sI", b"PK\6\7", 1), _two_ends(2)),
+        "one part of several",
+    ),
+    "zip64 of another part": (
+        _patched(struct.pack("<2H2I", 45, 45, 0, 0), struct.pack("<2H2I", 45, 45, 1, 0), _two_ends(2)),
+        "one part of several",
+    ),
+    "zip64 that begins in another part": (
+        _patched(struct.pack("<2H2I", 45, 45, 0, 0), struct.pack("<2H2I", 45, 45, 0, 1), _two_ends(2)),
+        "one part of several",
+    ),
+    "half the entries of zip64 in this part": (
+        _patched(struct.pack("<2Q", 2, 2), struct.pack("<2Q", 1, 2), _two_ends(2)),
+        "one part of several",
+    ),
     "zip64 in several parts": (
         _patched(struct.pack("<I", 1) + b"PK\5\6", struct.pack("<I", 2) + b"PK\5\6", _two_ends(2)),
         "one part of several",
@@ -322,6 +385,8 @@ def test_what_two_readers_would_read_in_two_ways_is_refused(tmp_path, data, said
 BROKEN = {
     "nothing": b"",
     "no zip": b"torch" * 20,
+    "half an end": b"PK\5\6" + bytes(10),
+    "a local name that is longer than the file": build(PLAIN)[:26] + b"\xff\xff" + build(PLAIN)[28:],
     "a CRC that is wrong": build(PLAIN, replace(NET, local={"crc": 1}, central={"crc": 1})),
     "deflated without an end": build(PLAIN, Member(b"x", b"", method=0, local={"method": 8}, central={"method": 8})),
     "what cannot be inflated": build(PLAIN, Member(b"x", b"\xff" * 9, local={"method": 8}, central={"method": 8})),
@@ -333,6 +398,11 @@ BROKEN = {
 def test_what_is_broken(data):
     with pytest.raises(Broken):
         contents(data)
+
+
+def test_bytes_behind_what_unfolds_to_several_parts():
+    with pytest.raises(Ambiguous, match="follow the end"):
+        contents(build(Member(b"x", bytes(3 * zips.CHUNK), method=8, behind_data=b"hidden")))
 
 
 def test_content_that_unfolds_to_far_more_than_it_says_is_not_unfolded():
