@@ -25,7 +25,7 @@ from goldmar.golden import (
     refuse_unfinished,
     write_obtained,
 )
-from goldmar.golden.recording import FILES, UNFINISHED, alone
+from goldmar.golden.recording import FILES, OBTAINED, UNFINISHED, alone, write_partial
 from goldmar.records import Cells, Part, Provenance, Stage, Staged
 
 BEFORE, NOW = Cells(["a"], ["x"], [1.0]), Cells(["a"], ["x"], [2.0])
@@ -85,6 +85,46 @@ def test_one_that_fails_says_why_and_what_to_run(gear, kept):
     assert "expected.csv" not in names(gear)
     write_obtained(gear, NOW, PROVENANCE)
     approved(gear)
+
+
+def test_a_recording_in_one_step_that_fails_makes_the_one_before_it_void(gear):
+    with pytest.raises(TypeError):
+        write_obtained(gear, None, PROVENANCE)
+    with pytest.raises(GoldenError, match=r"failed at .*TypeError"):
+        approve(gear, PROVENANCE)
+
+
+def test_what_was_answered_before_the_end_is_written_and_approved_by_nobody(gear):
+    assert write_partial(gear, NOW) == gear / "obtained.partial.csv"
+    assert list(read_cells(gear / "obtained.partial.csv").values) == [2.0]
+    Recording(gear, AGAIN)
+    assert names(gear) == [UNFINISHED]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_stages_of_other_values_do_not_stay(gear, broken):
+    begun = Recording(gear, AGAIN)
+    begun.keep(BEFORE, PROVENANCE)
+    begun.keep_stages(STAGES)
+    begun.finish()
+    again = Recording(gear, AGAIN)
+    again.keep(BEFORE, PROVENANCE)
+    assert OBTAINED in names(gear)
+    if broken:
+        (gear / OBTAINED).write_text("not stages\n")
+    again.keep(BEFORE if broken else NOW, PROVENANCE)
+    assert OBTAINED not in names(gear)
+
+
+@pytest.mark.parametrize("end", [Recording.finish, lambda begun: begun.fail("why")])
+def test_one_that_has_ended_says_so_and_holds_nothing(gear, end):
+    begun = Recording(gear, AGAIN)
+    assert not begun.ended
+    descriptor = begun._alive
+    end(begun)
+    assert begun.ended
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 STEPS = 9

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.errors import GoldmarError, ModelUnknownError, OverloadedError, ServerError, TokenError, WorkerDiedError
+from goldmar import text
+from goldmar.errors import (
+    GoldmarError,
+    ModelUnknownError,
+    OverloadedError,
+    ServerError,
+    TokenError,
+    UnreachableError,
+    WorkerDiedError,
+)
 from goldmar.predict import interpret
 from goldmar.predict.answers import overloaded, retry_after_s
 from goldmar.records import Answer, Drawing
@@ -147,6 +156,74 @@ def test_an_error_that_nests_without_end_or_is_a_megabyte_is_told_by_its_beginni
     assert problem(422, exactly).endswith(": No page.")
 
 
+THEIRS = {"server": "another"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (413, b"", "larger than the server takes (status 413)"),
+        (422, b"", "The model refused the drawing (status 422): it does not say why"),
+        (499, b"", "The model refused the drawing (status 499)"),
+        (400, b"No page.", "The model refused the drawing (status 400): No page."),
+        (400, b'{"code": 400, "type": ["InvalidKeyException"], "message": "x"}', "refused the drawing"),
+        (400, b'{"code": 400, "type": "InvalidKeyException", "message": ["x"]}', "refused the drawing"),
+        (400, b'{"type": "InvalidKeyException", "message": "x"}', "(status 400): x"),
+        (422, b'{"code": 422, "type": "InvalidKeyException", "message": "x"}', "(status 422): x"),
+        (400, b'{"code": 1, "type": "Other", "message": "Prediction failed"}', "(status 400): Prediction failed"),
+    ],
+)
+def test_what_another_server_says_of_a_drawing(status: int, body: bytes, words: str) -> None:
+    prediction = interpret(DRAWING, Answer(status, "", body, THEIRS), 0.1, 1)
+    assert words in str(prediction.problem)
+
+
+@pytest.mark.parametrize("words", ["Prediction failed", "Invalid model predict output"])
+def test_a_handler_that_went_wrong_is_told_from_a_status_that_it_chose(words: str) -> None:
+    body = json.dumps({"code": 503, "type": "InternalServerException", "message": words}).encode()
+    assert "the handler r" in problem(503, body)
+    assert problem(512, body) == f"The model failed on the drawing (status 512): {words}"
+    assert problem(500, body) == f"The model failed on the drawing (status 500): {words}"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "error", "said"),
+    [
+        (500, "Worker died.", WorkerDiedError, "died or ran into its response timeout"),
+        (507, "Worker died.", WorkerDiedError, "was killed, by somebody or for want of memory"),
+        (507, "Out of resources", ServerError, "ran out of memory"),
+        (502, "Worker died.", ServerError, "The server failed"),
+        (500, "A Worker died.", ServerError, "The server failed"),
+        (302, "", UnreachableError, "redirects to an address it does not name"),
+        (399, "", UnreachableError, "redirects to"),
+        (429, "", OverloadedError, "asked once"),
+    ],
+)
+@pytest.mark.parametrize("headers", [THEIRS, {"expires": "Thu, 01 Jan 1970 00:00:00 UTC"}], ids=["other", "torchserve"])
+def test_the_words_of_what_ends_the_run(
+    status: int, words: str, error: type[GoldmarError], said: str, headers: dict[str, str]
+) -> None:
+    kind = "InternalServerException" if words.startswith("Worker") else ""
+    body = json.dumps({"code": status, "type": kind, "message": words} if kind else {"error": words}).encode()
+    if words == "A Worker died." and headers is not THEIRS:
+        return  # there a handler chose it
+    with pytest.raises(error, match=re.escape(said)) as caught:
+        interpret(DRAWING, Answer(status, "", body, headers), 0.1, 1)
+    assert type(caught.value) is error
+
+
+def test_an_answer_is_read_as_it_is_and_repeats_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_forms", {})
+    monkeypatch.setattr(text, "_pattern", None)
+    packed = interpret(DRAWING, Answer(200, "", b"1", {"content-encoding": "br"}), 0.1, 1)
+    assert (packed.values, "it is encoded as br" in str(packed.problem)) == ({}, True)
+    assert "json.dumps" in problem(200, b"<html>")
+    assert "json.dumps" not in problem(200, b'{"a": 1, "a": 2}')
+    text.keep_secret("s3cret-s3cret")
+    assert interpret(DRAWING, Answer(200, "", b'{"a": 1, "b": "c"}'), 0.1, 1).values == {"a": 1, "b": "c"}
+    assert "repeats the token" in problem(200, b'{"a": 1, "b": "s3cret\\u002ds3cret"}')
+
+
 def test_what_is_asked_again() -> None:
     no_worker = (
         b'{"code": 503, "type": "ServiceUnavailableException", "message": "Model \\"m\\" has no worker to serve '
@@ -172,8 +249,8 @@ def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
     unknown = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)  # written as -0000
     for when in (elsewhere, unknown):
         assert retry_after_s({"retry-after": format_datetime(when)}) == pytest.approx(3600, abs=60)
-    for text in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT", ENDLESS):
-        assert retry_after_s({"retry-after": text}) is None
+    for said in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT", ENDLESS):
+        assert retry_after_s({"retry-after": said}) is None
     assert retry_after_s({}) is None
 
 

@@ -114,6 +114,11 @@ def test_what_is_not_known_of_requirements_is_said(content: bytes, unknown: str)
     assert asked.names == (set() if "UTF-8" in unknown else {"numpy"})
 
 
+@pytest.mark.parametrize("odd", [b"\xff", None])
+def test_the_first_reason_is_the_one_that_is_told(odd: bytes | None) -> None:
+    assert asked_for("r.txt", {"r.txt": b"--pre\n-r odd.txt", "odd.txt": odd}.get).unknown == "r.txt says '--pre'"
+
+
 def test_requirements_include_others_once_even_in_a_circle() -> None:
     files = {"a/r.txt": b"-r ../b/s.txt\n-c c.txt\nnumpy", "b/s.txt": b"--requirement=../a/r.txt\npillow"}
     asked = asked_for("a/r.txt", files.get)

@@ -77,7 +77,7 @@ def test_those_named_in_their_order_and_once(root: Path) -> None:
 HOLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a dangling link": (lambda root: dangling(root / "golden/rim"), "golden/rim is a link that leads nowhere"),
     "a link as text": (lambda root: as_text(root / "golden/rim"), "golden/rim is a file, and a folder should be there"),
-    "an empty folder": (lambda root: empty(root / "golden/rim"), "rim has no golden: "),
+    "an empty folder": (lambda root: empty(root / "golden/rim"), "golden/rim/expected.csv is missing"),
     "no folder, a handler": (
         lambda root: (shutil.rmtree(root / "golden/rim"), (root / "model_store/rim.mar").unlink()),
         "rim has no golden: there is ",
@@ -86,7 +86,7 @@ HOLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: (shutil.rmtree(root / "golden/rim"), shutil.rmtree(root / "handlers/rim")),
         "rim has no golden: there is ",
     ),
-    "a new handler": (lambda root: put(root / "handlers/axle/handler.py"), "axle has no golden"),
+    "a new handler": (lambda root: put(root / "handlers/axle/handler.py"), "handlers/axle, and no "),
     "a new folder of handlers/": (lambda root: (root / "handlers/axle").mkdir(), "axle has no golden"),
     "a new archive": (lambda root: put(root / "model_store/obtained.v2.mar"), "obtained.v2 has no golden"),
     "a handler as text": (lambda root: as_text(root / "handlers/rim"), "handlers/rim is a file, and a folder"),
@@ -122,6 +122,47 @@ def test_every_hole_is_named(root: Path) -> None:
         select_models(load_project(root))
     assert (caught.value.detail or "").startswith("and: rim has no golden: ")
     assert "\n" not in (caught.value.detail or "")  # one line a model
+
+
+def test_of_each_model_the_first_hole_is_named_and_of_what_is_none_each(root: Path) -> None:
+    as_text(root / "handlers/rim")
+    shutil.rmtree(root / "golden/rim")
+    with pytest.raises(GoldmarError, match="handlers/rim is a file") as caught:
+        select_models(load_project(root))
+    assert caught.value.detail is None
+    for name in ("größe", "_rim"):
+        put(root / f"golden/{name}/expected.csv")
+    with pytest.raises(GoldmarError) as caught:
+        select_models(load_project(root))
+    said = f"{caught.value.what}{caught.value.detail}"
+    assert all(f"{name!r} is no name" in said for name in ("größe", "_rim"))
+
+
+def test_a_recording_needs_drawings_and_no_golden_yet(root: Path) -> None:
+    put(root / "handlers/axle/handler.py")
+    with pytest.raises(GoldmarError, match="axle has no golden: there is"):
+        select_recorded(load_project(root))
+    put(root / "golden/axle/drawings/a.png")
+    assert select_recorded(load_project(root)) == ("axle", "gear", "pin", "rim")
+    dangling(root / "golden/rim")
+    with pytest.raises(GoldmarError, match="golden/rim is a link"):
+        select_recorded(load_project(root))
+
+
+def test_where_there_is_nothing(tmp_path: Path) -> None:
+    selects: list[tuple[Callable[..., object], str]] = [
+        (select_models, "No model was named and"),
+        (select_recorded, "No model was named and"),
+        (select_handlers, "No model was named and"),
+        (select_served, "holds no archive"),
+    ]
+    (tmp_path / "golden").mkdir()
+    for select, said in selects:
+        with pytest.raises(UsageError, match=said):
+            select(load_project(tmp_path))
+    put(tmp_path / "golden/größe/expected.csv")
+    with pytest.raises(GoldmarError, match="'größe' is no name"):
+        select_models(load_project(tmp_path))
 
 
 def test_a_hole_elsewhere_does_not_stop_the_model_that_is_named(root: Path) -> None:
@@ -269,6 +310,23 @@ def test_an_archive_whose_handler_cannot_be_told_is_not_fresh(root: Path) -> Non
     put(root / "handlers/pin_v2/archive.toml", 'model = "pin')
     with pytest.raises(ArchiveError, match="is not TOML"):
         archives_for(load_project(root), ["pin"])
+
+
+def test_what_somebody_else_built_needs_no_handler(root: Path) -> None:
+    dangling(root / "golden/rim")  # which is nothing to whoever serves
+    put(root / "golden/cog/expected.csv")  # neither a handler nor an archive
+    project = load_project(root)
+    assert select_served(project) == ("cog", "gear", "pin", "rim")
+    assert select_handlers(project, ["pin", "gear"]) == (root / "handlers/gear",)
+    with pytest.raises(UsageError, match=r"There is no handler in .* that makes cog"):
+        select_handlers(project, ["cog"])
+    assert built_elsewhere(project) == built_elsewhere(project, ["pin", "rim"]) == ["pin"]
+    shutil.rmtree(root / "handlers")
+    project = load_project(root)
+    with pytest.raises(UsageError, match="No model was named and"):
+        select_handlers(project)
+    dangling(root / "model_store/gear.mar")
+    assert built_elsewhere(project) == ["pin"]  # of rim and gear nothing can be said
 
 
 def test_of_two_handlers_of_one_model_none_is_fresh(root: Path) -> None:
