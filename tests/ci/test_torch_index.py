@@ -274,6 +274,15 @@ def test_the_wheelhouse_gets_the_build_for_cpus(two: Indexes, gathering: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_wheel_that_is_not_to_be_had_is_no_difference_of_a_model(two: Indexes, gathering: Path) -> None:
+    """A lock file of `init --ci` names the build itself, and nothing has it: pip's 1 would read as a verdict."""
+    (gathering / "ci/locks/api.txt").write_text("torch==2.13.0+cpu\n", encoding="utf-8")
+    done = wheelhouse(gathering, two.environment(os.environ, cpu=f"{two.stock}/nowhere"))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "GOLDMAR_TORCH_INDEX=URL" in done.stderr.splitlines()[-1]
+    assert not (gathering / "wheelhouse").exists()
+
+
 def test_the_wheelhouse_never_gets_one_for_cuda(two: Indexes, gathering: Path) -> None:
     environment = two.environment(os.environ, cpu=f"{two.stock}/nowhere") | {"GOLDMAR_TORCH": "cuda"}
     done = wheelhouse(gathering, environment)

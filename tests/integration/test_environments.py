@@ -20,6 +20,7 @@ from goldmar.environments import Environments, cache_folder
 from goldmar.environments.uv import handed_over
 from goldmar.errors import MissingExtraError, StorageError, UninstallableError, UnreachableError
 from goldmar.locks import parse_lock, read_lock
+from tests.integration.fake_server import FakeServer, answer
 from tests.support.packages import wheel
 
 NOWHERE = "http://127.0.0.1:9/simple"
@@ -344,6 +345,18 @@ def test_a_dead_network_is_told_from_what_cannot_be_installed(place, monkeypatch
     assert raised.value.exit_code == 3
     assert "127.0.0.1:9" in raised.value.detail
     assert left_over(place) == []
+
+
+def test_an_index_that_wants_a_password_is_told_from_one_that_lacks_the_version(place, monkeypatch):
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with FakeServer(answer(401, b"", headers={"www-authenticate": "Basic"})) as server:
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+        monkeypatch.setenv("PIP_INDEX_URL", f"{server.url.replace('://', '://me:s3cret@')}/simple")
+        lock = lock_of(place, "alpha==1.0", options="")
+        with pytest.raises(UnreachableError, match="wants a user name") as raised, Environments().use(lock):
+            pass
+    assert "s3cret" not in f"{raised.value}{raised.value.detail}{raised.value.fix}"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What `goldmar init --ci` writes where a project is not as simple as could be; tests/ci/test_project.py runs it."""
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,26 @@ def test_in_a_folder_of_a_repository_it_says_that_servers_begin_at_the_top(tmp_p
     assert "let its steps run in models" in prepare(tmp_path / "models", Ci.github).notes[-1]
     (tmp_path / "models/.git").mkdir()
     assert not [note for note in prepare(tmp_path / "models", Ci.github).notes if "top" in note]
+
+
+def test_what_git_is_told_to_ignore_and_a_ci_server_needs_is_named(tmp_path, made_of):
+    handler(tmp_path, "gear")
+    (tmp_path / "golden/gear").mkdir(parents=True)
+    for name in ("expected.csv", "obtained.csv"):
+        (tmp_path / "golden/gear" / name).write_text("")
+    (tmp_path / "notes.csv").write_text("")
+    (tmp_path / ".gitignore").write_text("*.csv\nrequirements.txt\nlocks/\n")
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    prepare(tmp_path, Ci.github)
+    (note,) = lock_models(tmp_path).notes
+    assert "ignore 6 of the files" in note  # expected.csv, requirements.txt, four lock files
+    *_, added = note.split(": ")
+    subprocess.run([*git, *shlex.split(added)[1:]], check=True)
+    assert lock_models(tmp_path).notes == ()
+    listed = subprocess.run([*git, "ls-files"], capture_output=True, text=True, check=True).stdout.split()
+    assert {"golden/gear/expected.csv", "ci/locks/api.txt"} <= set(listed)
+    assert "golden/gear/obtained.csv" not in listed
 
 
 def test_archives_that_nothing_here_makes_stay_in_git(tmp_path):

@@ -71,6 +71,7 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 _UNBUILT = re.compile(r"[Ww]heels are required for `(?P<package>[^`]+)`")
+_DENIED = re.compile(r"\((?:401 Unauthorized|407 Proxy Authentication Required)\)", re.I)
 _UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
 _COMPILER = re.compile(r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'", re.I)
 _HASH = re.compile(r"Hash mismatch|--require-hashes", re.I)
@@ -328,6 +329,12 @@ def _why(what: str, said: str, code: int) -> GoldmarError:
         return UninstallableError(
             f"{what} cannot be installed: {package} has no wheel here, and building it would run its code.",
             fix=f"Put a wheel of {package} where pip looks (PIP_FIND_LINKS=FOLDER), or --trust-lock if you trust it",
+            detail=said,
+        )
+    if _DENIED.search(said):  # uv goes on as if the index were empty, and finds that nothing fits
+        return UnreachableError(
+            f"{what} could not be fetched: an index, or the proxy, wants a user name and a password.",
+            fix="Set pip up with them (pip config list shows what it has), then run it again",
             detail=said,
         )
     if _UNSOLVED.search(said):

@@ -4,6 +4,8 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -112,12 +114,38 @@ def lock_models(folder: Path, on_progress: Callable[[str], None] = lambda line: 
 
     Raises MissingExtraError, UninstallableError, UnreachableError, ConfigError where they cannot be made; StorageError.
     """
-    root = load_project(folder, create=True).root
+    project = load_project(folder, create=True)
+    root = project.root
     manifest, outcomes = read_manifest(root), []
     for name in (_API, _BASE):
         outcomes.append(_lock(root, name, manifest, on_progress))
         manifest.write(root, goldmar.__version__)
-    return Prepared(tuple(outcomes))
+    return Prepared(tuple(outcomes), tuple(_left_out_by_git(project, manifest)))
+
+
+def _left_out_by_git(project: Project, manifest: Manifest) -> Iterator[str]:
+    """Which files of the workflow and of the models a .gitignore would keep from a CI server, and what to do."""
+    listed = ["git", "-C", str(project.root), "ls-files", "--others", "--ignored", "--exclude-standard", "-z"]
+    try:
+        done = subprocess.run(listed, capture_output=True, check=False)
+    except OSError:
+        return
+    ignored = {name for name in os.fsdecode(done.stdout).split("\0") if name}
+    needed = {*manifest.files, *manifest.locks, MANIFEST}
+    for model in survey(project).models.values():
+        for path in (*(each for folder in model.handlers for each in folder.glob("*")), *_golden_files(model.golden)):
+            needed.add(os.path.relpath(path, project.root))
+    if found := sorted(ignored & needed):
+        named = f"{', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
+        yield (
+            f"git is told to ignore {len(found)} of the files that the workflow needs ({named}), so a CI server would "
+            f"not have them: git add -f {shlex.join(found)}"
+        )
+
+
+def _golden_files(golden: Path | None) -> list[Path]:
+    found = list(golden.rglob("*")) if golden is not None else []
+    return [path for path in found if not path.name.startswith("obtained")]
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
