@@ -22,6 +22,7 @@ from goldmar.errors import StorageError
 __all__ = [
     "atomic_path",
     "named",
+    "note_written",
     "open_ordinary",
     "read_whole",
     "refuse_links",
@@ -32,6 +33,11 @@ __all__ = [
 ]
 
 _written: dict[Path, None] = {}
+
+
+def note_written(path: Path) -> None:
+    """A file or folder that was written in another way than by this module."""
+    _written[path] = None
 
 
 def written() -> list[Path]:

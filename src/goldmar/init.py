@@ -12,7 +12,8 @@ from pathlib import Path
 
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
-from goldmar.files import refuse_links
+from goldmar.files import note_written, refuse_links
+from goldmar.interrupts import held_up
 from goldmar.layout import check_name, survey
 
 __all__ = ["Kind", "scaffold"]
@@ -58,6 +59,9 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
         if other.name.lower() == model.lower() and (made or other.name != model):
             raise _exists(next(filter(None, (*made, other.golden, other.archive)), project.root))
     targets = _targets(project, model, kind)
+    if len(begun := [target for target in targets if _is_whole(target, targets[target])]) < len(targets):
+        for target in begun:  # of an earlier call, which was killed between the two
+            del targets[target]
     for target in targets:
         refuse_links(target.parent)
         if target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
@@ -69,9 +73,11 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
             staged[target] = target.with_name(f".{model}.{secrets.token_hex(8)}.tmp")
             for folder in folders:
                 _copy(_TEMPLATES / folder, staged[target])
-        for target, stage in staged.items():
-            stage.rename(target)  # refused by the system where the folder has been filled in the meantime
-            written.append(target)
+        with held_up():  # one without the other would be half a model
+            for target, stage in staged.items():
+                stage.rename(target)  # refused by the system where the folder has been filled in the meantime
+                written.append(target)
+                note_written(target)
     except OSError as error:
         for target in written:
             shutil.rmtree(target)
@@ -85,7 +91,7 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
     finally:
         for stage in staged.values():
             shutil.rmtree(stage, ignore_errors=True)  # gone where it was renamed
-    return sorted(path for target in targets for path in target.rglob("*") if path.is_file())
+    return sorted(path for target in (*begun, *targets) for path in target.rglob("*") if path.is_file())
 
 
 def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, ...]]:
@@ -94,13 +100,28 @@ def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, 
 
 
 def _copy(template: Path, stage: Path) -> None:
-    for source in sorted(template.rglob("*")):
-        if source.is_dir() or "__pycache__" in source.parts:
-            continue
-        target = stage / source.relative_to(template)
-        target = target.with_name(_RENAMED.get(target.name, target.name))
+    for name, source in _files(template).items():
+        target = stage / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
+
+
+def _files(template: Path) -> dict[Path, Path]:
+    """What is written below a folder -> where it comes from."""
+    sources = [path for path in sorted(template.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    inside = {source.relative_to(template): source for source in sources}
+    return {name.with_name(_RENAMED.get(name.name, name.name)): source for name, source in inside.items()}
+
+
+def _is_whole(target: Path, folders: tuple[str, ...]) -> bool:
+    """Whether a folder holds what would be written there, and nothing else."""
+    wanted = {name: source for folder in folders for name, source in _files(_TEMPLATES / folder).items()}
+    if target.is_symlink() or not target.is_dir():
+        return False
+    there = {path.relative_to(target): path for path in target.rglob("*") if path.is_symlink() or not path.is_dir()}
+    return there.keys() == wanted.keys() and all(
+        path.is_file() and path.read_bytes() == wanted[name].read_bytes() for name, path in there.items()
+    )
 
 
 def _exists(target: Path) -> UsageError:

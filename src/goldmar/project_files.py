@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from goldmar.errors import ConfigError, StorageError, UsageError
-from goldmar.files import remove, write_atomically
+from goldmar.files import atomic_path, remove, write_atomically
 
 __all__ = [
     "MANIFEST",
@@ -166,8 +166,9 @@ def _offer_no_more(root: Path, path: str, manifest: Manifest) -> None:
 
 
 def _write(target: Path, file: File) -> None:
-    write_atomically(target, file.content)
-    target.chmod(0o755 if file.executable else 0o644)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(file.content)
+        temporary.chmod(0o755 if file.executable else 0o644)
 
 
 def _read(path: Path) -> bytes | None:

@@ -117,6 +117,28 @@ def test_next_to_nothing_is_imported_before_signals_are_heard() -> None:
     assert not {"typing", "threading", "re", "rich", "typer", "pathlib"} & set(done.stdout.split())
 
 
+IN_ANOTHER_ERROR = """
+from goldmar import cli, pipeline
+
+class Bad:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+
+def stop(*_):
+    type("Named", (), {"bad": Bad()})  # a RuntimeError, until Python 3.12
+
+pipeline.load_project = stop
+cli.main()
+"""
+
+
+def test_ctrl_c_that_became_another_error_is_no_bug() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_ERROR, "check"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was changed\n")
+
+
 IN_A_DESTRUCTOR = """
 import os, signal, sys, time
 from goldmar.cli import signals

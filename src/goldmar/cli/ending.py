@@ -42,11 +42,12 @@ def run() -> int:
 
 
 def _ended(error: BaseException) -> int:
-    if isinstance(error, (typer.Abort, KeyboardInterrupt)):
-        return _interrupted()
     if isinstance(error, GoldmarError):
         _print_error(error)
         return int(error.exit_code)
+    # Python makes another error of a KeyboardInterrupt in some places (in __set_name__ a RuntimeError).
+    if isinstance(error, typer.Abort) or signals.interrupts(error):
+        return _interrupted()
     if isinstance(error, _ClickError):
         error.message = clean_lines(error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["end", "ignore", "install", "loaded"]
+__all__ = ["end", "ignore", "install", "interrupts", "loaded"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which would have to be imported
@@ -76,14 +76,18 @@ def _on_signal(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _ending() -> bool:
-    """Whether an earlier KeyboardInterrupt is on its way out: clean-up runs while it is handled."""
-    error = sys.exception()
+def interrupts(error: BaseException | None) -> bool:
+    """Whether it is a KeyboardInterrupt, or came of one."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
         error = error.__context__
     return False
+
+
+def _ending() -> bool:
+    """Whether an earlier KeyboardInterrupt is on its way out: clean-up runs while it is handled."""
+    return interrupts(sys.exception())
 
 
 def _unraisable(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -23,6 +23,7 @@ from goldmar.golden.cells import read_cells
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
 from goldmar.golden.stages import KEPT, OBTAINED, read_stages
+from goldmar.interrupts import held_up
 from goldmar.records import Cells, Provenance, Staged
 
 __all__ = ["approve", "read_golden", "read_kept_stages"]
@@ -112,10 +113,11 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
             raise GoldenError(msg, fix=f"{fix} --stages", model=model)
         # Before provenance.toml: an approval that is cut off leaves stages that say of themselves that they do not fit.
         write_atomically(folder / KEPT, _content(folder / OBTAINED))
-    write_provenance(folder / "provenance.toml", dataclasses.replace(provenance, csv_sha256=digest))
-    write_atomically(target, content)
-    for name in FILES:
-        remove(folder / name)
+    with held_up():  # Ctrl-C finds it approved or not, and can say which
+        write_provenance(folder / "provenance.toml", dataclasses.replace(provenance, csv_sha256=digest))
+        write_atomically(target, content)
+        for name in FILES:
+            remove(folder / name)
     return target
 
 

@@ -92,9 +92,16 @@ def accept_all(proposals: Sequence[Proposal], *, reason: str, approver: str | No
         try:
             path = accept(proposal, reason=reason, approver=approver)
         except KeyboardInterrupt as stop:
-            msg = f"Interrupted while {proposal.model} was being approved."
-            fix = f"goldmar approve {' '.join(models[at:])} --reason '...'"
-            raise Interrupted(msg, fix=fix, model=proposal.model, detail=so_far("approved", models, at)) from stop
+            when = "while {} was being approved"
+            if not (proposal.folder / "obtained.csv").exists():  # the last thing that an approval needs
+                at, when = at + 1, "once {} was approved"
+            fix = f"goldmar approve {' '.join(models[at:])} --reason '...'" if models[at:] else None
+            raise Interrupted(
+                f"Interrupted {when.format(proposal.model)}.",
+                fix=fix,
+                model=proposal.model,
+                detail=so_far("approved", models, at),
+            ) from stop
         except GoldmarError as error:
             error.add_detail(so_far("approved", models, at))
             raise

@@ -81,11 +81,11 @@ def prepare(folder: Path, ci: Ci | None = None, package: str | None = None) -> P
     if package is not None:
         _check_package(root, package)
     manifest = read_manifest(root)
+    files = {name: file for name, file in _templates("compose/FILES") if name not in manifest.locks}
     copied = any(name.startswith(f"{_COPY}/") for name in manifest.files)
-    if (root / _COPY).exists() and not copied:
+    if (root / _COPY).exists() and not copied and not _begun(root, files):
         msg = f"{root / _COPY} is there, and {MANIFEST} does not know who wrote it; nothing was written."
         raise UsageError(msg, fix=f"It is a copy of goldmar's package, and is made anew: rm -r '{root / _COPY}'")
-    files = {name: file for name, file in _templates("compose/FILES") if name not in manifest.locks}
     notes: list[str] = []
     if ci is not None:
         files = _for_ci(project, ci, files, package, notes)
@@ -170,6 +170,15 @@ def _templates(listing: str) -> Iterator[tuple[str, File]]:
             inside = path.relative_to(_PACKAGE)
             if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "scaffold":
                 yield f"{_COPY}/{inside.as_posix()}", File(path.read_bytes())
+
+
+def _begun(root: Path, files: dict[str, File]) -> bool:
+    """Whether the copy is of an earlier call that was cut off before it could write what it had written."""
+    paths = (path for path in (root / _COPY).rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(root).as_posix(): path for path in paths if path.suffix != ".tmp"}
+    return there.keys() <= files.keys() and all(
+        path.is_file() and path.read_bytes() == files[name].content for name, path in there.items()
+    )
 
 
 def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | None, notes: list[str]) -> dict[str, File]:

@@ -25,6 +25,7 @@ from goldmar.serve.memory import for_want_of_memory, oom_kills
 __all__ = ["Child"]
 
 SCRIPT = Path(__file__).with_name("_worker_process.py")
+MAX_FIELDS = 300_000  # of an answer: a stream of 20,000 pieces; each costs time and memory, empty or not
 LOG_LINES = 2000  # kept in memory; a traceback is far shorter
 MAX_HEADS = 1024 * 1024  # bytes of an answer beside its body, all pieces of a stream together
 LOG_LINE = 4000  # characters of one line that are kept
@@ -122,13 +123,15 @@ class Child:
 
     def _listen(self, deadline: float) -> list[Frame]:
         frames: list[Frame] = []
-        left = MAX_BODY + MAX_HEADS
+        left, fields = MAX_BODY + MAX_HEADS, 0
 
         def read(count: int) -> bytes:
-            nonlocal left
-            left -= count
+            nonlocal left, fields
+            left, fields = left - count, fields + 1
             if left < 0:
                 raise BadFrame(f"more than {MAX_BODY} bytes in one answer")
+            if fields > MAX_FIELDS:
+                raise BadFrame(f"more than {MAX_FIELDS} fields in one answer")
             return self._read(count, deadline)
 
         try:

@@ -178,8 +178,9 @@ class LocalServer:
     def _stop(self) -> None:
         self._endpoint = None
         if self._launch is not None:
-            self._launch.stop()
-            self._launch = None
+            with held_up():  # a first Ctrl-C in here would leave it half stopped
+                self._launch.stop()
+                self._launch = None
 
     def _start(self, java: Path) -> None:
         started = time.monotonic()

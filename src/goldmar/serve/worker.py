@@ -187,10 +187,11 @@ class WorkerServer:
                 ) from error
 
     def _stop(self) -> None:
-        for child in self._children.values():
-            child.hang_up()
-        for child in self._children.values():
-            child.stop()
+        with held_up():  # a first Ctrl-C in here would leave some running
+            for child in self._children.values():
+                child.hang_up()
+            for child in self._children.values():
+                child.stop()
 
 
 def _need_torchserve() -> None:
