@@ -15,7 +15,7 @@ import pytest
 from goldmar.errors import ExitCode
 from tests.integration.conftest import Goldmar
 from tests.integration.fake_server import Asked, Behaviour, FakeServer, answer, json_answer
-from tests.integration.test_cli import process, project
+from tests.integration.test_cli import RIGHT, obtained, process, project
 
 __all__ = ["project"]  # a fixture
 
@@ -215,3 +215,27 @@ def test_a_terminal_that_knows_ascii_alone_loses_nothing(project: Path) -> None:
     assert done.stdout.isascii()
     assert said.stdout.isascii()
     assert "図面é😀" in json.loads(said.stdout)["models"][0]["drawing_ids"]
+
+
+@pytest.mark.parametrize("rest", [">&-", ">/dev/full", "| true"])
+def test_what_was_written_is_said_where_the_output_is_lost(project: Path, rest: str) -> None:
+    """The golden is approved by then, and whoever reads the exit code alone would take it for not."""
+    obtained(project, RIGHT)
+    done = shell(project, f"{sys.executable} -m goldmar approve means --yes --reason x {rest}")
+    assert done.returncode == ExitCode.SERVER
+    assert "could not be written" in done.stderr
+    approved = not (project / "golden/means/obtained.csv").exists()
+    assert ("written before that: golden/means/provenance.toml, golden/means/expected.csv" in done.stderr) is approved
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_that_is_dumb_and_narrow_loses_nothing(project: Path) -> None:
+    poor = {"TERM": "dumb", "COLUMNS": "20", "NO_COLOR": "1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    obtained(project, {key: value + 1 for key, value in RIGHT.items()})
+    done = shell(project, f"{sys.executable} -m goldmar approve means --yes --reason x", **poor)
+    assert done.returncode == 0, done.stderr
+    assert "approved golden/means/expected.csv" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout.isascii()
+    for drawing, _ in RIGHT:
+        assert drawing in bare(done.stdout)

@@ -2,9 +2,9 @@
 
     python -m tests.support.stops WORK SIGNAL,... PATTERN COMMAND...
 
-A step is a rename, a removal or a change of mode below the project, a copy of WORK/before, of a path in which PATTERN is
-found. What the stop before that step leaves is WORK/<signal>-<step>. For each a line of JSON is printed: how the stopped
-command ended, and how it did when it was run again. Each run is a fork: what all of them need is imported once.
+A step is a rename, a removal or a change of mode below the project, a copy of WORK/before, of a path in which PATTERN
+is found. What the stop before that step leaves is WORK/<signal>-<step>. For each a line of JSON is printed: how the
+stopped command ended, and how it did when it was run again. Each run is a fork: what all of them need is imported once.
 """
 
 import json

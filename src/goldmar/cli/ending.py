@@ -69,6 +69,8 @@ def _not_written(why: str | None) -> int:
     """Standard output on a full disk, closed, or its reader gone: a verdict that nobody got must not end in a 0."""
     streams.drop()
     _print_error(StorageError(f"The output could not be written: {why}.", fix="free space, or write elsewhere"))
+    if kept := _kept():
+        err.print(f"written before that: {kept}")
     return int(ExitCode.SERVER)
 
 
