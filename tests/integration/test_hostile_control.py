@@ -79,6 +79,8 @@ def described(**changes: object) -> bytes:
     return json.dumps([{"modelVersion": "1", "minWorkers": 1, "workers": [], **changes}]).encode()
 
 
+TOKEN = "token-of-the-management"
+
 STRANGE: dict[str, bytes] = {
     "deep": b"[" * 1_000_000,
     "deep objects": b'{"a":' * 500_000,
@@ -88,6 +90,11 @@ STRANGE: dict[str, bytes] = {
     "no number": b'[{"modelVersion": "1", "minWorkers": NaN, "workers": []}]',
     "pids": described(workers=[{"status": "READY", "pid": {}}]),
     "null": described(workers=None),
+    "a version without end": described(modelVersion="9" * 1000),
+    "an empty version": described(modelVersion=""),
+    "no version": described(modelVersion=None),
+    "a version of escapes": described(modelVersion="1\x1b[31m"),
+    "the token as a version": described(modelVersion=f"1-{TOKEN}"),
     "not UTF-8": b"\xff\xfe\xfa",
     "NULs": b"\0" * 1000,
     "packed": gzip.compress(b" " * 100_000_000),
@@ -99,9 +106,11 @@ def test_an_answer_of_another_shape_is_the_servers_fault(name: str) -> None:
     headers = {"content-encoding": "gzip"} if name == "packed" else {"content-type": "image/png"}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with FakeServer(answer(200, STRANGE[name], headers=headers)) as server:
-        control = Management(Endpoint(server.url, server.url))
-        with pytest.raises(ServerError, match="does not answer like TorchServe"):
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        control = Management(Endpoint(server.url, server.url, management_headers=token))
+        with pytest.raises(ServerError, match="does not answer like TorchServe") as caught:
             control.describe("m")
+        assert TOKEN not in f"{caught.value}{caught.value.detail}"
         control.close()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 

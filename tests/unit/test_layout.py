@@ -77,6 +77,8 @@ def asked(name: str, folder: Path) -> dict[str, object]:
     recipe = put(folder / "handlers/any/archive.toml", f"version = '1'\nmodel = {name!r}\n")
     for needed in ("handler.py", "weights.pt", "model-config.yaml"):
         put(recipe.with_name(needed))
+    fresh = folder / "fresh"  # where no handler makes that model yet
+    (fresh / "golden").mkdir(parents=True, exist_ok=True)
 
     def said(call) -> object:
         try:
@@ -88,7 +90,7 @@ def asked(name: str, folder: Path) -> dict[str, object]:
         "layout": said(lambda: check_name(name)),
         "archive": said(lambda: read_recipe(recipe.parent).model),
         "affected": said(lambda: of_affected({"model": name}, "any")),
-        "init": said(lambda: scaffold(folder, name) and name),
+        "init": said(lambda: scaffold(fresh, name) and name),
         "archives": said(lambda: next(iter(by_model([mar])))),
         "compose": said(lambda: next(iter(ComposeServer(folder, [mar], labels="")._archives))),
         "local": said(lambda: next(iter(LocalServer([mar])._archives))),

@@ -28,6 +28,7 @@ MAX_BYTES = 4 * 1024 * 1024
 
 _PAGES = 100
 _NAMED = 20
+_VERSION_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class Management:
             first = said[0]
             return Described(
                 model=model,
-                version=str(first["modelVersion"]),
+                version=_version(first["modelVersion"]),
                 wanted=int(first["minWorkers"]),
                 pids=tuple(int(worker["pid"]) for worker in first["workers"] if worker["status"] == "READY"),
             )
@@ -106,6 +107,14 @@ class Management:
 
     def _managed(self, path: str) -> Answer:
         return _passed(self._management, f"{self._url}{path}", self._endpoint.management_headers)
+
+
+def _version(said: object) -> str:
+    """It goes into provenance.toml, and into git: no token that is echoed, nothing long. Raises ValueError."""
+    if not isinstance(said, str) or not 0 < len(said) <= _VERSION_LENGTH or clean(said) != said:
+        msg = "no version of a model"
+        raise ValueError(msg)
+    return said
 
 
 def _passed(control: Control, url: str, headers: Mapping[str, str]) -> Answer:
