@@ -130,6 +130,26 @@ def test_what_is_no_drawing_is_refused(tmp_path, kind):
     assert caught.value.fix
 
 
+def test_a_drawing_of_just_the_size_is_taken(tmp_path):
+    (tmp_path / "x.png").write_bytes(bytes(1000))
+    assert find_drawings(tmp_path, at_most=1000)[0].size == 1000
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    """Of a mode that root does not mind, or a drive that is gone."""
+    (tmp_path / "more").mkdir()
+    scandir = os.scandir
+
+    def failing(path):
+        if Path(path).name == "more":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(GoldenError, match="more cannot be read: Permission denied"):
+        find_drawings(tmp_path)
+
+
 @pytest.mark.parametrize("link", ["../a.png", "../../project2/a.png", "/etc/hostname", "more/../../../a.png"])
 def test_a_link_out_of_the_project_is_refused(tmp_path, link):
     project = tmp_path / "project"
@@ -145,10 +165,12 @@ def test_a_link_out_of_the_project_is_refused(tmp_path, link):
         find_drawings(folder, within=[project])
 
 
+@pytest.mark.parametrize("name", ["a.png", ".hidden"])
 @pytest.mark.parametrize("out", ["drawings", "drawings/more"])
-def test_a_folder_out_of_the_project_is_refused(tmp_path, out):
+def test_a_folder_out_of_the_project_is_refused(tmp_path, out, name):
+    """At once: it may be the whole disk."""
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/a.png").touch()
+    (tmp_path / "elsewhere" / name).touch()
     link = tmp_path / "project" / out
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "elsewhere")

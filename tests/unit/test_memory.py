@@ -14,6 +14,8 @@ def test_the_counter_of_our_cgroup_comes_first(tmp_path: Path) -> None:
     assert oom_kills(proc, cgroups) is None
     (proc / "vmstat").write_text("pgfault 7\noom_kill 5\n")
     assert oom_kills(proc, cgroups) == 5
+    (cgroups / "memory.events").write_text("oom_kill\noom_kill many\n")
+    assert oom_kills(proc, cgroups) == 5
     (cgroups / "memory.events").write_text("oom 9\noom_kill 3\noom_group_kill 8\n")
     assert oom_kills(proc, cgroups) == 3
     (proc / "self/cgroup").write_text("4:memory:/x\n0::/a/b\n")

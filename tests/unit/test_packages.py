@@ -74,7 +74,8 @@ def test_what_is_asked_for(text: str, asked: list[str] | None) -> None:
 
 
 def test_what_is_imported() -> None:
-    code = b"import os, PIL.Image as I\nfrom yaml import load\nfrom . import near\ndef f():\n    import cv2\n"
+    code = b"import os, PIL.Image as I\nfrom yaml import load\nfrom . import near\n"
+    code += b"from .more import x\ndef f():\n    import cv2\n"
     assert imported([code, b"def broken(:\n"]) == {"PIL", "yaml", "cv2"}
 
 

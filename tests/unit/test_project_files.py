@@ -138,7 +138,7 @@ def test_nothing_is_removed_through_a_link_out_of_the_project(tmp_path):
     assert (outside / "a").exists()
 
 
-@pytest.mark.parametrize("way", ["folder", "file above", "link above", "dangling link"])
+@pytest.mark.parametrize("way", ["folder", "file above", "link above", "dangling link above", "dangling link"])
 def test_what_is_in_the_way_is_named_and_nothing_is_written(tmp_path, way):
     root = tmp_path / "root"
     (root / "ci").mkdir(parents=True)
@@ -150,6 +150,9 @@ def test_what_is_in_the_way_is_named_and_nothing_is_written(tmp_path, way):
     elif way == "link above":
         (root / "ci").rmdir()
         (root / "ci").symlink_to(tmp_path)
+    elif way == "dangling link above":
+        (root / "ci").rmdir()
+        (root / "ci").symlink_to("nowhere")
     else:
         (root / "ci/run").symlink_to(tmp_path / "nowhere")
     files = {"a": File(b"a"), "ci/run": File(b"one")}
@@ -204,6 +207,32 @@ def test_a_manifest_that_cannot_be_read_is_said(tmp_path):
         read_manifest(tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_said(tmp_path):
+    (tmp_path / "ci/own/a").mkdir(parents=True)
+    with pytest.raises(StorageError, match="own/a could not be read"):
+        settle(tmp_path, {}, Manifest(files={"ci/own/a": digest(b"one")}), owned=["ci/own"])
+
+
+def test_an_offer_ends_with_the_upgrade_of_its_file_and_with_its_own_absence(tmp_path):
+    for gone in (False, True):
+        manifest = Manifest()
+        wrote(tmp_path, "one", manifest)
+        (tmp_path / "ci/run").write_text("mine")
+        assert wrote(tmp_path, "two", manifest) is Fate.beside
+        if gone:
+            (tmp_path / "ci/run.new").unlink()
+        (tmp_path / "ci/run").write_text("two")
+        assert wrote(tmp_path, "two", manifest) is Fate.same
+        assert at(tmp_path) == {"ci/run": "two"}
+        assert list(manifest.files) == ["ci/run"]
+        (tmp_path / "ci/run").unlink()
+    manifest = Manifest({"ci/run": digest(b"mine"), "ci/run.new": digest(b"two")})
+    (tmp_path / "ci/run").write_text("mine")
+    (tmp_path / "ci/run.new").write_text("two")
+    assert wrote(tmp_path, "three", manifest) is Fate.upgraded
+    assert at(tmp_path) == {"ci/run": "three"}
+
+
 def test_a_mark_without_its_end_takes_nothing_of_the_users_away():
     begun = with_block("", ["a"]).rpartition("a\n")[0] + "mine\n"
     assert with_block(begun, ["b"]).startswith(begun)
@@ -213,6 +242,8 @@ def test_a_mark_without_its_end_takes_nothing_of_the_users_away():
 def test_lines_between_marks_are_added_once_and_renewed(before):
     once = with_block(before, ["a", "b"])
     assert once.startswith(before)
+    assert "\n\n" not in once
+    assert not once.startswith("\n")
     assert once.splitlines()[-3:-1] == ["a", "b"]
     assert with_block(once, ["a", "b"]) == once
     assert with_block(once + "below\n", ["c"]) == once.replace("a\nb", "c") + "below\n"

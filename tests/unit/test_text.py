@@ -76,6 +76,7 @@ def test_gitlabs_sections_are_text() -> None:
 def test_an_excerpt_has_one_line_and_an_end() -> None:
     assert excerpt(b"a \n\x1b b", 10) == "a \\x1b b"
     assert len(excerpt("x" * 1000)) == 300
+    assert excerpt("x" * 300) == "x" * 300
     began = time.process_time()
     assert excerpt("\x1b" * 50_000_000).endswith("…")
     assert time.process_time() - began < 2
@@ -130,6 +131,29 @@ def test_a_short_secret_goes_where_it_is_a_word() -> None:
 def test_three_characters_are_no_secret() -> None:
     keep_secret("123")
     assert blot("123 drawings") == "123 drawings"
+
+
+def test_json_for_a_terminal_that_knows_ascii_alone() -> None:
+    said = json.dumps({"é~": "図\x7f\u200b"}, ensure_ascii=False, indent=1)
+    assert json_safe(said, ascii_only=True).isascii()
+    assert json_safe('["é"]', ascii_only=True) == '["\\u00e9"]'
+    assert json_safe('["a~"]\n', ascii_only=True) == '["a~"]\n'
+    assert json_safe(said).count("é") == json_safe(said).count("図") == 1
+    assert json.loads(json_safe(said, ascii_only=True)) == json.loads(json_safe(said)) == json.loads(said)
+
+
+def test_where_a_secret_begins_to_be_one() -> None:
+    assert not holds_secret(b"x", ["a"])
+    for short in ("1/2", "%41%42"):
+        keep_secret(short)
+    assert blot("AB and 1%2F2") == "AB and 1%2F2"
+    keep_secret("tiny")
+    assert holds_secret(b"a tiny thing")
+    assert not holds_secret(b"destiny")
+    keep_secret("eightchr")
+    assert blot(f"xeightchrx {base64.b64encode(b'eightchr').decode()}").count(HIDDEN) == 2
+    text.keep_secret_headers({"X-Env": "longprod", "X-Id": f"Bearer {base64.b64encode(b'me:notsecret').decode()}"})
+    assert blot("longprod notsecret") == f"{HIDDEN} notsecret"
 
 
 def test_headers_give_their_values_away() -> None:
