@@ -223,6 +223,12 @@ def test_an_answer_without_a_name_after_answers_with_one(drawings: list[Drawing]
     assert "without the name that those before it had" in words
 
 
+def test_an_answer_without_a_name_over_a_new_connection_after_answers_with_one(drawings: list[Drawing]) -> None:
+    """What a proxy still had for somebody may come first on a connection that is new to us alone."""
+    _, words = outcome(drawings, STAMPED, PLAIN)
+    assert "without the name that those before it had" in words
+
+
 def test_an_answer_to_another_request(drawings: list[Drawing]) -> None:
     names: list[str] = []
 

@@ -115,6 +115,15 @@ def test_an_answer_of_another_shape_is_the_servers_fault(name: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
 
 
+@pytest.mark.parametrize("status", [202, 400, 500, 503])
+def test_what_another_status_says_of_models_is_not_taken(status: int) -> None:
+    with FakeServer(answer(status, json.dumps({"models": [{"modelName": "InvalidKey"}]}).encode())) as server:
+        control = Management(Endpoint(server.url, server.url))
+        with pytest.raises(ServerError, match=f"answers {status} to a question about its models"):
+            control.served()
+        control.close()
+
+
 def test_a_list_of_models_without_end_has_one() -> None:
     with FakeServer(json_answer({"models": [{"modelName": "a"}], "nextPageToken": "1"})) as server:
         control = Management(Endpoint(server.url, server.url))

@@ -451,6 +451,8 @@ def test_bytes_that_are_no_text_do_not_stop_provenance(tmp_path):
         (('version = "1.0"', "version = 1.0"), "version is 1.0"),
         (("2026-11-21 03:04:05+00:00", "2026-11-21 03:04:05"), "obtained_at"),
         (('torch = "2.13.0"', "torch = 2"), "packages"),
+        (("[packages]", "[[packages]]"), "packages is "),
+        (("obtained_at = 2026-11-21 03:04:05+00:00", "obtained_at = 'soon'"), "obtained_at is 'soon'"),
         (("[packages]", "[packages"), "is not TOML"),
     ],
 )
