@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from goldmar.environments import Environments
+from goldmar.environments.builds import for_cpus
 from goldmar.environments.lockfile import make_lock
 from goldmar.environments.uv import _compiled, _pip_settings
 from goldmar.errors import ConfigError, UninstallableError
@@ -88,6 +89,12 @@ def test_only_one_for_cuda_is_refused_before_any_of_it_is_fetched(
     monkeypatch.setenv("GOLDMAR_TORCH", "cuda")
     assert Environments().digest(lock(tmp_path)) != before
     assert installed(lock(tmp_path)) == "cuda"
+
+
+def test_a_build_of_no_known_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOLDMAR_TORCH", "rocm")
+    with pytest.raises(ConfigError, match="GOLDMAR_TORCH is 'rocm'"):
+        for_cpus(lock(tmp_path), lambda *_: pytest.fail("nothing is resolved for it"))
 
 
 def test_a_lock_that_pins_packages_for_cuda_is_taken_at_its_word(two: Indexes, tmp_path: Path) -> None:
