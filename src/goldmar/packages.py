@@ -4,12 +4,13 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["TORCHSERVE_NEEDS", "Installed", "asked_for", "imported", "reachable"]
+__all__ = ["TORCHSERVE_NEEDS", "Installed", "asked_for", "imported", "reachable", "unmet"]
 
 TORCHSERVE_NEEDS = ("torch", "torchserve", "pyyaml", "psutil")
 """What TorchServe's worker imports, declared by it or not."""
@@ -57,6 +58,35 @@ def reachable(installed: Installed, requirements: Iterable[str], modules: Iterab
             if _holds(needed, extras, installed.environment):
                 waiting.append(needed)
     return dict(sorted(found.items()))
+
+
+def unmet(installed: Installed, wanted: Iterable[Requirement], limits: Iterable[Requirement] = ()) -> list[str]:
+    """What of these requirements is not what is installed, in words; `limits` count for what is installed alone.
+
+    An extra asks for the package and for what the package declares for it. A build of a version (2.13.0+cpu) and a
+    pre-release count as that version; of a URL only the name counts. Source: PyPA's dependency specifiers.
+    """
+    versions = {canonicalize_name(name): version for name, version in installed.versions.items()}
+    needs = {canonicalize_name(name): lines for name, lines in installed.requires.items()}
+    asked = [each for each in wanted if _holds(each, frozenset(), installed.environment)]
+    for each in tuple(asked):
+        for line in needs.get(canonicalize_name(each.name), ()) if each.extras else ():
+            with suppress(InvalidRequirement):
+                more = Requirement(line)
+                theirs = [
+                    _holds(more, extras, installed.environment) for extras in (frozenset(each.extras), frozenset())
+                ]
+                if theirs == [True, False]:
+                    asked.append(more)
+    asked += [each for each in limits if canonicalize_name(each.name) in versions]
+    found = []
+    for each in asked:
+        version = versions.get(canonicalize_name(each.name))
+        if version is None:
+            found.append(f"{each} is not installed")
+        elif not each.specifier.contains(version, prereleases=True):
+            found.append(f"{each} is asked for, and {version} is installed")
+    return found
 
 
 def asked_for(requirements: str) -> list[str] | None:

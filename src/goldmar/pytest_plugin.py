@@ -403,6 +403,9 @@ class _Session:
             server = opener(goldens)
             self._stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
             self._server = server.__enter__()
+            installed = self._server.packages()
+            for name in names:
+                pipeline.refuse_unmet(self.project, installed, name)
         except GoldmarError as error:
             # Every item would say the same; once is enough, with the exit code of `goldmar check`.
             pytest.exit(_words(error), returncode=int(error.exit_code))

@@ -45,11 +45,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`names` are canonical. `files` were read for them. `unknown` says why the list may not be all there is."""
+    """`names` are canonical. `files` were read for them. `unknown` says why the list may not be all there is.
+
+    `wanted` are the requirements themselves, in no order; `limits` those of constraint files, which ask for nothing.
+    """
 
     names: frozenset[str]
     files: frozenset[str]
     unknown: str = ""
+    wanted: tuple[Requirement, ...] = ()
+    limits: tuple[Requirement, ...] = ()
 
 
 def entries(text: str) -> Iterator[Entry]:
@@ -128,11 +133,11 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
 
     Never raises: what cannot be read or understood is told in `unknown`.
     """
-    names: set[str] = set()
+    found: dict[bool, list[Requirement]] = {False: [], True: []}  # those of constraint files: True
     files: set[str] = set()
-    waiting, unknown = [path], ""
+    waiting, unknown = [(path, False)], ""
     while waiting:
-        name = waiting.pop()
+        name, is_limit = waiting.pop()
         if name in files:
             continue
         files.add(name)
@@ -148,13 +153,15 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
         for entry in entries(text):
             try:
                 if not entry.text.startswith("-"):
-                    names.add(canonicalize_name(Requirement(without_hashes(entry.text)[0]).name))
+                    found[is_limit].append(Requirement(without_hashes(entry.text)[0]))
                     continue
                 for option, value in options_of(entry.text):
                     if option in ("-r", "-c"):
-                        waiting.append(posixpath.normpath(posixpath.join(posixpath.dirname(name), value)))
+                        included = posixpath.normpath(posixpath.join(posixpath.dirname(name), value))
+                        waiting.append((included, is_limit or option == "-c"))
                     elif option not in ("--prefer-binary", "--only-binary", "--no-binary", "--require-hashes"):
                         raise OptionError(option)
             except (InvalidRequirement, OptionError):
                 unknown = unknown or f"{name} says {entry.text[:80]!r}"
-    return Asked(frozenset(names), frozenset(files), unknown)
+    names = frozenset(canonicalize_name(each.name) for kind in found.values() for each in kind)
+    return Asked(names, frozenset(files), unknown, tuple(found[False]), tuple(found[True]))

@@ -1,7 +1,10 @@
 """`pytest --goldmar`, run for real through pytester: on TorchServe's worker, and under xdist on one shared server."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,21 @@ def test_empty_golden_folder_is_an_error(pytester: pytest.Pytester, project: Pat
 def test_no_golden_at_all_is_a_usage_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_own(): pass")
     assert run(pytester, "--goldmar").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_model_that_asks_for_other_packages_than_it_is_served_with(pytester: pytest.Pytester) -> None:
+    """As after a change of requirements.txt alone, which a lock file has not followed: the golden still fits."""
+    root = foreign_project(pytester.path, requirements="packaging>=20\npytest>=999  # not yet\n")
+    write_golden(root)
+    result = run(pytester, "--goldmar")
+    assert result.ret == 2
+    words = "pytest>=999 is asked for, and "
+    assert words in result.stdout.str()
+    check = [sys.executable, "-m", "goldmar", "check", "--backend", "worker"]
+    done = subprocess.run(
+        check, cwd=root, env={**os.environ, "PYTHONPATH": str(STAND_IN)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
 
 
 def test_server_down_ends_with_exit_code_3(pytester: pytest.Pytester, project: Path) -> None:

@@ -27,7 +27,7 @@ def handle(data, context):
 NUMBERS = {"a": [1.0, 2.0, 4.0], "b": [0.1, 0.2], "sub/c": [9.607873916625977]}
 
 
-def foreign_project(root: Path, *, model: str = "means", handler: str = HANDLER) -> Path:
+def foreign_project(root: Path, *, model: str = "means", handler: str = HANDLER, requirements: str = "") -> Path:
     """golden/<model>/drawings/*.json and model_store/<model>.mar below `root`; no golden yet, no handlers/ at all."""
     drawings = root / "golden" / model / "drawings"
     for name, numbers in NUMBERS.items():
@@ -39,6 +39,9 @@ def foreign_project(root: Path, *, model: str = "means", handler: str = HANDLER)
     source = root / "somebody_elses.py"
     source.write_text(handler)
     names = ["--model-name", model, "--version", "2.1", "--handler", str(source), "--export-path", str(store)]
+    if requirements:
+        (root / "requirements.txt").write_text(requirements)
+        names += ["--requirements-file", str(root / "requirements.txt")]
     subprocess.run(
         [sys.executable, "-m", "model_archiver.model_packaging", *names],
         check=True,

@@ -7,9 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from goldmar.archive import build
-from goldmar.packages import Installed, asked_for, imported, reachable
+from goldmar.packages import Installed, asked_for, imported, reachable, unmet
 from goldmar.pipeline.archives import reached_by
 from goldmar.serve.interpreter import LIST_PACKAGES, packages_of, read_listing
 
@@ -166,3 +167,29 @@ def test_what_is_installed_is_what_importlib_says(tmp_path: Path, monkeypatch: p
 def test_a_listing_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_listing(text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limits", "found"),
+    [
+        (["numpy>=2", "NumPy<3", "torch"], [], []),
+        (["numpy>=2.5"], [], ["numpy>=2.5 is asked for, and 2.4 is installed"]),
+        (["nothing"], [], ["nothing is not installed"]),
+        (["nothing; python_version < '3.11'", "numpy>=9; sys_platform == 'win32'"], [], []),
+        (["pyvips[binary]"], [], []),
+        (["pyvips[more]"], [], []),
+        (["torch[opt]"], [], []),
+        (["odd[extra]"], [], ["gone>=1; extra == 'extra' is not installed"]),
+        (["built==2.13.0", "early>=2"], [], []),
+        (["numpy @ https://host.invalid/numpy.whl"], [], []),
+        ([], ["numpy<2", "nothing==1"], ["numpy<2 is asked for, and 2.4 is installed"]),
+    ],
+)
+def test_what_is_not_as_it_was_asked_for(wanted: list[str], limits: list[str], found: list[str]) -> None:
+    here = Installed(
+        versions={**HERE.versions, "built": "2.13.0+cpu", "early": "2.1rc1", "odd": "1"},
+        requires={**HERE.requires, "odd": ["gone>=1; extra == 'extra'", "not a requirement !!"]},
+        environment=HERE.environment,
+    )
+    said = unmet(here, map(Requirement, wanted), map(Requirement, limits))
+    assert [line.replace('"', "'") for line in said] == found

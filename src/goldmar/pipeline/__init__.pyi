@@ -6,7 +6,7 @@ from goldmar.golden import OPTIONS, check_option
 from goldmar.init import Kind, scaffold
 from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.approval import Accepted, Proposal, accept_all, propose, recorded
-from goldmar.pipeline.archives import archives_for, build_archives, verify_archive
+from goldmar.pipeline.archives import archives_for, build_archives, refuse_unmet, verify_archive
 from goldmar.pipeline.bisect import bisect, write_kept
 from goldmar.pipeline.environments import environment_of
 from goldmar.pipeline.goldens import Golden, by_drawing, read_model
@@ -95,6 +95,7 @@ __all__ = [
     "record",
     "recorded",
     "recording",
+    "refuse_unmet",
     "refuse_unused_patterns",
     "remote_opener",
     "scaffold",

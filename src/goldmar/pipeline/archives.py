@@ -1,20 +1,24 @@
 """Build archives, verify one, and find those that a job needs."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
-from goldmar import archive
+from goldmar import archive, requirements
 from goldmar.config import Project
-from goldmar.errors import ArchiveError
+from goldmar.errors import ArchiveError, ConfigError
 from goldmar.layout import check_name, survey
 from goldmar.mar import sources
-from goldmar.packages import TORCHSERVE_NEEDS, Installed, asked_for, imported, reachable
+from goldmar.packages import TORCHSERVE_NEEDS, Installed, asked_for, imported, reachable, unmet
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.serve.worker import WorkerServer
 
-__all__ = ["archives_for", "build_archives", "reached_by", "verify_archive"]
+__all__ = ["archives_for", "build_archives", "reached_by", "refuse_unmet", "verify_archive"]
+
+_SHOWN = 5
 
 
 def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> list[archive.Built]:
@@ -81,6 +85,34 @@ def reached_by(installed: Installed, mar: Path) -> dict[str, str]:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
     return reachable(installed, [*TORCHSERVE_NEEDS, *asked], others)
+
+
+def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
+    """Raise ConfigError where a model is served with other packages than its requirements.txt asks for.
+
+    Else a change of that file alone would be held against its golden with the packages of before, and be green.
+    Nothing is refused where the server does not tell what is installed.
+    """
+    mar = project.model_store / f"{model}.mar"
+    if not installed.versions or not mar.exists():
+        return
+    inside = sources(mar)
+    names = [name for name in inside if not name.endswith(".py")]
+    folders = survey(project).model(model).handlers if names else ()
+
+    def read(name: str) -> bytes | None:
+        for folder in () if name in inside else folders:  # what it includes is not in the archive
+            with suppress(OSError):
+                return (folder / name).read_bytes()
+        return inside.get(name)
+
+    asked = [requirements.asked_for(name, read) for name in names]
+    wanted, limits = (chain.from_iterable(lists) for lists in ((a.wanted for a in asked), (a.limits for a in asked)))
+    if missing := unmet(installed, wanted, limits):
+        some = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if missing[_SHOWN:] else "")
+        msg = f"{model} is not served with what its requirements.txt asks for: {some}."
+        fix = "install that where the model is served; where a lock file says what is, resolve it anew: docs/ci.md"
+        raise ConfigError(msg, fix=fix, model=model)
 
 
 def archives_for(project: Project, models: Sequence[str]) -> list[Path]:

@@ -14,7 +14,7 @@ from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted, ServerError
 from goldmar.gate import judge
 from goldmar.golden import Recording, Superseded, cells_of, write_partial
-from goldmar.pipeline.archives import reached_by
+from goldmar.pipeline.archives import reached_by, refuse_unmet
 from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.stages import explain_failures, record_stages
@@ -345,6 +345,8 @@ def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_che
 
 def _provenance(job: Job, server: Server, model: str) -> Provenance:
     built = job.project.model_store / f"{model}.mar"
+    installed = server.packages()
+    refuse_unmet(job.project, installed, model)
     ours = server.backend != "remote"
     return Provenance(
         model=model,
@@ -354,7 +356,7 @@ def _provenance(job: Job, server: Server, model: str) -> Provenance:
         url="" if ours else server.url,
         obtained_at=datetime.now(UTC).replace(microsecond=0),
         python=job.python if ours and server.backend != "compose" else "",
-        packages=reached_by(server.packages(), built),
+        packages=reached_by(installed, built),
     )
 
 
