@@ -1,7 +1,7 @@
 """Sets of reduced sheets with labels, made from seeds and kept in a cache.
 
 A set is two files: sheets.npy, uint8 [N, 448, 640], 255 paper; labels.jsonl, one object a sheet. Its folder is named
-after the seeds and a digest of the code that makes it, so that old sheets are never mixed with new labels.
+after the seeds and a digest of the code and the packages that make it, so that old sheets are never taken for new ones.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import count, islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,6 +36,9 @@ HELD_OUT_COUNT = 200
 
 _SOURCES = [HERE / f"{name}.py" for name in ("specs", "strokes", "dxf", "families", "render", "formats", "drawings")]
 _SOURCES += [*sorted((HANDLERS / "common").glob("*.py")), Path(__file__)]
+# what draws the sheets, writes the files and reads them
+_PACKAGES = ("ezdxf", "hershey-fonts", "imagecodecs", "numpy", "opencv-python-headless", "pillow", "pypdfium2")
+_PACKAGES += ("pyvips-binary", "reportlab")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def _example(seed: int) -> tuple[NDArray[np.uint8], dict[str, Any]]:
 
 
 def _digest(seeds: list[int]) -> str:
-    digest = hashlib.sha256(json.dumps(seeds).encode())
+    digest = hashlib.sha256(json.dumps([seeds, [version(package) for package in _PACKAGES]]).encode())
     for path in _SOURCES:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

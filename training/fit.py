@@ -1,7 +1,8 @@
 """One training loop for the three models."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ Shift = tuple[int, int]
 #: model, ink [B, 1, 448, 640], the labels, by how many pixels (x, y) each sheet was moved -> loss
 Loss = Callable[[nn.Module, torch.Tensor, list[Labels], list[Shift]], torch.Tensor]
 
-BATCH = 16
+BATCH = 8
 LARGEST_SHIFT = 10  # px
 
 
@@ -29,6 +30,11 @@ class Recipe:
     weight_decay: float = 1e-4
     seed: int = 7
     crop: bool = True  # leave out paper that no sheet of a batch covers; half of the work with A4 sheets
+
+
+# What cropped batches do not teach: how the rim of an A4 sheet looks, and a title block near it, when paper goes on
+# beyond it as it does in production. Without it the rim was taken for an edge view.
+FINISH = Recipe(epochs=2, learning_rate=1.5e-3, seed=8, crop=False)
 
 
 def to_ink(sheets: NDArray[np.uint8]) -> torch.Tensor:
@@ -73,6 +79,22 @@ def augmented(sheets: NDArray[np.uint8], rng: Generator) -> tuple[torch.Tensor, 
     return (ink * gain + noise * spread).clamp(0, 1), shifts
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch adds up in one order, however many cores there are.
+
+    More threads share a sum out among them, round it otherwise, and after some hundred steps the network is another
+    one. Nor do they help: on two idle cores two threads took as long as one, on busy ones five times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def fit(
     model: nn.Module,
     examples: DrawingSet,
@@ -82,8 +104,8 @@ def fit(
 ) -> nn.Module:
     """Train `model` in place with AdamW, the learning rate rising and then falling to zero; returns it in eval mode.
 
-    Seeded: the same examples, recipe, machine and thread count give the same weights. Raises ValueError when there are
-    too few examples for a batch.
+    Seeded: the same examples and recipe give the same weights, byte for byte, on one kind of CPU, whatever the number
+    of its cores. Raises ValueError when there are too few examples for a batch.
     """
     rng = np.random.default_rng(recipe.seed)
     model.train().to(memory_format=torch.channels_last)

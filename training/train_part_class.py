@@ -16,7 +16,7 @@ from .handlers import load, save_weights, weights_path
 
 WEIGHTS = weights_path("part_class")
 # pooling takes the mean of the whole canvas, so the canvas is that of production
-RECIPE = Recipe(epochs=12, learning_rate=3e-3, crop=False)
+RECIPE = Recipe(epochs=6, learning_rate=3e-3, crop=False)
 
 
 def loss(model: nn.Module, ink: torch.Tensor, labels: list[Labels], shifts: list[Shift]) -> torch.Tensor:
@@ -40,10 +40,8 @@ def train_from_path(weights: Path, recipe: Recipe = RECIPE, report: Callable[[st
 def main(
     weights: Annotated[Path, typer.Option(help="Where to write the weights.")] = WEIGHTS,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = RECIPE.epochs,
-    threads: Annotated[int, typer.Option(help="Threads for torch.")] = 2,
 ) -> None:
     """Train the part_class model on generated drawings. Example: python -m training.train_part_class"""
-    torch.set_num_threads(threads)
     train_from_path(weights, replace(RECIPE, epochs=epochs), typer.echo)
 
 

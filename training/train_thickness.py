@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from .dataset import NOMINAL_MM_PER_PX, TRAIN_SEEDS, DrawingSet, drawing_set
-from .fit import Labels, Recipe, Shift, train
+from .fit import FINISH, Labels, Recipe, Shift, fit, train
 from .handlers import save_weights, weights_path
 
 WEIGHTS = weights_path("thickness")
-RECIPE = Recipe(epochs=16)
+RECIPE = Recipe(epochs=10)
 CELL = 8  # px of the sheet to a cell of the net's output
 
 
@@ -57,9 +57,9 @@ def loss(model: Any, ink: torch.Tensor, labels: list[Labels], shifts: list[Shift
 def train_from_data(
     examples: DrawingSet, recipe: Recipe = RECIPE, report: Callable[[str], None] = lambda line: None
 ) -> nn.Module:
-    """Train on those of `examples` that have a thickness."""
-    known = [i for i, label in enumerate(examples.labels) if label["thickness"] is not None]
-    return train("thickness", examples.only(known), loss, recipe, report)
+    """Train on those of `examples` that have a thickness: as `recipe` says, then as FINISH says."""
+    known = examples.only(i for i, label in enumerate(examples.labels) if label["thickness"] is not None)
+    return fit(train("thickness", known, loss, recipe, report), known, loss, FINISH, report)
 
 
 def train_from_path(weights: Path, recipe: Recipe = RECIPE, report: Callable[[str], None] = lambda line: None) -> None:
@@ -70,10 +70,8 @@ def train_from_path(weights: Path, recipe: Recipe = RECIPE, report: Callable[[st
 def main(
     weights: Annotated[Path, typer.Option(help="Where to write the weights.")] = WEIGHTS,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = RECIPE.epochs,
-    threads: Annotated[int, typer.Option(help="Threads for torch.")] = 2,
 ) -> None:
     """Train the thickness model on generated drawings. Example: python -m training.train_thickness"""
-    torch.set_num_threads(threads)
     train_from_path(weights, replace(RECIPE, epochs=epochs), typer.echo)
 
 
