@@ -1,5 +1,6 @@
 """The committed weights: plain, small, and as good as their cards say. The training code: seeded."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from training import (
+    dataset,
     evaluate_callouts,
     evaluate_part_class,
     evaluate_thickness,
@@ -47,7 +49,8 @@ def test_weights_are_a_small_plain_state_dict(name: str) -> None:
 def test_thickness_is_as_good_as_its_card_says(examples: DrawingSet) -> None:
     result = evaluate_thickness.evaluate_from_data(trained_model("thickness"), with_thickness(examples))
     assert result.drawings > 20
-    assert result.mean <= 0.5
+    assert result.mean <= 0.2
+    assert result.worst <= 1.5  # one whose edge view is taken for another line, or the rim of the sheet for it
 
 
 def test_part_class_is_as_good_as_its_card_says(examples: DrawingSet) -> None:
@@ -62,26 +65,36 @@ def test_callouts_is_as_good_as_its_card_says(examples: DrawingSet) -> None:
 
 
 @pytest.mark.parametrize("module", [train_callouts, train_part_class, train_thickness])
-def test_training_is_seeded(module: Any, examples: DrawingSet) -> None:
+def test_training_repeats_itself_byte_for_byte(module: Any, examples: DrawingSet, tmp_path: Path) -> None:
+    """On a machine with another number of cores as well."""
     plates = with_thickness(examples)
     alike = [i for i, label in enumerate(plates.labels) if label["size"] == (310, 438)]
     some, lines = plates.only(alike[:BATCH]), list[str]()
-    recipe = Recipe(epochs=1, seed=3)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    weights = []
     try:
-        first = module.train_from_data(some, recipe, lines.append).state_dict()
-        again = module.train_from_data(some, recipe).state_dict()
+        for cores in (1, 2):
+            torch.set_num_threads(cores)
+            save_weights(module.train_from_data(some, Recipe(epochs=1, seed=3), lines.append), tmp_path / "weights.pt")
+            weights.append((tmp_path / "weights.pt").read_bytes())
+            assert torch.get_num_threads() == cores
     finally:
         torch.set_num_threads(threads)
-    assert all(torch.equal(first[key], again[key]) for key in first)
-    assert lines
+    assert weights[0] == weights[1]
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in lines]
+    assert losses
     assert all(np.isfinite(losses))
 
 
+def test_sheets_drawn_with_other_packages_are_not_taken_from_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = dataset._digest([1, 2])
+    assert dataset._digest([1, 2]) == before != dataset._digest([1, 3])
+    monkeypatch.setattr(dataset, "version", lambda package: "0.1" if package == "pypdfium2" else version(package))
+    assert dataset._digest([1, 2]) != before
+
+
 def test_too_few_drawings_are_refused(examples: DrawingSet) -> None:
-    with pytest.raises(ValueError, match="at least 16 drawings on paper of one size"):
+    with pytest.raises(ValueError, match="at least 8 drawings on paper of one size"):
         train_part_class.train_from_data(examples.only(range(3)))
 
 
