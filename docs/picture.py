@@ -38,7 +38,7 @@ def main() -> None:
         project = pipeline.load_project(root)
         watch = ConsoleWatch(Console(stderr=True))
         models = pipeline.select_models(project, [])
-        pipeline.build_archives(project, models, watch)
+        pipeline.build_archives(project, pipeline.select_handlers(project, models), watch)
         job = pipeline.Job(project, models, pipeline.local_opener(project, watch), watch, clients=project.clients)
         run, verdict = pipeline.check(job)
         console.print("$ goldmar check", style="bold")
