@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ Shift = tuple[int, int]
 #: model, ink [B, 1, 448, 640], the labels, by how many pixels (x, y) each sheet was moved -> loss
 Loss = Callable[[nn.Module, torch.Tensor, list[Labels], list[Shift]], torch.Tensor]
 
-BATCH = 8
 LARGEST_SHIFT = 10  # px
 
 
@@ -29,6 +28,8 @@ class Recipe:
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     seed: int = 7
+    batch: int = 8  # sheets
+    threads: int = 1  # for torch: another number shares sums out otherwise, rounds otherwise, and gives another network
     crop: bool = True  # leave out paper that no sheet of a batch covers; half of the work with A4 sheets
 
 
@@ -43,7 +44,7 @@ def to_ink(sheets: NDArray[np.uint8]) -> torch.Tensor:
     return ink.to(memory_format=torch.channels_last)
 
 
-def grouped(labels: list[Labels], rng: Generator) -> list[NDArray[np.int64]]:
+def grouped(labels: list[Labels], batch: int, rng: Generator) -> list[NDArray[np.int64]]:
     """Batches of indices in random order, sheets of about one size together; what is left over waits an epoch."""
     sizes: dict[tuple[int, int], list[int]] = {}
     for i, label in enumerate(labels):
@@ -51,7 +52,7 @@ def grouped(labels: list[Labels], rng: Generator) -> list[NDArray[np.int64]]:
     found = []
     for members in sizes.values():
         order = rng.permutation(members)
-        found += [order[i : i + BATCH] for i in range(0, len(order) - BATCH + 1, BATCH)]
+        found += [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
     return [found[i] for i in rng.permutation(len(found))]
 
 
@@ -80,21 +81,16 @@ def augmented(sheets: NDArray[np.uint8], rng: Generator) -> tuple[torch.Tensor, 
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch adds up in one order, however many cores there are.
-
-    More threads share a sum out among them, round it otherwise, and after some hundred steps the network is another
-    one. Nor do they help: on two idle cores two threads took as long as one, on busy ones five times as long.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def torch_threads(count: int) -> Iterator[None]:
+    """Inside, torch has `count` threads, however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
-@one_thread()
 def fit(
     model: nn.Module,
     examples: DrawingSet,
@@ -107,12 +103,18 @@ def fit(
     Seeded: the same examples and recipe give the same weights, byte for byte, on one kind of CPU, whatever the number
     of its cores. Raises ValueError when there are too few examples for a batch.
     """
+    with torch_threads(recipe.threads):
+        _fit(model, examples, loss, recipe, report)
+    return model.eval()
+
+
+def _fit(model: nn.Module, examples: DrawingSet, loss: Loss, recipe: Recipe, report: Callable[[str], None]) -> None:
     rng = np.random.default_rng(recipe.seed)
     model.train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-    steps = len(grouped(examples.labels, rng))
+    steps = len(grouped(examples.labels, recipe.batch, rng))
     if not steps:
-        msg = f"training needs at least {BATCH} drawings on paper of one size"
+        msg = f"training needs at least {recipe.batch} drawings on paper of one size"
         raise ValueError(msg)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.15
@@ -120,7 +122,7 @@ def fit(
     began = time.monotonic()
     for epoch in range(recipe.epochs):
         total = 0.0
-        for chosen in grouped(examples.labels, rng):
+        for chosen in grouped(examples.labels, recipe.batch, rng):
             labels = [examples.labels[i] for i in chosen]
             height, width = canvas_of(labels) if recipe.crop else (HEIGHT, WIDTH)
             ink, shifts = augmented(examples.sheets[chosen, :height, :width], rng)
@@ -133,7 +135,13 @@ def fit(
             total += float(value.detach())
         took = time.monotonic() - began
         report(f"epoch {epoch + 1}/{recipe.epochs}: loss {total / steps:.4f}, {took:.0f} s")
-    return model.eval()
+
+
+def finish(
+    model: nn.Module, examples: DrawingSet, loss: Loss, recipe: Recipe, report: Callable[[str], None]
+) -> nn.Module:
+    """Train on as FINISH says, in the batches of `recipe`."""
+    return fit(model, examples, loss, replace(FINISH, batch=recipe.batch, threads=recipe.threads), report)
 
 
 def train(name: str, examples: DrawingSet, loss: Loss, recipe: Recipe, report: Callable[[str], None]) -> nn.Module:

@@ -12,11 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 from .dataset import TRAIN_SEEDS, DrawingSet, drawing_set
-from .fit import FINISH, Labels, Recipe, Shift, fit, train
+from .fit import Labels, Recipe, Shift, finish, train
 from .handlers import load, save_weights, weights_path
 
 WEIGHTS = weights_path("callouts")
-RECIPE = Recipe(epochs=6)
+RECIPE = Recipe(epochs=14, batch=16, threads=2)
 
 
 def targets(label: Labels, shift: Shift, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -58,7 +58,7 @@ def train_from_data(
 ) -> nn.Module:
     """Train on cropped batches as `recipe` says, then on the whole canvas as FINISH says."""
     model = train("callouts", examples, loss, recipe, report)
-    return fit(model, examples, loss, FINISH, report)
+    return finish(model, examples, loss, recipe, report)
 
 
 def train_from_path(weights: Path, recipe: Recipe = RECIPE, report: Callable[[str], None] = lambda line: None) -> None:

@@ -16,7 +16,7 @@ from .handlers import load, save_weights, weights_path
 
 WEIGHTS = weights_path("part_class")
 # pooling takes the mean of the whole canvas, so the canvas is that of production
-RECIPE = Recipe(epochs=6, learning_rate=3e-3, crop=False)
+RECIPE = Recipe(epochs=12, learning_rate=3e-3, batch=16, threads=2, crop=False)
 
 
 def loss(model: nn.Module, ink: torch.Tensor, labels: list[Labels], shifts: list[Shift]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from .dataset import NOMINAL_MM_PER_PX, TRAIN_SEEDS, DrawingSet, drawing_set
-from .fit import FINISH, Labels, Recipe, Shift, fit, train
+from .fit import Labels, Recipe, Shift, finish, train
 from .handlers import save_weights, weights_path
 
 WEIGHTS = weights_path("thickness")
@@ -59,7 +59,8 @@ def train_from_data(
 ) -> nn.Module:
     """Train on those of `examples` that have a thickness: as `recipe` says, then as FINISH says."""
     known = examples.only(i for i, label in enumerate(examples.labels) if label["thickness"] is not None)
-    return fit(train("thickness", known, loss, recipe, report), known, loss, FINISH, report)
+    model = train("thickness", known, loss, recipe, report)
+    return finish(model, known, loss, recipe, report)
 
 
 def train_from_path(weights: Path, recipe: Recipe = RECIPE, report: Callable[[str], None] = lambda line: None) -> None:

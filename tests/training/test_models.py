@@ -18,7 +18,7 @@ from training import (
     train_thickness,
 )
 from training.dataset import HELD_OUT, TRAIN_SEEDS, DrawingSet, _example
-from training.fit import BATCH, LARGEST_SHIFT, Recipe, augmented, canvas_of, to_ink
+from training.fit import LARGEST_SHIFT, Recipe, augmented, canvas_of, to_ink
 from training.handlers import load, new_model, save_weights, trained_model, weights_path
 from training.make_golden_drawings import FIRST_SEED, KINDS, MODELS
 
@@ -69,13 +69,14 @@ def test_training_repeats_itself_byte_for_byte(module: Any, examples: DrawingSet
     """On a machine with another number of cores as well."""
     plates = with_thickness(examples)
     alike = [i for i, label in enumerate(plates.labels) if label["size"] == (310, 438)]
-    some, lines = plates.only(alike[:BATCH]), list[str]()
+    recipe = Recipe(epochs=1, seed=3)
+    some, lines = plates.only(alike[: recipe.batch]), list[str]()
     threads = torch.get_num_threads()
     weights = []
     try:
         for cores in (1, 2):
             torch.set_num_threads(cores)
-            save_weights(module.train_from_data(some, Recipe(epochs=1, seed=3), lines.append), tmp_path / "weights.pt")
+            save_weights(module.train_from_data(some, recipe, lines.append), tmp_path / "weights.pt")
             weights.append((tmp_path / "weights.pt").read_bytes())
             assert torch.get_num_threads() == cores
     finally:
@@ -94,7 +95,7 @@ def test_sheets_drawn_with_other_packages_are_not_taken_from_the_cache(monkeypat
 
 
 def test_too_few_drawings_are_refused(examples: DrawingSet) -> None:
-    with pytest.raises(ValueError, match="at least 8 drawings on paper of one size"):
+    with pytest.raises(ValueError, match="at least 16 drawings on paper of one size"):
         train_part_class.train_from_data(examples.only(range(3)))
 
 
