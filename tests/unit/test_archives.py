@@ -1,0 +1,92 @@
+"""Building several archives, and what a model asks for held against what it is served with."""
+
+from pathlib import Path
+
+import pytest
+
+from goldmar.archive import build
+from goldmar.config import load_project
+from goldmar.errors import ArchiveError, ConfigError
+from goldmar.packages import Installed
+from goldmar.pipeline.archives import archives_for, build_archives, refuse_unmet
+from tests.unit.test_jobs import Watch
+from tests.unit.test_packages import handler
+
+
+def test_one_refusal_leaves_the_others_built(tmp_path: Path) -> None:
+    folders = [handler(tmp_path / "handlers" / name, None) for name in ("gear", "pin", "rim")]
+    for folder in folders[:2]:
+        (folder / "archive.toml").write_text("version = ")
+    watch = Watch()
+    with pytest.raises(ArchiveError, match="gear"):
+        build_archives(load_project(tmp_path), folders, watch)
+    assert sorted(path.name for path in (tmp_path / "model_store").iterdir()) == ["archives.yml", "rim.mar"]
+    assert "rim" in (tmp_path / "model_store/archives.yml").read_text()
+    assert [note for note in watch.seen if "pin" in note]
+    assert not [note for note in watch.seen if "gear" in note]
+
+
+def test_what_others_built_is_written_down_where_no_handler_is(tmp_path: Path) -> None:
+    build(handler(tmp_path / "elsewhere/gear", None), tmp_path / "model_store")
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "model_store/archives.yml").unlink(missing_ok=True)
+    assert build_archives(load_project(tmp_path), [], Watch()) == []
+    assert "gear" in (tmp_path / "model_store/archives.yml").read_text()
+
+
+def test_where_all_are_refused_nothing_is_written(tmp_path: Path) -> None:
+    folder = handler(tmp_path / "handlers/gear", None)
+    (folder / "archive.toml").write_text("version = ")
+    with pytest.raises(ArchiveError):
+        build_archives(load_project(tmp_path), [folder], Watch())
+    assert not list((tmp_path / "model_store").glob("*"))
+
+
+def test_a_broken_archive_of_another_model_stops_none(tmp_path: Path) -> None:
+    mar = build(handler(tmp_path / "elsewhere/gear", None), tmp_path / "model_store").path
+    (tmp_path / "model_store/pin.mar").symlink_to("nowhere")
+    (tmp_path / "golden").mkdir()
+    assert archives_for(load_project(tmp_path), ["gear"]) == [mar]
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ({"a": "2"}, ""),
+        ({"a": "1"}, "a>=2"),
+        ({"b": "1"}, "a>=2"),
+        ({}, ""),  # the server does not tell
+    ],
+)
+@pytest.mark.parametrize("included", [False, True])
+def test_what_a_model_asks_for_is_held_against_what_is_there(
+    tmp_path: Path, versions: dict[str, str], said: str, included: bool
+) -> None:
+    """What requirements.txt includes is not in the archive, and is read where the handler lies."""
+    folder = handler(tmp_path / "handlers/gear", "-r more.txt\n" if included else "a>=2\n")
+    (folder / "more.txt").write_text("a>=2\n")
+    build(folder, tmp_path / "model_store")
+    project = load_project(tmp_path)
+    if said:
+        with pytest.raises(ConfigError, match=f"^gear is not served with .*{said}"):
+            refuse_unmet(project, Installed(versions), "gear")
+    else:
+        refuse_unmet(project, Installed(versions), "gear")
+    refuse_unmet(project, Installed(versions), "rim")  # which has no archive here
+
+
+def test_the_archive_says_what_is_asked_for_and_not_the_folder(tmp_path: Path) -> None:
+    """Whether it is that of the folder as it is now is another question: see archives_for."""
+    folder = handler(tmp_path / "handlers/gear", "a>=2\n")
+    build(folder, tmp_path / "model_store")
+    (folder / "requirements.txt").write_text("a>=1\n")
+    with pytest.raises(ConfigError, match="a>=2"):
+        refuse_unmet(load_project(tmp_path), Installed({"a": "1"}), "gear")
+
+
+def test_an_archive_without_requirements_asks_for_nothing(tmp_path: Path) -> None:
+    """A module is none, even if it reads like some."""
+    folder = handler(tmp_path / "handlers/gear", None)
+    (folder / "helper.py").write_text("a >= 2\n")
+    build(folder, tmp_path / "model_store")
+    refuse_unmet(load_project(tmp_path), Installed({"b": "1"}), "gear")
