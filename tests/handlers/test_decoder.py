@@ -1,5 +1,6 @@
 """The process that drawings are read in: what a bad drawing may cost, and that nothing else pays for it."""
 
+import gc
 import math
 import os
 import signal
@@ -107,6 +108,7 @@ def readers(decoder: Decoder) -> list[psutil.Process]:
 
 
 def open_files() -> int:
+    gc.collect()  # a decoder of a test before this one may go at any time
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

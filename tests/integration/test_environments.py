@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from goldmar.environments import Environments, cache_folder
-from goldmar.environments.uv import handed_over
+from goldmar.environments.uv import _pip_settings, handed_over
 from goldmar.errors import MissingExtraError, StorageError, UninstallableError, UnreachableError
 from goldmar.locks import parse_lock, read_lock
 from tests.integration.fake_server import FakeServer, answer
@@ -296,7 +296,7 @@ def test_a_folder_called_pip_is_no_pip(tmp_path):
     (tmp_path / "pip").mkdir()
     (tmp_path / "pip/__init__.py").write_text("")
     (tmp_path / "pip/__main__.py").write_text("open('trace', 'w')\n")
-    code = "import os; from goldmar.environments.uv import handed_over; handed_over(os.environ)"
+    code = "import os; from goldmar.environments.uv import _pip_settings, handed_over; handed_over(os.environ)"
     subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, check=True)
     assert not (tmp_path / "trace").exists()
 
@@ -347,6 +347,15 @@ def test_a_dead_network_is_told_from_what_cannot_be_installed(place, monkeypatch
     assert left_over(place) == []
 
 
+@pytest.fixture
+def other_pip(monkeypatch):
+    """For a test that sets pip up anew: what it is set up with is asked once a process."""
+    _pip_settings.cache_clear()
+    yield
+    _pip_settings.cache_clear()
+
+
+@pytest.mark.usefixtures("other_pip")
 def test_an_index_that_wants_a_password_is_told_from_one_that_lacks_the_version(place, monkeypatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with FakeServer(answer(401, b"", headers={"www-authenticate": "Basic"})) as server:

@@ -80,8 +80,9 @@ def test_a_worker_that_prints_for_ever_and_is_never_ready(mar: Path, monkeypatch
 def test_ctrl_c_while_it_is_being_stopped(mar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits until nothing is left: what goes on after the command's end could still hold a port or a file."""
     monkeypatch.setenv("LIAR", "lingers")
+    before = set(psutil.Process().children())  # of tests before this one
     server = WorkerServer([mar]).__enter__()
-    (child,) = psutil.Process().children()
+    (child,) = set(psutil.Process().children()) - before
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         server.__exit__(None, None, None)
