@@ -143,6 +143,17 @@ def test_drawings_are_no_tests_of_pytests_own(pytester: pytest.Pytester, root: P
     assert "ZeroDivisionError" not in page(result)
 
 
+def test_tests_of_pytests_own_are_all_there(pytester: pytest.Pytester, root: Path) -> None:
+    """Also those in a folder, and beside the models. They are run as ever without the goldens, too."""
+    for path in ("tests/test_own.py", "golden/test_beside.py", "test_above.py"):
+        write(path, "def test(): pass\n")(root)
+    page_ = page(collect(pytester))
+    assert re.findall(r"^(?:.*/)?test_(\w+)\.py::test$", page_, re.MULTILINE) == ["beside", "above", "own"]
+    result = pytester.runpytest_inprocess(*PLUGINS, "--strict-markers")
+    result.assert_outcomes(passed=3)
+    assert "goldmar:" not in page(result)
+
+
 def test_names_that_look_alike_are_two_drawings(pytester: pytest.Pytester, root: Path) -> None:
     for name in ("e\x1bf.json", "e\\x1bf.json"):
         (root / "golden/means/drawings" / name).write_text("{}")
@@ -161,6 +172,14 @@ HOLES: dict[str, tuple[Callable[[Path], object], str]] = {
         "golden/gone is a link that leads nowhere",
     ),
     "an empty folder": (lambda root: (root / "golden/hollow").mkdir(), "hollow has no golden"),
+    "neither drawings nor values": (
+        lambda root: (
+            (root / "golden/means/drawings").rename(root / "old"),
+            (root / "golden/means/drawings").mkdir(),
+            (root / "golden/means/expected.csv").write_text("drawing_id,name,pred\n"),
+        ),
+        "nothing to compare",
+    ),
     "a handler without golden": (write("handlers/x", ""), "handlers/x is a file"),
     "another header": (write("golden/means/expected.csv", "a,b\n"), "header"),
     "a pattern of nothing": (write("golden/means/tolerance.toml", '[value."x"]\natol = 1\n'), "matches no value"),
@@ -269,12 +288,21 @@ def test_an_early_end_does_not_look_like_all(pytester: pytest.Pytester, root: Pa
     assert "13 drawings selected and not held, golden/build::sub/c among them: not a pass" in page(result)
 
 
+def test_nothing_compared_is_no_pass(pytester: pytest.Pytester, root: Path) -> None:
+    """A drawing of which the golden says nothing, and the model neither."""
+    (root / "golden/means/drawings/d.json").write_text("{}")
+    with FakeServer(json_answer({})) as server:
+        result = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, "golden/means::d")
+    result.assert_outcomes(failed=1)
+
+
 @pytest.mark.parametrize(
     "conftest",
     [
         "def pytest_collection_modifyitems(items): [item.add_marker(pytest.mark.skip) for item in items]",
         "def pytest_collection_modifyitems(items): [item.add_marker(pytest.mark.xfail) for item in items]",
         "def pytest_runtest_setup(item): pytest.skip('not today')",
+        "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_call(item): pytest.skip('not today')",
         "def pytest_runtest_teardown(item): pytest.exit('enough', returncode=0)",
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtest_protocol(item): return True",
         "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(session): return True",

@@ -8,7 +8,9 @@ from goldmar.archive import build
 from goldmar.config import load_project
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.packages import Installed
-from goldmar.pipeline.archives import archives_for, build_archives, refuse_unmet
+from goldmar.pipeline.archives import archives_for, build_archives, refuse_unmet, verify_archive
+from tests.support.foreign import foreign_project
+from tests.support.packages import STAND_IN
 from tests.unit.test_jobs import Watch
 from tests.unit.test_packages import handler
 
@@ -20,10 +22,24 @@ def test_one_refusal_leaves_the_others_built(tmp_path: Path) -> None:
     watch = Watch()
     with pytest.raises(ArchiveError, match="gear"):
         build_archives(load_project(tmp_path), folders, watch)
-    assert sorted(path.name for path in (tmp_path / "model_store").iterdir()) == ["archives.yml", "rim.mar"]
+    assert (tmp_path / "model_store/rim.mar").is_file()
     assert "rim" in (tmp_path / "model_store/archives.yml").read_text()
     assert [note for note in watch.seen if "pin" in note]
     assert not [note for note in watch.seen if "gear" in note]
+
+
+def test_an_archive_that_is_left_over_is_told(tmp_path: Path) -> None:
+    """And nothing of the folders that have nothing to do with archives."""
+    folder = handler(tmp_path / "handlers/gear", None)
+    (tmp_path / "golden/rim").mkdir(parents=True)
+    project, watch = load_project(tmp_path), Watch()
+    build_archives(project, [folder], watch)
+    assert not watch.seen
+    (folder / "archive.toml").write_text('version = "1"\nmodel = "cog"\n')
+    build_archives(project, [folder], watch)
+    (note,) = watch.seen
+    assert "gear.mar is left over" in note
+    assert "\nfix: rm " in note
 
 
 def test_what_others_built_is_written_down_where_no_handler_is(tmp_path: Path) -> None:
@@ -47,6 +63,20 @@ def test_a_broken_archive_of_another_model_stops_none(tmp_path: Path) -> None:
     (tmp_path / "model_store/pin.mar").symlink_to("nowhere")
     (tmp_path / "golden").mkdir()
     assert archives_for(load_project(tmp_path), ["gear"]) == [mar]
+
+
+def test_an_archive_that_fails_on_its_first_drawing_is_not_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    mar = foreign_project(tmp_path) / "model_store/means.mar"
+    watch = Watch()
+    assert verify_archive(load_project(tmp_path), mar, watch).path == mar
+    assert not watch.seen  # it was asked
+    (tmp_path / "golden/means/drawings/a.json").write_text('{"numbers": []}')
+    with pytest.raises(ArchiveError, match=r"means\.mar: the model fails on a: ") as caught:
+        verify_archive(load_project(tmp_path), mar, watch)
+    assert "ZeroDivisionError" in str(caught.value.detail)
 
 
 @pytest.mark.parametrize(

@@ -528,6 +528,24 @@ def test_a_golden_edited_or_cut_after_its_approval_is_refused(tmp_path, edit):
     assert "git checkout" in caught.value.fix
 
 
+def test_a_golden_edited_after_its_approval_is_no_approval_that_was_cut_off(tmp_path):
+    """Even where there is a later recording."""
+    folder = folder_with_obtained(tmp_path)
+    approve(folder, approved(folder))
+    (folder / "expected.csv").write_text(HEADER + "a,x,3.0\n")
+    write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
+    with pytest.raises(GoldenError, match="is not the file that was approved"):
+        read_golden(folder)
+
+
+def test_what_cannot_be_read_is_not_approved(tmp_path):
+    folder = folder_with_obtained(tmp_path)
+    (folder / "obtained.csv").unlink()
+    (folder / "obtained.csv").mkdir()
+    with pytest.raises(GoldenError, match=r"obtained\.csv cannot be read"):
+        approve(folder, PROVENANCE)
+
+
 def test_provenance_that_names_no_file_is_refused(tmp_path):
     folder = folder_with_obtained(tmp_path)
     approve(folder, approved(folder))

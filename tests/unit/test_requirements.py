@@ -125,3 +125,10 @@ def test_requirements_include_others_once_even_in_a_circle() -> None:
     assert asked.names == {"numpy", "pillow"}
     assert asked.files == {"a/r.txt", "b/s.txt", "a/c.txt"}
     assert asked.unknown == "there is no a/c.txt"
+
+
+def test_what_a_constraint_file_includes_limits_and_does_not_ask() -> None:
+    files = {"r.txt": b"-c c.txt\nnumpy", "c.txt": b"-r d.txt\npillow<9", "d.txt": b"torch<3"}
+    asked = asked_for("r.txt", files.get)
+    assert [str(each) for each in asked.wanted] == ["numpy"]
+    assert sorted(str(each) for each in asked.limits) == ["pillow<9", "torch<3"]
