@@ -66,3 +66,11 @@ def test_a_time_out_says_what_it_waited_for() -> None:
 
 def test_a_proxy_is_named() -> None:
     assert "through the proxy http://proxy:3128" in str(made(pycurl.E_COULDNT_CONNECT, proxy="http://proxy:3128"))
+
+
+def test_words_and_fixes_are_those_of_the_case() -> None:
+    assert "the URL begins with https://" not in (made(pycurl.E_URL_MALFORMAT).fix or "")
+    assert "No connection within" in made(pycurl.E_OPERATION_TIMEDOUT, connected=False).what
+    assert "No connection within" not in made(pycurl.E_RECV_ERROR, connected=False).what
+    secure = Fault(pycurl.E_RECV_ERROR, "", 0, True, 60.0, None, "https://h/predictions/m", "m", 1)
+    assert "the URL begins with https://" not in (fault(secure).fix or "")
