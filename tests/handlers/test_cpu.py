@@ -46,7 +46,7 @@ def conv() -> nn.Conv2d:
 SHARED_CONV, SHARED_NORM = conv(), nn.BatchNorm2d(4)
 KEPT = {
     "a convolution in two places": lambda: (SHARED_CONV, nn.BatchNorm2d(4), nn.ReLU(), SHARED_CONV),
-    "a norm in two places": lambda: (conv(), SHARED_NORM, nn.ReLU(), SHARED_NORM),
+    "a norm in two places, once behind a convolution": lambda: (conv(), SHARED_NORM, nn.ReLU(), SHARED_NORM),
     "a layer between": lambda: (conv(), nn.ReLU(), nn.BatchNorm2d(4)),
     "statistics of each batch": lambda: (conv(), nn.BatchNorm2d(4, track_running_stats=False)),
     "a convolution the other way": lambda: (nn.ConvTranspose2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)),
