@@ -16,7 +16,7 @@ from .fit import Labels, Recipe, Shift, finish, train
 from .handlers import load, save_weights, weights_path
 
 WEIGHTS = weights_path("callouts")
-RECIPE = Recipe(epochs=14, batch=16, threads=2)
+RECIPE = Recipe(epochs=6)
 
 
 def targets(label: Labels, shift: Shift, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
