@@ -297,5 +297,5 @@ def wait(descriptors: Iterable[tuple[int, int]], until: float) -> set[int]:
     poll = select.poll()
     for descriptor, events in descriptors:
         poll.register(descriptor, events)
-    timeout = None if until == math.inf else max(0, math.ceil((until - time.monotonic()) * 1000))
+    timeout = max(0, math.ceil((until - time.monotonic()) * 1000))
     return {descriptor for descriptor, _ in poll.poll(timeout)}
