@@ -133,7 +133,8 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
 
     Never raises: what cannot be read or understood is told in `unknown`.
     """
-    found: dict[bool, list[Requirement]] = {False: [], True: []}  # those of constraint files: True
+    wanted: list[Requirement] = []
+    limits: list[Requirement] = []
     files: set[str] = set()
     waiting, unknown = [(path, False)], ""
     while waiting:
@@ -153,7 +154,7 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
         for entry in entries(text):
             try:
                 if not entry.text.startswith("-"):
-                    found[is_limit].append(Requirement(without_hashes(entry.text)[0]))
+                    (limits if is_limit else wanted).append(Requirement(without_hashes(entry.text)[0]))
                     continue
                 for option, value in options_of(entry.text):
                     if option in ("-r", "-c"):
@@ -163,5 +164,5 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
                         raise OptionError(option)
             except (InvalidRequirement, OptionError):
                 unknown = unknown or f"{name} says {entry.text[:80]!r}"
-    names = frozenset(canonicalize_name(each.name) for kind in found.values() for each in kind)
-    return Asked(names, frozenset(files), unknown, tuple(found[False]), tuple(found[True]))
+    names = frozenset(canonicalize_name(each.name) for each in (*wanted, *limits))
+    return Asked(names, frozenset(files), unknown, tuple(wanted), tuple(limits))

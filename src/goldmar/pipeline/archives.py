@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 
 from goldmar import archive, requirements
@@ -97,8 +96,10 @@ def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
     if not installed.versions or not mar.exists():
         return
     inside = sources(mar)
-    names = [name for name in inside if not name.endswith(".py")]
-    folders = survey(project).model(model).handlers if names else ()
+    top = next((name for name in inside if not name.endswith(".py")), None)
+    if top is None:
+        return
+    folders = survey(project).model(model).handlers
 
     def read(name: str) -> bytes | None:
         for folder in () if name in inside else folders:  # what it includes is not in the archive
@@ -106,9 +107,8 @@ def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
                 return (folder / name).read_bytes()
         return inside.get(name)
 
-    asked = [requirements.asked_for(name, read) for name in names]
-    wanted, limits = (chain.from_iterable(lists) for lists in ((a.wanted for a in asked), (a.limits for a in asked)))
-    if missing := unmet(installed, wanted, limits):
+    asked = requirements.asked_for(top, read)
+    if missing := unmet(installed, asked.wanted, asked.limits):
         some = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if missing[_SHOWN:] else "")
         msg = f"{model} is not served with what its requirements.txt asks for: {some}."
         fix = "install that where the model is served; where a lock file says what is, resolve it anew: docs/ci.md"
