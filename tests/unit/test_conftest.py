@@ -60,7 +60,8 @@ def test_says(): open("drawn", "a").write(f"{len(drawn)} {hash(tuple(drawn))}\\n
 """
 
 
-def test_a_run_draws_the_examples_of_the_one_before_and_a_fuzzing_one_draws_more_of_its_own(project):
+def test_a_run_draws_the_examples_of_the_one_before_and_a_fuzzing_one_draws_more_of_its_own(project, monkeypatch):
+    monkeypatch.setenv("CI", "true")  # where hypothesis derandomizes whatever is not told otherwise
     project.makepyfile(test_a=PROPERTY)
     for profile in ("fixed", "fixed", "fuzz", "fuzz"):
         assert project.runpytest_subprocess(f"--hypothesis-profile={profile}", f"-opythonpath={ROOT}").ret == 0
