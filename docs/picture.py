@@ -13,7 +13,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from goldmar import pipeline
+from goldmar.pipeline.archives import build_archives
+from goldmar.pipeline.jobs import Job, check
+from goldmar.pipeline.reports import show
+from goldmar.pipeline.selection import load_project, select_handlers, select_models
+from goldmar.pipeline.servers import local_opener
 from goldmar.progress import ConsoleWatch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,14 +39,14 @@ def main() -> None:
         for name in ("handlers", "golden"):
             shutil.copytree(ROOT / name, root / name)
         nudge(root / "handlers" / NUDGED / "weights.pt")
-        project = pipeline.load_project(root)
+        project = load_project(root)
         watch = ConsoleWatch(Console(stderr=True))
-        models = pipeline.select_models(project, [])
-        pipeline.build_archives(project, pipeline.select_handlers(project, models), watch)
-        job = pipeline.Job(project, models, pipeline.local_opener(project, watch), watch, clients=project.clients)
-        run, verdict = pipeline.check(job)
+        models = select_models(project, [])
+        build_archives(project, select_handlers(project, models), watch)
+        job = Job(project, models, local_opener(project, watch), watch, clients=project.clients)
+        run, verdict = check(job)
         console.print("$ goldmar check", style="bold")
-        pipeline.show(run, verdict, console)
+        show(run, verdict, console)
         svg = console.export_svg(title="goldmar check")
     # rich would fetch its font from the web; the reader's own monospaced one will do.
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)

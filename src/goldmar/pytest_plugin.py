@@ -67,14 +67,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{msg}\nfix: leave one of the two out")
 
 
-def _project(config: pytest.Config) -> Any:  # a pipeline.Project
+def _project(config: pytest.Config) -> Any:  # a Project
     """That of the working directory, as for every command of goldmar; otherwise that of pytest's rootdir."""
-    from goldmar import pipeline
+    from goldmar.pipeline.selection import load_project
 
     found, refused = [], None
     for place in (config.invocation_params.dir, config.rootpath):
         try:
-            found.append(pipeline.load_project(place))
+            found.append(load_project(place))
         except GoldmarError as error:
             refused = refused or error
     if not found:
@@ -106,20 +106,20 @@ class GoldenItem(pytest.Item):
 
     def __init__(self, *, golden: Any, session_of_goldens: "_Session", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.golden = golden  # a pipeline.Golden, cut to this drawing
+        self.golden = golden  # a Golden, cut to this drawing
         self._goldens = session_of_goldens
         self.add_marker("goldmar")
 
     def runtest(self) -> None:
-        from goldmar import pipeline
+        from goldmar.pipeline.jobs import hold, told_apart
 
         predictions: list[Prediction] = []
         if self.golden.drawings:
             predictions = self._goldens.ask(self.golden)
-        result = pipeline.hold(self.golden, predictions)
+        result = hold(self.golden, predictions)
         if predictions:
             served = self._goldens.versions().get(self.golden.model, "")
-            result = pipeline.told_apart(self.golden, replace(result, version=served))
+            result = told_apart(self.golden, replace(result, version=served))
         if result.failures or result.values == 0:
             told = self.golden.request.told(self._goldens.target()) if predictions else ()
             told = tuple(_OPTION.sub("--goldmar-", words) for words in told)
@@ -150,11 +150,12 @@ class GoldenMismatch(AssertionError):
         """What `goldmar check` would print."""
         from rich.console import Console
 
-        from goldmar import pipeline
+        from goldmar.pipeline.jobs import judge
+        from goldmar.pipeline.reports import show
 
         run = RunResult((self.result,), self.backend, self.url, datetime.now(UTC), 0.0)
         page = io.StringIO()
-        pipeline.show(run, pipeline.judge(run), Console(file=page, width=110, no_color=True, highlight=False))
+        show(run, judge(run), Console(file=page, width=110, no_color=True, highlight=False))
         return clean_lines(page.getvalue())
 
 
@@ -167,14 +168,14 @@ class _Session:
 
     def __init__(self, config: pytest.Config, project: Any) -> None:
         self.config = config
-        self.project = project  # a pipeline.Project
+        self.project = project  # a Project
         self.selected: dict[str, str] = {}
         self.done: set[str] = set()
         self._deselected: set[str] = set()
         self._named: list[Sequence[str]] = []  # arguments that name goldens: as given, model, drawing
         self._golden = project.golden.resolve()
         self._collected = False
-        self._goldens: dict[str, Any] = {}  # node id -> a pipeline.Golden, cut to one drawing
+        self._goldens: dict[str, Any] = {}  # node id -> a Golden, cut to one drawing
         self._stack = ExitStack()
         self._server: Any = None  # a serve.Server
         self._versions: Mapping[str, str] = {}  # as the controller of xdist tells them
@@ -276,16 +277,18 @@ class _Session:
 
     def _read(self) -> dict[str, Any]:
         """Every drawing that is in a folder or in a golden, by node id. Ends the session where one cannot be used."""
-        from goldmar import pipeline
+        from goldmar.pipeline.goldens import by_drawing, read_model
+        from goldmar.pipeline.jobs import refuse_unused_patterns
+        from goldmar.pipeline.selection import select_models
 
         if not self._goldens:
             home = os.path.relpath(self.project.golden, self.config.rootpath.resolve())
             found: dict[str, Any] = {}
             try:
-                for model in pipeline.select_models(self.project):
-                    golden = pipeline.read_model(self.project, model, with_cells=True, options=self._request())
-                    pipeline.refuse_unused_patterns(golden, golden.cells)
-                    cut = pipeline.by_drawing(golden)
+                for model in select_models(self.project):
+                    golden = read_model(self.project, model, with_cells=True, options=self._request())
+                    refuse_unused_patterns(golden, golden.cells)
+                    cut = by_drawing(golden)
                     if not cut:
                         pytest.exit(f"{golden.folder}: nothing to compare, neither drawings nor golden values", 2)
                     for name, each in cut.items():
@@ -345,10 +348,10 @@ class _Session:
         return target.url if isinstance(target, Endpoint) else ""
 
     def ask(self, golden: Any) -> list[Prediction]:
-        from goldmar import pipeline
+        from goldmar.pipeline.jobs import predict
 
         try:
-            return pipeline.predict(golden.model, golden.drawings, golden.request.at(self.target()), clients=1)
+            return predict(golden.model, golden.drawings, golden.request.at(self.target()), clients=1)
         except GoldmarError as error:
             if self._server is not None:
                 error.detail = error.detail or self._server.trouble()
@@ -356,15 +359,15 @@ class _Session:
 
     def _request(self) -> dict[str, str]:
         """The options that win over request.toml. Raises UsageError, naming the option."""
-        from goldmar import pipeline
+        from goldmar.pipeline.goldens import OPTIONS, check_option
 
         option, found = self.config.option, {}
-        for key, name in pipeline.OPTIONS.items():
+        for key, name in OPTIONS.items():
             value = getattr(option, f"goldmar_{name.removeprefix('--').replace('-', '_')}")
             if value is not None:
-                found[key] = pipeline.check_option(key, value)
+                found[key] = check_option(key, value)
         if not option.goldmar_url and (named := {"version", "path"} & found.keys()):
-            msg = f"{pipeline.OPTIONS[min(named)]} says where a running server is asked, and there is no --url."
+            msg = f"{OPTIONS[min(named)]} says where a running server is asked, and there is no --url."
             raise UsageError(msg, fix="add --url http://HOST:PORT")
         return found
 
@@ -378,13 +381,15 @@ class _Session:
         return self._target
 
     def _open(self) -> Endpoint | Ask:
-        from goldmar import pipeline
+        from goldmar.pipeline.archives import refuse_unmet
+        from goldmar.pipeline.goldens import read_model
+        from goldmar.pipeline.servers import local_opener, remote_opener, worker_opener
 
         option = self.config.option
         watch = _Silent()
         try:
             if option.goldmar_url:
-                opener = pipeline.remote_opener(
+                opener = remote_opener(
                     option.goldmar_url,
                     token_env=option.goldmar_token_env,
                     token_file=option.goldmar_token_file,
@@ -394,18 +399,18 @@ class _Session:
                 if option.goldmar_timeout is not None:
                     msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout."
                     raise UsageError(msg, fix="leave --timeout out, or change responseTimeout in model-config.yaml")
-                opener = pipeline.worker_opener(self.project, watch)
+                opener = worker_opener(self.project, watch)
             else:
-                opener = pipeline.local_opener(self.project, watch, timeout_s=option.goldmar_timeout)
+                opener = local_opener(self.project, watch, timeout_s=option.goldmar_timeout)
             names = sorted(set(self.selected.values()))
             options = self._request()
-            goldens = [pipeline.read_model(self.project, name, with_cells=False, options=options) for name in names]
+            goldens = [read_model(self.project, name, with_cells=False, options=options) for name in names]
             server = opener(goldens)
             self._stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
             self._server = server.__enter__()
             installed = self._server.packages()
             for name in names:
-                pipeline.refuse_unmet(self.project, installed, name)
+                refuse_unmet(self.project, installed, name)
         except GoldmarError as error:
             # Every item would say the same; once is enough, with the exit code of `goldmar check`.
             pytest.exit(_words(error), returncode=int(error.exit_code))
@@ -434,14 +439,14 @@ class _Session:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from goldmar import pipeline
+        from goldmar.pipeline.selection import not_compared
 
         if not self._goldens:
             return
         dry = self._only_looks
         said = self.selected.keys() if dry else self.selected.keys() & self.done
         models = {golden.model for golden in self._goldens.values()}
-        left_out = pipeline.not_compared(self.project, models)
+        left_out = not_compared(self.project, models)
         count = (
             f"{len(said)} of {len(self._goldens)} drawings, "
             f"{len({self.selected[nodeid] for nodeid in said})} of {len(models) + len(left_out)} models"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from goldmar import pipeline
 from goldmar.errors import GoldmarError, UsageError
-from goldmar.pipeline import Reached
+from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.selection import load_project, model_names, select_models
 from tests.support.repository import LOCK, Repository
 
 ALL = {"gear", "rim", "shaft"}
@@ -19,7 +19,7 @@ def repo(tmp_path: Path) -> Repository:
 
 
 def reached(repo: Repository, base: str = "main", head: str | None = None) -> Reached:
-    return pipeline.find_affected(pipeline.load_project(repo.root), base, head)
+    return find_affected(load_project(repo.root), base, head)
 
 
 def relock(old: str, new: str) -> Callable[[Repository], None]:
@@ -265,14 +265,14 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_name_that_no_model_may_have_is_refused_as_by_check(name: str, repo: Repository) -> None:
     repo.write(REFUSED[name], "new\n")
-    project = pipeline.load_project(repo.root)
+    project = load_project(repo.root)
     with pytest.raises(GoldmarError) as check:
-        pipeline.select_models(project)
+        select_models(project)
     for commit, base, head in ((False, "main", None), (True, "main", "HEAD"), (False, None, None)):
         if commit:
             repo.commit()
         with pytest.raises(GoldmarError) as found:
-            pipeline.find_affected(project, base, head)
+            find_affected(project, base, head)
         assert found.value.exit_code == check.value.exit_code == 2
         assert check.value.what.endswith(found.value.what)
         assert found.value.fix in check.value.fix
@@ -291,9 +291,9 @@ def test_every_model_is_one_to_affected_as_to_check(repo: Repository) -> None:
     repo.write("model_store/pin.mar", "new\n")
     repo.write("model_store/README.md", "new\n")
     link("golden/linked", "nowhere")(repo)
-    project = pipeline.load_project(repo.root)
-    found = pipeline.find_affected(project, None, None).selection
-    assert list(found.models) == pipeline.model_names(project)
+    project = load_project(repo.root)
+    found = find_affected(project, None, None).selection
+    assert list(found.models) == model_names(project)
     assert {"9", "a.b", "linked", "obtained.v2", "pin", "t", "wheel"} < set(found.models)
 
 
@@ -302,7 +302,7 @@ def test_a_model_without_golden_on_purpose_is_passed_over_and_that_is_said(repo:
     repo.append("handlers/rim/handler.py")
     repo.write("pyproject.toml", '[tool.goldmar.no_golden]\nrim = "its drawings are secret"\n')
     for base in ("main", None):
-        found = pipeline.find_affected(pipeline.load_project(repo.root), base, None)
+        found = find_affected(load_project(repo.root), base, None)
         assert set(found.selection.models) == {"gear", "shaft"}
         assert ("golden/rim", "no golden on purpose: its drawings are secret") in found.selection.passed_over
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from goldmar import pipeline
 from goldmar.affected.rules import ALWAYS, EVERYTHING, IGNORED
 from goldmar.errors import ConfigError
-from goldmar.pipeline import Reached
+from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.selection import load_project
 from tests.support.repository import FILES, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def repo(template: Path, tmp_path: Path) -> Repository:
 
 
 def find(repo: Repository, head: str | None = None) -> Reached:
-    return pipeline.find_affected(pipeline.load_project(repo.root), "main", head)
+    return find_affected(load_project(repo.root), "main", head)
 
 
 def names(repo: Repository, head: str | None = None) -> list[str]:
@@ -413,7 +413,7 @@ def test_a_nested_project_follows_links_of_the_whole_repository(tmp_path: Path) 
     on_main(repo, change)
     repo.append("teams/web/table.csv")
     root = repo.root / "teams/vision"
-    found = pipeline.find_affected(pipeline.load_project(root), "main", None)
+    found = find_affected(load_project(root), "main", None)
     assert list(found.selection.models) == ["gear"]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from goldmar import pipeline
 from goldmar.errors import UsageError
-from goldmar.pipeline import Reached
+from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.selection import load_project
 from tests.support.repository import FILES, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def repo(tmp_path: Path) -> Repository:
 
 
 def find(root: Path, base: str | None = "main", head: str | None = None) -> Reached:
-    return pipeline.find_affected(pipeline.load_project(root), base, head)
+    return find_affected(load_project(root), base, head)
 
 
 def names(root: Path, base: str = "main", head: str | None = None) -> list[str]:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from goldmar import pipeline
+from goldmar.pipeline.affected import find_affected
+from goldmar.pipeline.selection import load_project
 from tests.support.examples import times
 from tests.support.repository import FILES, Repository
 
@@ -173,7 +174,7 @@ def test_no_model_is_missed(start: Path, before: list, change: list, commit: boo
         new = made_of(repo.root)
         if commit:
             repo.commit()
-        found = pipeline.find_affected(pipeline.load_project(repo.root), "base", "HEAD" if commit else None)
+        found = find_affected(load_project(repo.root), "base", "HEAD" if commit else None)
         must = {model for model in new if new[model] != old.get(model)}
         assert must <= set(found.selection.models)
         assert set(found.selection.models) <= set(new)

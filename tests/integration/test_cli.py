@@ -479,7 +479,7 @@ def test_a_reader_that_has_gone_is_3(project: Path) -> None:
 
 
 def test_a_bug_is_70_and_never_1(project: Path) -> None:
-    code = "from goldmar import cli, pipeline; pipeline.select_models = lambda *_: 1 / 0; cli.main()"
+    code = "from goldmar import cli; from goldmar.cli import check; check.select_models = lambda *_: 1 / 0; cli.main()"
     done = process(project, sys.executable, "-c", code, "check")
     assert done.returncode == ExitCode.BUG
     assert "ZeroDivisionError" in done.stderr

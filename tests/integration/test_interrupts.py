@@ -118,7 +118,8 @@ def test_next_to_nothing_is_imported_before_signals_are_heard() -> None:
 
 
 IN_ANOTHER_ERROR = """
-from goldmar import cli, pipeline
+from goldmar import cli
+from goldmar.cli import check
 
 class Bad:
     def __set_name__(self, owner, name):
@@ -127,7 +128,7 @@ class Bad:
 def stop(*_):
     type("Named", (), {"bad": Bad()})  # a RuntimeError, until Python 3.12
 
-pipeline.load_project = stop
+check.load_project = stop
 cli.main()
 """
 

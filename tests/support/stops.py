@@ -7,6 +7,7 @@ is found. What the stop before that step leaves is WORK/<signal>-<step>. For eac
 stopped command ended, and how it did when it was run again. Each run is a fork: what all of them need is imported once.
 """
 
+import importlib
 import json
 import os
 import re
@@ -70,11 +71,9 @@ def snapshot(root: Path) -> dict[str, str]:
 def main() -> None:
     work, numbers, pattern, command = Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3], sys.argv[4:]
     # Before the first fork.
-    import goldmar.cli.ending
-    import goldmar.pipeline
 
-    for name in goldmar.pipeline.__all__ if command[0] in {"approve", "record"} else ():
-        getattr(goldmar.pipeline, name)
+    for name in ("approval", "jobs", "reports", "servers") if command[0] in {"approve", "record"} else ():
+        importlib.import_module(f"goldmar.pipeline.{name}")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     steps = 1000
     for number in map(int, numbers):

@@ -21,7 +21,7 @@ from goldmar import mar
 from goldmar.archive import line, write_labels
 from goldmar.config import load_project
 from goldmar.errors import GoldenError, ServerError
-from goldmar.pipeline import Fate, Prepared, prepare
+from goldmar.pipeline.project import Fate, Prepared, prepare
 from goldmar.pipeline.selection import select_models
 from goldmar.project_files import digest
 from goldmar.serve.engine import Compose, find_compose, run

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar import pipeline
 from goldmar.cli.app import app, echo, echo_json, out
 from goldmar.cli.options import Json
 from goldmar.errors import UsageError
+from goldmar.pipeline.affected import MOST_JOBS, find_affected
+from goldmar.pipeline.selection import load_project
 from goldmar.text import clean
 
 
@@ -30,8 +31,8 @@ def affected(
     as_names: Annotated[bool, typer.Option("--names", help="Print the models' names alone, one a line.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a section for a summary page.")] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, max=pipeline.MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
-    ] = pipeline.MOST_JOBS,
+        int, typer.Option(min=1, max=MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
+    ] = MOST_JOBS,
 ) -> None:
     """Which models the change since BASE reaches, and why. What cannot be placed reaches all of them.
 
@@ -43,8 +44,8 @@ def affected(
     if (base is None) is not every:
         msg = "Say what the change goes into." if base is None else "--all looks at no change, and --base names one."
         raise UsageError(msg, fix="goldmar affected --base main, or goldmar affected --all")
-    project = pipeline.load_project(Path.cwd())
-    reached = pipeline.find_affected(project, base, head)
+    project = load_project(Path.cwd())
+    reached = find_affected(project, base, head)
     if as_json:
         echo_json(reached.to_json())
     elif as_matrix:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar import pipeline
 from goldmar.cli.app import app, echo_json, err, out
 from goldmar.cli.options import Json, Models, TrustLock
 from goldmar.errors import ExitCode
+from goldmar.pipeline.selection import load_project, select_models
 from goldmar.progress import ConsoleWatch
 
 
@@ -34,17 +34,20 @@ def bisect(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run tried.")] = False,
 ) -> None:
     """Find the smallest set of changes that turns the check red. Interrupted, it goes on where it was."""
-    project = pipeline.load_project(Path.cwd())
-    chosen = pipeline.select_models(project, models or [])
+    from goldmar.pipeline.bisect import find_culprits, write_kept
+    from goldmar.pipeline.reports import bisection_to_json, show_bisection, write_bisection
+
+    project = load_project(Path.cwd())
+    chosen = select_models(project, models or [])
     with ConsoleWatch(err) as watch:
-        found = pipeline.bisect(project, good, bad, chosen, watch, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
+        found = find_culprits(project, good, bad, chosen, watch, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
     if as_json:
-        echo_json(pipeline.bisection_to_json(found))
+        echo_json(bisection_to_json(found))
     else:
-        pipeline.show_bisection(found, out)
+        show_bisection(found, out)
     if markdown is not None:
-        pipeline.write_bisection(found, markdown, root=project.root)
+        write_bisection(found, markdown, root=project.root)
         err.print(f"the section for the pull request is in {escape(str(markdown))}")
-    pipeline.write_kept(found)
+    write_kept(found)
     if found.culprits:
         raise typer.Exit(ExitCode.DIFFERENT)

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar import pipeline
 from goldmar.cli.app import app, echo, echo_json, err, out, short
 from goldmar.cli.options import Json, Models
 from goldmar.errors import UsageError
+from goldmar.pipeline.project import Ci, Fate, Kind, Prepared, lock_models, prepare, scaffold
+from goldmar.pipeline.selection import built_elsewhere, load_project, select_handlers
 from goldmar.progress import ConsoleWatch
 
 
@@ -20,7 +21,7 @@ from goldmar.progress import ConsoleWatch
 def init(
     model: Annotated[str | None, typer.Argument(help="Name of the new model.")] = None,
     kind: Annotated[
-        pipeline.Kind | None,
+        Kind | None,
         typer.Option(
             help="What it takes. drawing: gray sheets, and image: colours, both through a network of torch; tabular: "
             "CSV, for models of scikit-learn, XGBoost and the like; text; json: rules without a model file. "
@@ -32,7 +33,7 @@ def init(
         bool, typer.Option("--compose", help="Write compose/ too, to serve and check the models with Docker.")
     ] = False,
     ci: Annotated[
-        pipeline.Ci | None,
+        Ci | None,
         typer.Option("--ci", help="Write compose/, a workflow and whatever it needs: scripts, lock files, .gitignore."),
     ] = None,
     package: Annotated[
@@ -59,15 +60,15 @@ def init(
     if model is None and not compose and ci is None:
         msg = "There is nothing to scaffold: neither a model nor --compose nor --ci was named."
         raise UsageError(msg, fix="goldmar init MODEL")
-    project = pipeline.load_project(Path.cwd(), create=True)
-    written = pipeline.scaffold(project.root, model, kind or pipeline.Kind.drawing) if model is not None else []
+    project = load_project(Path.cwd(), create=True)
+    written = scaffold(project.root, model, kind or Kind.drawing) if model is not None else []
     for path in written:
         out.print(f"  {escape(str(short(path)))}")
     if compose or ci:
-        _show(pipeline.prepare(project.root, ci, package))
+        _show(prepare(project.root, ci, package))
     if ci:
         with ConsoleWatch(err) as watch:
-            locked = pipeline.lock_models(project.root, watch.note)
+            locked = lock_models(project.root, watch.note)
         _show(locked)
     if model is not None:
         out.print(f"Next: goldmar archive {model} && goldmar record {model}")
@@ -78,21 +79,21 @@ def init(
 
 
 _FATES = {
-    pipeline.Fate.written: "",
-    pipeline.Fate.upgraded: "  upgraded",
-    pipeline.Fate.removed: "  removed, no longer needed",
-    pipeline.Fate.left: "  is yours: left as it is",
-    pipeline.Fate.beside: "  is yours: left as it is; the new one is {path}.new",
+    Fate.written: "",
+    Fate.upgraded: "  upgraded",
+    Fate.removed: "  removed, no longer needed",
+    Fate.left: "  is yours: left as it is",
+    Fate.beside: "  is yours: left as it is; the new one is {path}.new",
 }
 
 
-def _show(prepared: pipeline.Prepared) -> None:
+def _show(prepared: Prepared) -> None:
     """What became of the files; those of goldmar's copy in one line, where nobody has changed one."""
     copied = 0
     for outcome in prepared.outcomes:
-        if outcome.fate is pipeline.Fate.same:
+        if outcome.fate is Fate.same:
             continue
-        theirs = outcome.fate in {pipeline.Fate.left, pipeline.Fate.beside}
+        theirs = outcome.fate in {Fate.left, Fate.beside}
         if outcome.path.startswith("compose/goldmar/") and not theirs:
             copied += 1
             continue
@@ -110,21 +111,23 @@ def archive(
     as_json: Json = False,
 ) -> None:
     """Build handlers/MODEL into model_store/MODEL.mar: the same bytes for the same inputs, always."""
-    project = pipeline.load_project(Path.cwd())
+    from goldmar.pipeline.archives import build_archives, verify_archive
+
+    project = load_project(Path.cwd())
     with ConsoleWatch(err) as watch:
         if verify is not None:
             if models:
                 msg = "--verify takes a file and no model names."
                 raise UsageError(msg, fix=f"goldmar archive --verify {verify}")
-            built = [pipeline.verify_archive(project, verify, watch)]
+            built = [verify_archive(project, verify, watch)]
         else:
-            chosen = pipeline.select_handlers(project, models or [])
-            built = pipeline.build_archives(project, chosen, watch)
+            chosen = select_handlers(project, models or [])
+            built = build_archives(project, chosen, watch)
     if as_json:
         rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]
         echo_json(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for name in pipeline.built_elsewhere(project, models or []) if verify is None else ():
+    for name in built_elsewhere(project, models or []) if verify is None else ():
         mar = escape(str(short(project.model_store / f"{name}.mar")))
         out.print(f"kept {mar}  built elsewhere: no handler here makes it; where {name} is renamed or gone: rm {mar}")
     for b in built:
@@ -144,11 +147,13 @@ def serve(
     ] = None,
 ) -> None:
     """Start TorchServe here with the built archives, wait for READY, print the addresses, stop on Ctrl-C."""
-    project = pipeline.load_project(Path.cwd())
+    from goldmar.pipeline import servers
+
+    project = load_project(Path.cwd())
     with (
         ConsoleWatch(err) as watch,
-        pipeline.serve(project, models or [], watch, port=port) as server,
-        pipeline.token_file(server, token_file) as token,
+        servers.serve(project, models or [], watch, port=port) as server,
+        servers.token_file(server, token_file) as token,
     ):
         watch.close()
         first = ""
@@ -158,4 +163,4 @@ def serve(
         echo(f"token in {token}; ask with\n")
         echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {server.url}/predictions/{first}\n')
         echo("READY; Ctrl-C stops it.\n")
-        pipeline.wait_while_alive(server)
+        servers.wait_while_alive(server)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar import pipeline
 from goldmar.cli.app import app, echo_json, err, out, short
 from goldmar.cli.options import (
     Backend,
@@ -35,6 +34,7 @@ from goldmar.cli.options import (
     request_options,
 )
 from goldmar.errors import ExitCode, UsageError
+from goldmar.pipeline.selection import load_project, select_models, select_recorded
 from goldmar.progress import ConsoleWatch
 from goldmar.records import RunResult, Verdict
 
@@ -70,21 +70,25 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Ask each model about its sample drawings and hold the answers against its golden."""
-    project = pipeline.load_project(Path.cwd())
-    chosen = pipeline.select_models(project, models or [])
+    from goldmar.pipeline import jobs
+    from goldmar.pipeline.environments import environment_of
+    from goldmar.pipeline.reports import write_reports
+
+    project = load_project(Path.cwd())
+    chosen = select_models(project, models or [])
     way = _way(backend, lock, url)
     request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
-    with ConsoleWatch(err) as watch, pipeline.environment_of(lock, watch, trust=trust_lock) as environment:
+    with ConsoleWatch(err) as watch, environment_of(lock, watch, trust=trust_lock) as environment:
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
-        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
+        job = jobs.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
         job.request = request
         job.python = environment.python_version if environment else job.python
-        run, verdict = pipeline.check(job)
+        run, verdict = jobs.check(job)
         if reports is not None:
-            pipeline.write_reports(run, verdict, reports, root=project.root)
+            write_reports(run, verdict, reports, root=project.root)
     _show(run, verdict, as_json=as_json)
     if reports is not None:
         err.print(f"junit.xml, report.json and report.md are in {escape(str(reports))}")
@@ -121,26 +125,29 @@ def record(
     as_json: Json = False,
 ) -> None:
     """Ask models about their drawings and write what they say beside the goldens, which stay as they are."""
-    project = pipeline.load_project(Path.cwd())
-    chosen = pipeline.select_recorded(project, models or [])
+    from goldmar.pipeline import jobs
+    from goldmar.pipeline.environments import environment_of
+
+    project = load_project(Path.cwd())
+    chosen = select_recorded(project, models or [])
     if bool(models) is every:
         msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
         raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
     way = _way(backend, lock, url)
     request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
     with (
-        pipeline.recording(project, chosen, _again()) as begun,
+        jobs.recording(project, chosen, _again()) as begun,
         ConsoleWatch(err) as watch,
-        pipeline.environment_of(lock, watch, trust=trust_lock) as environment,
+        environment_of(lock, watch, trust=trust_lock) as environment,
     ):
         python = environment.python if environment else None
         reach = opener(
             project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
         )
-        job = pipeline.Job(project, chosen, reach, watch, clients or project.clients, stages=stages, recordings=begun)
+        job = jobs.Job(project, chosen, reach, watch, clients or project.clients, stages=stages, recordings=begun)
         job.request = request
         job.python = environment.python_version if environment else job.python
-        run, verdict = pipeline.record(job)
+        run, verdict = jobs.record(job)
     if as_json or not verdict.passed:
         _show(run, verdict, as_json=as_json)
     complete = [result for result in run.models if not result.failures and result.obtained]
@@ -168,27 +175,30 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Show what would change in the goldens, ask, then make what was obtained the golden of each."""
-    project = pipeline.load_project(Path.cwd())
-    chosen = pipeline.select_recorded(project, models or [])
+    from goldmar.pipeline.approval import accept_all, propose, recorded
+    from goldmar.pipeline.reports import show_proposal
+
+    project = load_project(Path.cwd())
+    chosen = select_recorded(project, models or [])
     if not models:
-        waiting = " ".join(pipeline.recorded(project, chosen))
+        waiting = " ".join(recorded(project, chosen))
         msg = f"No model was named. Recorded and not yet approved: {waiting or 'none'}."
         raise UsageError(msg, fix=f"goldmar approve {waiting or 'MODEL'} --reason '...'")
     names = " ".join(chosen)
     if as_json and not yes:
         msg = "--json prints one document and nothing else, so nobody can be asked."
         raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes --json")
-    proposals = [pipeline.propose(project, model) for model in chosen]
+    proposals = [propose(project, model) for model in chosen]
     if not as_json:
         for proposal in proposals:
-            pipeline.show_proposal(proposal, out)
+            show_proposal(proposal, out)
     if not yes:
         if not sys.stdin.isatty():
             msg = "Nobody is there to answer: standard input is not a terminal."
             raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes")
         typer.confirm(f"Make this the golden of {', '.join(chosen)}?", abort=True)
     approved = []
-    for accepted in pipeline.accept_all(proposals, reason=reason, approver=approver):
+    for accepted in accept_all(proposals, reason=reason, approver=approver):
         approved.append({"model": accepted.model, "path": str(accepted.path), "stages": accepted.stages})
         if not as_json:
             out.print(f"approved {escape(str(short(accepted.path)))}")
@@ -212,7 +222,9 @@ def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend
 
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:
+    from goldmar.pipeline.reports import show, to_json
+
     if as_json:
-        echo_json(pipeline.to_json(run, verdict))
+        echo_json(to_json(run, verdict))
     else:
-        pipeline.show(run, verdict, out)
+        show(run, verdict, out)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from goldmar.cli import affected, bisect, build, check, signals, streams
 from goldmar.cli.app import app, err, short
 from goldmar.errors import ExitCode, GoldmarError, Interrupted, StorageError
-from goldmar.pipeline import written
+from goldmar.files import written
 from goldmar.text import clean, clean_lines
 
 __all__ = ["app", "run"]

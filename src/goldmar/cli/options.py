@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from goldmar import pipeline
 from goldmar.errors import GoldmarError, UsageError
+from goldmar.pipeline.selection import Project, load_project, model_names
 from goldmar.progress import ConsoleWatch
 
 
@@ -25,7 +25,7 @@ class Backend(StrEnum):
 def _names(incomplete: str) -> list[str]:
     """The models that a shell offers; none where the project cannot be read, since a shell has no place for why."""
     try:
-        names = pipeline.model_names(pipeline.load_project(Path.cwd()))
+        names = model_names(load_project(Path.cwd()))
     except GoldmarError:
         return []
     return [name for name in names if name.startswith(incomplete)]
@@ -93,10 +93,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 def request_options(url: str | None, chosen: Sequence[str], **options: str | None) -> dict[str, str]:
     """The options that win over request.toml in golden/<model>, by the names of its keys. Raises UsageError."""
-    given = {key: pipeline.check_option(key, value) for key, value in options.items() if value is not None}
+    from goldmar.pipeline.goldens import OPTIONS, check_option
+
+    given = {key: check_option(key, value) for key, value in options.items() if value is not None}
     for key in ("version", "path"):
         if key in given and url is None:
-            msg = f"{pipeline.OPTIONS[key]} says where a running server is asked, and there is no --url."
+            msg = f"{OPTIONS[key]} says where a running server is asked, and there is no --url."
             raise UsageError(msg, fix="add --url http://HOST:PORT")
     if len(chosen) > 1 and "{model}" not in given.get("path", "{model}"):
         msg = f"--path {given['path']} would ask one address about {len(chosen)} models."
@@ -105,7 +107,7 @@ def request_options(url: str | None, chosen: Sequence[str], **options: str | Non
 
 
 def opener(
-    project: pipeline.Project,
+    project: Project,
     watch: ConsoleWatch,
     backend: Backend,
     url: str | None,
@@ -117,8 +119,10 @@ def opener(
     timeout_s: float | None,
     stack: str | None,
     python: Path | None = None,
-) -> pipeline.Opener:
+) -> Any:  # a pipeline.jobs.Opener
     """How to reach the models, from the options; nothing is started yet. `python` is that of a lock file."""
+    from goldmar.pipeline.servers import compose_opener, local_opener, remote_opener, worker_opener
+
     if stack is not None and backend is not Backend.compose:
         msg = "--env chooses a stack of compose/env, and nothing else than --backend compose starts one."
         raise UsageError(msg, fix=f"--backend compose --env {stack}")
@@ -129,7 +133,7 @@ def opener(
         if backend is not Backend.local:
             msg = f"--backend {backend} starts a server here, and --url asks one that runs already."
             raise UsageError(msg, fix="leave one of the two out")
-        return pipeline.remote_opener(
+        return remote_opener(
             url,
             management_url=management_url,
             token_env=token_env,
@@ -150,10 +154,10 @@ def opener(
             msg = f"{name} says how to reach a running server, and there is no --url."
             raise UsageError(msg, fix="add --url http://HOST:PORT")
     if backend is Backend.compose:
-        return pipeline.compose_opener(project, watch, stack=stack, timeout_s=timeout_s)
+        return compose_opener(project, watch, stack=stack, timeout_s=timeout_s)
     if backend is Backend.worker:
         if timeout_s is not None:
             msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."
             raise UsageError(msg, fix="leave --timeout out, or change responseTimeout")
-        return pipeline.worker_opener(project, watch, python=python)
-    return pipeline.local_opener(project, watch, timeout_s=timeout_s, python=python)
+        return worker_opener(project, watch, python=python)
+    return local_opener(project, watch, timeout_s=timeout_s, python=python)

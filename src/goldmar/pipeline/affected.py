@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from goldmar.affected import (
+    MOST_JOBS,
     Layout,
     Selection,
     matrix,
@@ -19,7 +20,7 @@ from goldmar.config import Affected, Project, project_of
 from goldmar.errors import ConfigError
 from goldmar.text import clean
 
-__all__ = ["Reached", "find_affected"]
+__all__ = ["MOST_JOBS", "Reached", "find_affected"]
 
 PYPROJECT = "pyproject.toml"
 

@@ -26,12 +26,12 @@ from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for
 
-__all__ = ["bisect", "write_kept"]
+__all__ = ["find_culprits", "write_kept"]
 
 Versions = Mapping[str, tuple[str | None, str | None]]
 
 
-def bisect(
+def find_culprits(
     project: Project,
     good: Path,
     bad: Path,

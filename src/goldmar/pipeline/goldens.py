@@ -8,10 +8,18 @@ from pathlib import Path
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
 from goldmar.files import read_whole
-from goldmar.golden import RequestSettings, find_drawings, read_golden, read_provenance, read_request
+from goldmar.golden import (
+    OPTIONS,
+    RequestSettings,
+    check_option,
+    find_drawings,
+    read_golden,
+    read_provenance,
+    read_request,
+)
 from goldmar.records import Cells, Drawing, Value
 
-__all__ = ["Golden", "by_drawing", "content", "drawings_of", "read_model"]
+__all__ = ["OPTIONS", "Golden", "by_drawing", "check_option", "content", "drawings_of", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ __all__ = [
     "Opener",
     "check",
     "hold",
+    "judge",
+    "predict",
     "record",
     "recording",
     "refuse_unused_patterns",

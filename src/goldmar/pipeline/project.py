@@ -19,6 +19,7 @@ from goldmar.environments import uv
 from goldmar.environments.lockfile import make_lock
 from goldmar.errors import UsageError
 from goldmar.files import write_atomically
+from goldmar.init import Kind, scaffold
 from goldmar.layout import survey
 from goldmar.project_files import (
     MANIFEST,
@@ -33,7 +34,7 @@ from goldmar.project_files import (
     with_block,
 )
 
-__all__ = ["Ci", "Fate", "Outcome", "Prepared", "lock_models", "prepare"]
+__all__ = ["Ci", "Fate", "Kind", "Outcome", "Prepared", "lock_models", "prepare", "scaffold"]
 
 _PACKAGE = Path(goldmar.__file__).parent
 _COPY = "compose/goldmar"

@@ -7,12 +7,14 @@ compares each, or fails and names it; a model without golden on purpose is decla
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from goldmar.config import Project
+from goldmar.config import Project, load_project
 from goldmar.errors import ConfigError, GoldmarError, UsageError
 from goldmar.layout import GOLDEN, Model, Problem, Survey, check_name, did_you_mean, survey
 
 __all__ = [
+    "Project",
     "built_elsewhere",
+    "load_project",
     "model_names",
     "not_compared",
     "select_handlers",
