@@ -3,7 +3,7 @@
     python -m benchmarks.compare --drawings 10000 --names 100
 
 Each contestant has a process of its own, so that its peak memory is its own; it builds the same data from the same seed
-in the form that it reads files into (goldmar: Cells; the others: data frames), untimed, and must then name the values
+in the form that it reads files into (goldmar: Values; the others: data frames), untimed, and must then name the values
 that fail, the missing and the extra ones. All have to find the same ones. The processes of a round run one after the
 other, in alternating order, and each counts with the best of three goes. Peak memory is of the whole process:
 interpreter, libraries, data.
@@ -69,15 +69,15 @@ def columns(drawings: int, names: int, *, side: str) -> tuple[list[str], list[st
 def goldmar(drawings: int, names: int, files: list[Path]) -> tuple[Callable[[], Any], Callable[[Any], int]]:
     from goldmar.compare import compare
     from goldmar.config import Tolerances
-    from goldmar.golden import read_cells
-    from goldmar.records import Cells, Tolerance
+    from goldmar.golden import read_values
+    from goldmar.records import Tolerance, Values
 
-    golden, obtained = (Cells([], [], []), Cells([], [], []))
+    golden, obtained = (Values([], [], []), Values([], [], []))
     if not files:
-        golden, obtained = (Cells.of(*columns(drawings, names, side=side)) for side in ("golden", "obtained"))
+        golden, obtained = (Values.of(*columns(drawings, names, side=side)) for side in ("golden", "obtained"))
 
     def work() -> Any:
-        left, right = map(read_cells, files) if files else (golden, obtained)
+        left, right = map(read_values, files) if files else (golden, obtained)
         asked = list(dict.fromkeys(left.drawing_ids))
         return compare(left, right, Tolerances(Tolerance(ATOL, RTOL)), model="bench", drawings=asked, problems={})
 

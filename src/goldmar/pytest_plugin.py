@@ -111,15 +111,15 @@ class GoldenItem(pytest.Item):
         self.add_marker("goldmar")
 
     def runtest(self) -> None:
-        from goldmar.pipeline.jobs import hold, told_apart
+        from goldmar.pipeline.jobs import check_version, compare_answers
 
         predictions: list[Prediction] = []
         if self.golden.drawings:
             predictions = self._goldens.ask(self.golden)
-        result = hold(self.golden, predictions)
+        result = compare_answers(self.golden, predictions)
         if predictions:
             served = self._goldens.versions().get(self.golden.model, "")
-            result = told_apart(self.golden, replace(result, version=served))
+            result = check_version(self.golden, replace(result, version=served))
         if result.failures or result.values == 0:
             told = self.golden.request.told(self._goldens.target()) if predictions else ()
             told = tuple(_OPTION.sub("--goldmar-", words) for words in told)
@@ -286,8 +286,8 @@ class _Session:
             found: dict[str, Any] = {}
             try:
                 for model in select_models(self.project):
-                    golden = read_model(self.project, model, with_cells=True, options=self._request())
-                    refuse_unused_patterns(golden, golden.cells)
+                    golden = read_model(self.project, model, with_expected=True, options=self._request())
+                    refuse_unused_patterns(golden, golden.expected)
                     cut = by_drawing(golden)
                     if not cut:
                         pytest.exit(f"{golden.folder}: nothing to compare, neither drawings nor golden values", 2)
@@ -404,7 +404,7 @@ class _Session:
                 opener = local_opener(self.project, watch, timeout_s=option.goldmar_timeout)
             names = sorted(set(self.selected.values()))
             options = self._request()
-            goldens = [read_model(self.project, name, with_cells=False, options=options) for name in names]
+            goldens = [read_model(self.project, name, with_expected=False, options=options) for name in names]
             server = opener(goldens)
             self._stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
             self._server = server.__enter__()

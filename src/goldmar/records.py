@@ -12,17 +12,15 @@ __all__ = [
     "Answer",
     "Ask",
     "Bisection",
-    "Cells",
-    "Coded",
+    "CategoricalColumn",
     "Comparison",
     "CulpritSet",
+    "DifferenceKind",
     "Drawing",
     "Endpoint",
     "Explanation",
-    "Kind",
     "ModelResult",
     "NameSummary",
-    "Numbers",
     "Part",
     "Prediction",
     "Provenance",
@@ -33,7 +31,9 @@ __all__ = [
     "Trial",
     "TrialOutcome",
     "Value",
+    "Values",
     "Verdict",
+    "Vocabulary",
     "compact",
 ]
 
@@ -164,23 +164,23 @@ class Explanation:
     detail: str
 
 
-class Coded(Sequence[str]):
+class CategoricalColumn(Sequence[str]):
     """A column of texts that repeat: each different text once, and for each row the number of its text.
 
     Reads like a list of strings and does not change. A million rows take eight megabytes, and two such columns are
     joined by numbers.
     """
 
-    __slots__ = ("codes", "texts")
+    __slots__ = ("categories", "codes")
 
     def __init__(self, texts: Sequence[str], codes: "array[int]") -> None:
-        self.texts = tuple(texts)  # no text twice
+        self.categories = tuple(texts)  # no text twice
         self.codes = codes  # of type "q"
 
     @classmethod
     def of(cls, column: Iterable[str]) -> Self:
         """Number the texts in the order of their first sight."""
-        numbers = Numbers()
+        numbers = Vocabulary()
         codes = array("q", map(numbers.__getitem__, column))
         return cls(tuple(numbers), codes)
 
@@ -192,14 +192,14 @@ class Coded(Sequence[str]):
 
     def __getitem__(self, row: int | slice) -> str | list[str]:
         if isinstance(row, slice):
-            return [self.texts[code] for code in self.codes[row]]
-        return self.texts[self.codes[row]]
+            return [self.categories[code] for code in self.codes[row]]
+        return self.categories[self.codes[row]]
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __iter__(self) -> Iterator[str]:
-        return map(self.texts.__getitem__, self.codes)
+        return map(self.categories.__getitem__, self.codes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str):
@@ -209,10 +209,10 @@ class Coded(Sequence[str]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Coded({len(self)} rows, {len(self.texts)} different)"
+        return f"CategoricalColumn({len(self)} rows, {len(self.categories)} different)"
 
 
-class Numbers(dict[str, int]):
+class Vocabulary(dict[str, int]):
     """Text -> its number, given in the order of first sight: look a text up and it has one."""
 
     def __missing__(self, text: str) -> int:
@@ -221,10 +221,10 @@ class Numbers(dict[str, int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class Values:
     """Long-format values as three columns of equal length; one row a value.
 
-    Lists will do. `Cells.of` makes columns that take less memory and compare faster, which counts from a hundred
+    Lists will do. `Values.of` makes columns that take less memory and compare faster, which counts from a hundred
     thousand rows on.
     """
 
@@ -235,7 +235,7 @@ class Cells:
     @classmethod
     def of(cls, drawing_ids: Iterable[str], names: Iterable[str], values: Sequence[Value]) -> Self:
         """Columns in their compact form: texts numbered, and floats, where there is nothing else, as an array."""
-        return cls(Coded.of(drawing_ids), Coded.of(names), compact(values))
+        return cls(CategoricalColumn.of(drawing_ids), CategoricalColumn.of(names), compact(values))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -262,7 +262,7 @@ class Tolerance:
     exact: bool | None = None
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """Why a value does not pass; the report has words for each."""
 
     DIFFERENT = "different"
@@ -288,7 +288,7 @@ class Comparison:
     `difference` is |got - want|; `allowed` is atol + rtol * |want|; both None where they make no sense.
     """
 
-    kind: Kind
+    kind: DifferenceKind
     drawing_id: str
     name: str = ""
     want: Value = None

@@ -22,8 +22,8 @@ import pytest
 from goldmar.compare import compare
 from goldmar.config import load_tolerances
 from goldmar.errors import ExitCode
-from goldmar.golden import read_cells
-from goldmar.records import Cells
+from goldmar.golden import read_values
+from goldmar.records import Values
 
 pytestmark = pytest.mark.e2e
 
@@ -93,9 +93,9 @@ def checked(project: Project) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def local_answers(project: Project, checked: subprocess.CompletedProcess[str]) -> Mapping[str, Cells]:
+def local_answers(project: Project, checked: subprocess.CompletedProcess[str]) -> Mapping[str, Values]:
     assert checked.returncode == ExitCode.OK, checked.stderr
-    return {model: read_cells(project.golden(model) / "obtained.csv") for model in MODELS}
+    return {model: read_values(project.golden(model) / "obtained.csv") for model in MODELS}
 
 
 # ---- all is well ----------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_progress_goes_to_standard_error(checked: subprocess.CompletedProcess[st
         assert f"asking {model} about" in checked.stderr
 
 
-def test_only_obtained_files_are_written(project: Project, local_answers: Mapping[str, Cells]) -> None:
+def test_only_obtained_files_are_written(project: Project, local_answers: Mapping[str, Values]) -> None:
     for model in MODELS:
         here = {path.name for path in project.golden(model).iterdir() if path.is_file()}
         there = {path.name for path in (REPOSITORY / "golden" / model).iterdir() if path.is_file()}
@@ -140,12 +140,12 @@ def test_reports_for_a_ci_server(project: Project, checked: subprocess.Completed
     assert all(model in summary for model in MODELS)
 
 
-def test_the_worker_without_java_answers_the_same(project: Project, local_answers: Mapping[str, Cells]) -> None:
+def test_the_worker_without_java_answers_the_same(project: Project, local_answers: Mapping[str, Values]) -> None:
     done = project.goldmar("check", "--backend", "worker", "--json")
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     assert report_of(done)["backend"] == "worker"
     for model, local in local_answers.items():
-        worker = read_cells(project.golden(model) / "obtained.csv")
+        worker = read_values(project.golden(model) / "obtained.csv")
         # Within tolerance only because behind TorchServe a drawing shares its batch with others.
         held = compare(
             local,

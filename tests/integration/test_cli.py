@@ -21,7 +21,7 @@ from goldmar import __version__
 from goldmar.cli.ending import app
 from goldmar.errors import ExitCode
 from goldmar.golden import write_obtained, write_partial
-from goldmar.records import Cells, Provenance
+from goldmar.records import Provenance, Values
 from tests.integration.conftest import Goldmar
 from tests.integration.fake_server import Behaviour, FakeServer, answer, hold, json_answer, reset
 from tests.support.foreign import NUMBERS, write_golden
@@ -46,7 +46,7 @@ def obtained(project: Path, values: dict[tuple[str, str], float]) -> None:
     """obtained.csv and obtained.toml, as `goldmar record` leaves them."""
     ids, names = zip(*values, strict=True)
     provenance = Provenance("means", "2.1", "sha256:00", "worker", "", datetime.now(UTC).replace(microsecond=0))
-    write_obtained(project / "golden/means", Cells(list(ids), list(names), list(values.values())), provenance)
+    write_obtained(project / "golden/means", Values(list(ids), list(names), list(values.values())), provenance)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -441,7 +441,7 @@ def test_approve_refuses_an_edited_recording(goldmar: Goldmar, project: Path) ->
 
 
 def test_a_recording_that_ended_early_cannot_be_approved(goldmar: Goldmar, project: Path) -> None:
-    write_partial(project / "golden/means", Cells(["a"], ["mean"], [1.0]))
+    write_partial(project / "golden/means", Values(["a"], ["mean"], [1.0]))
     done = goldmar("approve", "means", "--reason", "first", "--yes")
     assert done.code == ExitCode.USAGE
     assert "obtained.csv is missing" in done.err

@@ -9,7 +9,7 @@ from goldmar.environments import Environments
 from goldmar.locks import read_lock
 from goldmar.pipeline.mixes import Mixes, held
 from goldmar.pipeline.trials import Trials
-from goldmar.records import Comparison, Kind, ModelResult
+from goldmar.records import Comparison, DifferenceKind, ModelResult
 from tests.support.packages import wheel
 
 
@@ -58,8 +58,8 @@ def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(mixes
 
 def test_that_there_was_nothing_else_to_compare_is_no_failure_of_a_mix() -> None:
     """A mix is asked about the drawings that fail alone; where all of them are refused, that is what it shows."""
-    refused = Comparison(Kind.NO_ANSWER, "a", detail="no TIFF")
-    nothing = Comparison(Kind.NOTHING_COMPARED, "")
+    refused = Comparison(DifferenceKind.NO_ANSWER, "a", detail="no TIFF")
+    nothing = Comparison(DifferenceKind.NOTHING_COMPARED, "")
     assert held(("p",), [ModelResult("m", 1, 0, (nothing, refused))]).failures == (("m", refused),)
     assert held(("p",), [ModelResult("m", 0, 0, (nothing,))]).failures == (("m", nothing),)
 

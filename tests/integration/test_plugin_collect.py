@@ -15,7 +15,7 @@ import pytest
 import goldmar.pipeline.jobs
 import goldmar.pipeline.reports
 import goldmar.pipeline.servers  # noqa: F401
-from goldmar.golden import approve, read_cells, read_provenance, write_obtained
+from goldmar.golden import approve, read_provenance, read_values, write_obtained
 from goldmar.records import Provenance
 from tests.integration.fake_server import Asked, FakeServer, json_answer
 from tests.support.foreign import NUMBERS, write_golden
@@ -344,7 +344,7 @@ def test_another_version_than_the_goldens(
 ) -> None:
     golden = root / "golden/means"
     served = Provenance("means", "2.1", "", "remote", server.url, datetime(2026, 11, 21, tzinfo=UTC))
-    write_obtained(golden, read_cells(golden / "expected.csv"), served)
+    write_obtained(golden, read_values(golden / "expected.csv"), served)
     approve(golden, read_provenance(golden / "obtained.toml"))
     arguments = [*PLUGINS, "--goldmar-url", server.url, "golden/means", "-p", "no:cacheprovider"]
     if xdist:

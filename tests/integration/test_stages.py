@@ -304,7 +304,7 @@ def test_the_answers_of_one_that_asks_and_one_that_does_not_are_alike(project: P
 
     with (project.golden / "expected.csv").open(newline="") as file:
         expected = {row["drawing_id"]: float(row["pred"]) for row in csv.DictReader(file)}
-    from goldmar.golden.stages import content_of
+    from goldmar.golden.stage_file import content_of
 
     for drawing_id, staged in read_kept_stages(project.golden).items():
         (part,) = staged.stages[-1].parts

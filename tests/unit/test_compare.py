@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from goldmar.compare import atol_needed, compare, rtol_needed
 from goldmar.config import Tolerances
-from goldmar.records import Cells, Kind, Tolerance
+from goldmar.records import DifferenceKind, Tolerance, Values
 
 LOOSE = Tolerances(Tolerance(1e-3, 1e-3))
 
 
 def cells(table):
     """{("a", "x"): 1.0} as columns."""
-    return Cells([key[0] for key in table], [key[1] for key in table], list(table.values()))
+    return Values([key[0] for key in table], [key[1] for key in table], list(table.values()))
 
 
 def run(golden, obtained, tolerances=LOOSE, *, asked=None, problems=None):
-    golden = golden if isinstance(golden, Cells) else cells(golden)
-    obtained = obtained if isinstance(obtained, Cells) else cells(obtained)
+    golden = golden if isinstance(golden, Values) else cells(golden)
+    obtained = obtained if isinstance(obtained, Values) else cells(obtained)
     if asked is None:
         asked = sorted({*golden.drawing_ids, *obtained.drawing_ids})
     return compare(golden, obtained, tolerances, model="m", drawings=asked, problems=problems or {})
@@ -63,7 +63,7 @@ def test_the_order_of_rows_is_of_no_matter():
 def test_columns_of_numbers_and_lists_compare_alike():
     golden = cells({("a", "x"): 1.0, ("b", "x"): 2.0, ("b", "y"): 3.0})
     obtained = cells({("b", "x"): 2.5, ("a", "x"): 1.0, ("c", "x"): 1.0, ("b", "z"): 1.0})
-    compact = [Cells.of(side.drawing_ids, side.names, side.values) for side in (golden, obtained)]
+    compact = [Values.of(side.drawing_ids, side.names, side.values) for side in (golden, obtained)]
     assert run(golden, obtained) == run(*compact) == run(golden, compact[1]) == run(compact[0], obtained)
 
 
@@ -110,7 +110,7 @@ def test_each_drawing_may_have_names_of_its_own(spread):
     golden = {(f"d{i}", f"n{i * spread}"): float(i) for i in range(600)}
     obtained = {key: value for key, value in golden.items() if key[0] != "d7"} | {("d8", "new"): 1.0}
     result = run(golden, obtained, asked=[f"d{i}" for i in range(600)])
-    assert kinds(result) == [(Kind.NO_ANSWER, "d7", ""), (Kind.EXTRA_VALUE, "d8", "new")]
+    assert kinds(result) == [(DifferenceKind.NO_ANSWER, "d7", ""), (DifferenceKind.EXTRA_VALUE, "d8", "new")]
     assert result.values == 599
 
 
@@ -119,103 +119,103 @@ def test_each_drawing_may_have_names_of_its_own(spread):
 
 def test_a_drawing_that_was_not_asked_is_missing():
     result = run({("a", "x"): 1.0, ("b", "x"): 1.0, ("b", "y"): 1.0}, {("a", "x"): 1.0}, asked=["a"])
-    assert kinds(result) == [(Kind.MISSING_DRAWING, "b", "")]
+    assert kinds(result) == [(DifferenceKind.MISSING_DRAWING, "b", "")]
     assert (result.drawings, result.values) == (1, 1)
     assert result.drawing_ids == ("a", "b")
 
 
 def test_a_drawing_that_the_golden_does_not_have_is_extra():
     result = run({("a", "x"): 1.0}, {("a", "x"): 1.0, ("b", "x"): 1.0})
-    assert kinds(result) == [(Kind.EXTRA_DRAWING, "b", "")]
+    assert kinds(result) == [(DifferenceKind.EXTRA_DRAWING, "b", "")]
     assert "not in the golden" in result.failures[0].detail
 
 
 def test_an_answer_to_a_drawing_that_was_not_asked_is_extra():
     result = run({("a", "x"): 1.0}, {("a", "x"): 1.0, ("b", "x"): 1.0}, asked=["a"])
-    assert kinds(result) == [(Kind.EXTRA_DRAWING, "b", "")]
+    assert kinds(result) == [(DifferenceKind.EXTRA_DRAWING, "b", "")]
     assert "not asked" in result.failures[0].detail
 
 
 def test_a_missing_value():
     result = run({("a", "x"): 1.0, ("a", "y"): 2.0}, {("a", "x"): 1.0})
-    assert kinds(result) == [(Kind.MISSING_VALUE, "a", "y")]
+    assert kinds(result) == [(DifferenceKind.MISSING_VALUE, "a", "y")]
     assert result.failures[0].want == 2.0
 
 
 def test_an_extra_value():
     result = run({("a", "x"): 1.0}, {("a", "x"): 1.0, ("a", "y"): None})
-    assert kinds(result) == [(Kind.EXTRA_VALUE, "a", "y")]
+    assert kinds(result) == [(DifferenceKind.EXTRA_VALUE, "a", "y")]
 
 
 def test_a_duplicate_key_in_the_golden():
-    golden = Cells(["a", "b", "a", "a"], ["x", "x", "x", "x"], [1.0, 1.0, 5.0, 1.0])
+    golden = Values(["a", "b", "a", "a"], ["x", "x", "x", "x"], [1.0, 1.0, 5.0, 1.0])
     result = run(golden, {("a", "x"): 1.0, ("b", "x"): 1.0})
-    assert kinds(result) == [(Kind.DUPLICATE_KEY, "a", "x")]
+    assert kinds(result) == [(DifferenceKind.DUPLICATE_KEY, "a", "x")]
     assert result.failures[0].detail == "3 times in the golden"
     assert result.values == 2
 
 
 def test_a_duplicate_key_in_the_answers():
-    obtained = Cells(["a", "a"], ["x", "x"], [1.0, 1.0])
+    obtained = Values(["a", "a"], ["x", "x"], [1.0, 1.0])
     result = run({("a", "x"): 1.0}, obtained)
-    assert kinds(result) == [(Kind.DUPLICATE_KEY, "a", "x")]
+    assert kinds(result) == [(DifferenceKind.DUPLICATE_KEY, "a", "x")]
 
 
 def test_a_duplicate_extra_value_is_both():
-    obtained = Cells(["a", "a", "a"], ["x", "y", "y"], [1.0, 1.0, 2.0])
+    obtained = Values(["a", "a", "a"], ["x", "y", "y"], [1.0, 1.0, 2.0])
     assert kinds(run({("a", "x"): 1.0}, obtained)) == [
-        (Kind.DUPLICATE_KEY, "a", "y"),
-        (Kind.EXTRA_VALUE, "a", "y"),
+        (DifferenceKind.DUPLICATE_KEY, "a", "y"),
+        (DifferenceKind.EXTRA_VALUE, "a", "y"),
     ]
 
 
 def test_a_drawing_asked_twice():
     result = run({("a", "x"): 1.0}, {("a", "x"): 1.0}, asked=["a", "a"])
-    assert kinds(result) == [(Kind.DUPLICATE_KEY, "a", "")]
+    assert kinds(result) == [(DifferenceKind.DUPLICATE_KEY, "a", "")]
 
 
 def test_a_drawing_without_answer():
     result = run({("a", "x"): 1.0, ("b", "x"): 1.0}, {("b", "x"): 1.0}, problems={"a": "400: the PNG is cut short"})
-    assert kinds(result) == [(Kind.NO_ANSWER, "a", "")]
+    assert kinds(result) == [(DifferenceKind.NO_ANSWER, "a", "")]
     assert result.failures[0].detail == "400: the PNG is cut short"
 
 
 def test_a_drawing_without_answer_is_one_even_if_values_came_or_none_were_expected():
     both = {("a", "x"): 1.0, ("b", "x"): 1.0}
     result = run(both, both, problems={"a": "cut short"})
-    assert kinds(result) == [(Kind.NO_ANSWER, "a", "")]
+    assert kinds(result) == [(DifferenceKind.NO_ANSWER, "a", "")]
     assert result.values == 1
     result = run({("b", "x"): 1.0}, {("b", "x"): 1.0}, asked=["a", "b"], problems={"a": "failed"})
-    assert kinds(result) == [(Kind.NO_ANSWER, "a", "")]
+    assert kinds(result) == [(DifferenceKind.NO_ANSWER, "a", "")]
 
 
 def test_an_answer_without_values():
     result = run({("a", "x"): 1.0, ("b", "x"): 1.0}, {("b", "x"): 1.0})
-    assert kinds(result) == [(Kind.NO_ANSWER, "a", "")]
+    assert kinds(result) == [(DifferenceKind.NO_ANSWER, "a", "")]
     assert result.failures[0].detail == "the answer holds no values"
 
 
 def test_an_empty_golden():
     result = run({}, {("a", "x"): 1.0})
-    assert kinds(result) == [(Kind.EMPTY_GOLDEN, "", ""), (Kind.EXTRA_DRAWING, "a", "")]
+    assert kinds(result) == [(DifferenceKind.EMPTY_GOLDEN, "", ""), (DifferenceKind.EXTRA_DRAWING, "a", "")]
     assert (result.drawings, result.values) == (0, 0)
 
 
 def test_a_model_that_was_never_asked():
     result = run({("a", "x"): 1.0}, {}, asked=[])
-    assert kinds(result) == [(Kind.NOT_ASKED, "", ""), (Kind.MISSING_DRAWING, "a", "")]
+    assert kinds(result) == [(DifferenceKind.NOT_ASKED, "", ""), (DifferenceKind.MISSING_DRAWING, "a", "")]
 
 
 def test_nothing_at_all():
-    assert {failure.kind for failure in run({}, {}).failures} == {Kind.EMPTY_GOLDEN, Kind.NOT_ASKED}
+    assert {failure.kind for failure in run({}, {}).failures} == {DifferenceKind.EMPTY_GOLDEN, DifferenceKind.NOT_ASKED}
 
 
 def test_nothing_compared():
     result = run({("a", "x"): 1.0}, {("a", "y"): 1.0})
     assert kinds(result) == [
-        (Kind.NOTHING_COMPARED, "", ""),
-        (Kind.MISSING_VALUE, "a", "x"),
-        (Kind.EXTRA_VALUE, "a", "y"),
+        (DifferenceKind.NOTHING_COMPARED, "", ""),
+        (DifferenceKind.MISSING_VALUE, "a", "x"),
+        (DifferenceKind.EXTRA_VALUE, "a", "y"),
     ]
     assert (result.drawings, result.values, result.summaries) == (0, 0, ())
 
@@ -242,21 +242,21 @@ def test_only_what_was_compared_in_full_passes(golden, obtained, asked, problems
 @pytest.mark.parametrize("got", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_in_the_answer_alone(got):
     for want in (1.0, 0.0, 1e308):
-        assert one(want, got, Tolerance(1e300, 1e300)).kind is Kind.NOT_FINITE
+        assert one(want, got, Tolerance(1e300, 1e300)).kind is DifferenceKind.NOT_FINITE
 
 
 @pytest.mark.parametrize(
     ("want", "got"), [(math.inf, -math.inf), (math.inf, math.nan), (math.nan, math.inf), (-math.inf, math.nan)]
 )
 def test_one_thing_not_finite_is_not_another(want, got):
-    assert one(want, got, Tolerance(1e300, 1e300)).kind is Kind.NOT_FINITE
+    assert one(want, got, Tolerance(1e300, 1e300)).kind is DifferenceKind.NOT_FINITE
 
 
 @pytest.mark.parametrize(("want", "got"), [(math.inf, 5.0), (-math.inf, 1e308), (math.nan, 0.0)])
 def test_nothing_is_near_to_an_infinity(want, got):
     """atol + rtol * inf is infinite: by the bare rule every number would pass."""
     failure = one(want, got, Tolerance(1.0, 1.0))
-    assert failure.kind is Kind.DIFFERENT
+    assert failure.kind is DifferenceKind.DIFFERENT
     assert failure.difference is None
 
 
@@ -271,7 +271,7 @@ def test_a_changed_type(want, got):
     if want == got:
         assert failure is None
     else:
-        assert failure.kind is Kind.CHANGED_TYPE
+        assert failure.kind is DifferenceKind.CHANGED_TYPE
         assert want in failure.detail
         assert got in failure.detail
 
@@ -288,7 +288,7 @@ def test_where_exact_is_false_a_number_is_a_number_and_nothing_else_is(want, got
 )
 def test_what_must_be_equal(want, got):
     failure = one(want, got, Tolerance(10.0, 10.0))
-    assert failure.kind is Kind.DIFFERENT
+    assert failure.kind is DifferenceKind.DIFFERENT
     assert "must be equal" in failure.detail
     if isinstance(want, int) and not isinstance(want, bool):
         assert failure.difference == got - want
@@ -299,9 +299,9 @@ def test_what_must_be_equal(want, got):
     ("want", "got"), [(2**53, 2**53 + 1), (2**70, 2**70 + 1), (10**400, 10**400 + 1), (-(2**63), 2**63)]
 )
 def test_integers_that_no_float_tells_apart(want, got):
-    assert one(want, got).kind is Kind.DIFFERENT
-    assert one(want, got, Tolerance(0, 0, exact=False)).kind is Kind.DIFFERENT
-    assert one(want, got, Tolerance(0.5, 0, exact=False)).kind is Kind.DIFFERENT
+    assert one(want, got).kind is DifferenceKind.DIFFERENT
+    assert one(want, got, Tolerance(0, 0, exact=False)).kind is DifferenceKind.DIFFERENT
+    assert one(want, got, Tolerance(0.5, 0, exact=False)).kind is DifferenceKind.DIFFERENT
     assert one(want, got, Tolerance(0, 2.0, exact=False)) is None
     if got - want == 1:
         assert one(want, got, Tolerance(1.0, 0, exact=False)) is None
@@ -345,13 +345,13 @@ def test_floats_exactly():
     assert one(math.nan, math.nan, exact) is None
     assert one(0.0, -0.0, exact) is None
     failure = one(1.0, math.nextafter(1.0, 2.0), exact)
-    assert failure.kind is Kind.DIFFERENT
+    assert failure.kind is DifferenceKind.DIFFERENT
     assert failure.difference == math.ulp(1.0)
 
 
 def test_a_difference_too_large_for_a_float_fails():
     failure = one(1.5e308, -1.5e308, Tolerance(1e308, 1.0))
-    assert failure.kind is Kind.DIFFERENT
+    assert failure.kind is DifferenceKind.DIFFERENT
     assert failure.difference == math.inf
 
 
@@ -482,6 +482,6 @@ def test_closest_are_the_passing_values_nearest_to_their_limit():
     obtained = {("a", f"n{i}"): 1.0 + i / 16 for i in range(20)}
     result = run(golden, obtained, Tolerances(Tolerance(0.5)))
     assert [close.name for close in result.closest] == ["n8", "n7", "n6", "n5", "n4"]
-    assert {close.kind for close in result.closest} == {Kind.WITHIN}
+    assert {close.kind for close in result.closest} == {DifferenceKind.WITHIN}
     assert (result.closest[0].difference, result.closest[0].allowed) == (0.5, 0.5)
     assert run(golden, golden).closest == ()

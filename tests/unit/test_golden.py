@@ -17,18 +17,18 @@ from goldmar.errors import ConfigError, GoldenError
 from goldmar.files import read_whole
 from goldmar.golden import (
     approve,
-    cells_of,
     find_drawings,
-    read_cells,
     read_golden,
     read_provenance,
-    write_cells,
+    read_values,
+    values_of,
     write_obtained,
     write_partial,
     write_provenance,
+    write_values,
 )
-from goldmar.golden.cells import to_csv
-from goldmar.records import Cells, Prediction, Provenance
+from goldmar.golden.csv_file import to_csv
+from goldmar.records import Prediction, Provenance, Values
 
 HEADER = "drawing_id,name,pred\n"
 PROVENANCE = Provenance(
@@ -220,7 +220,7 @@ VALUES = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.
 
 @pytest.mark.parametrize("turned", ["\u202e", "\u2066", "\u061c", "\u200b"])
 def test_no_text_turns_the_direction_of_a_diff(turned):
-    text = to_csv(Cells([f"d{turned}"], [f"n{turned}"], [f"v{turned}"]))
+    text = to_csv(Values([f"d{turned}"], [f"n{turned}"], [f"v{turned}"]))
     assert all(line.isprintable() for line in text.splitlines())
 
 
@@ -235,8 +235,8 @@ def same(left, right):
 @given(table=st.dictionaries(st.tuples(TEXTS, TEXTS), VALUES, max_size=20))
 def test_what_is_written_is_read(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("cells") / "a.csv"
-    write_cells(path, Cells([key[0] for key in table], [key[1] for key in table], list(table.values())))
-    read = read_cells(path)
+    write_values(path, Values([key[0] for key in table], [key[1] for key in table], list(table.values())))
+    read = read_values(path)
     assert list(zip(read.drawing_ids, read.names, strict=True)) == sorted(table)
     for drawing, name, value in zip(read.drawing_ids, read.names, read.values, strict=True):
         # NaN keeps no sign: there is one spelling for it.
@@ -250,22 +250,22 @@ def test_what_is_written_is_read(tmp_path_factory, table):
 @given(table=st.dictionaries(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), st.floats(), min_size=1))
 def test_the_quick_way_and_the_csv_module_read_the_same(tmp_path_factory, table):
     folder = tmp_path_factory.mktemp("cells")
-    write_cells(folder / "plain.csv", Cells([k[0] for k in table], [k[1] for k in table], list(table.values())))
+    write_values(folder / "plain.csv", Values([k[0] for k in table], [k[1] for k in table], list(table.values())))
     text = (folder / "plain.csv").read_text()
     (folder / "quoted.csv").write_text(text.replace("\na,", '\n"a",').replace("drawing_id", '"drawing_id"'))
-    plain, quoted = read_cells(folder / "plain.csv"), read_cells(folder / "quoted.csv")
+    plain, quoted = read_values(folder / "plain.csv"), read_values(folder / "quoted.csv")
     assert list(plain.drawing_ids) == list(quoted.drawing_ids)
     assert list(plain.names) == list(quoted.names)
     assert list(map(repr, plain.values)) == list(map(repr, quoted.values))
 
 
 def test_the_file_as_it_looks(tmp_path):
-    cells = Cells(
+    cells = Values(
         ["b", "a", "a", "a", "a", "a", "a"],
         ["x", "z", "y", "n", "t", "s", "q"],
         [9.607873916625977, 3, "flange", None, True, "3", 'a,"b"\n'],
     )
-    write_cells(tmp_path / "a.csv", cells)
+    write_values(tmp_path / "a.csv", cells)
     assert (tmp_path / "a.csv").read_text() == (
         'drawing_id,name,pred\na,n,null\na,q,"""a,\\""b\\""\\n"""\na,s,"""3"""\na,t,true\na,y,flange\na,z,3\n'
         "b,x,9.607873916625977\n"
@@ -275,21 +275,21 @@ def test_the_file_as_it_looks(tmp_path):
 def test_blocks_do_not_cut_rows(tmp_path):
     """Larger than the block that is read at once, with characters of several bytes across its edge."""
     ids = [f"図面{number:06}" for number in range(120_000)]
-    cells = Cells(ids, ["厚さ"] * len(ids), [number + 0.5 for number in range(len(ids))])
-    write_cells(tmp_path / "a.csv", cells)
+    cells = Values(ids, ["厚さ"] * len(ids), [number + 0.5 for number in range(len(ids))])
+    write_values(tmp_path / "a.csv", cells)
     assert (tmp_path / "a.csv").stat().st_size > 2**21
-    read = read_cells(tmp_path / "a.csv")
+    read = read_values(tmp_path / "a.csv")
     assert list(read.drawing_ids) == ids
     assert list(read.values) == cells.values
     with (tmp_path / "a.csv").open("a") as stream:
         stream.write("z,x,flange\nz,y,1.0\n")
-    read = read_cells(tmp_path / "a.csv")
+    read = read_values(tmp_path / "a.csv")
     assert list(read.values) == [*cells.values, "flange", 1.0]
 
 
 def test_one_value_under_a_key_is_written(tmp_path):
     with pytest.raises(GoldenError, match="Two values for drawing 'a', name 'x'"):
-        write_cells(tmp_path / "a.csv", Cells(["a", "a"], ["x", "x"], [1.0, 1.0]))
+        write_values(tmp_path / "a.csv", Values(["a", "a"], ["x", "x"], [1.0, 1.0]))
     assert not (tmp_path / "a.csv").exists()
 
 
@@ -331,16 +331,16 @@ def test_one_value_under_a_key_is_written(tmp_path):
 def test_a_csv_that_is_wrong_is_refused_with_its_line(tmp_path, content, said):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(GoldenError, match=said) as caught:
-        read_cells(tmp_path / "a.csv")
+        read_values(tmp_path / "a.csv")
     assert str(tmp_path / "a.csv") in caught.value.what
     assert caught.value.fix
 
 
 def test_a_csv_that_is_not_there_or_a_folder(tmp_path):
     with pytest.raises(GoldenError, match="does not exist"):
-        read_cells(tmp_path / "a.csv")
+        read_values(tmp_path / "a.csv")
     with pytest.raises(GoldenError, match="cannot be read: Is a directory"):
-        read_cells(tmp_path)
+        read_values(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_a_csv_that_is_not_there_or_a_folder(tmp_path):
 def test_what_a_pred_is_read_as(tmp_path, pred, value):
     for rows in (f"a,x,{pred}\n", f"a,x,{pred}\nb,x,1.5\n", f"b,x,1.5\na,x,{pred}\n"):
         (tmp_path / "a.csv").write_text(HEADER + rows)
-        read = read_cells(tmp_path / "a.csv")
+        read = read_values(tmp_path / "a.csv")
         found = dict(zip(read.drawing_ids, read.values, strict=True))["a"]
         assert same(found, value)
 
@@ -381,26 +381,26 @@ def test_a_byte_order_mark_and_crlf_are_accepted(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfdrawing_id,name,pred\r\na,x,1.0\r\n")
     (tmp_path / "b.csv").write_bytes(b"\xef\xbb\xbfdrawing_id,name,pred\na,x,1.0\n")
     for name in ("a.csv", "b.csv"):
-        read = read_cells(tmp_path / name)
+        read = read_values(tmp_path / name)
         assert (list(read.drawing_ids), list(read.names), list(read.values)) == (["a"], ["x"], [1.0])
 
 
 def test_other_headers_in_another_order(tmp_path):
     (tmp_path / "a.csv").write_text("図面_id,pred,name\n図1,1.5,厚さ\n", encoding="utf-8")
-    read = read_cells(tmp_path / "a.csv", {"drawing_id": "図面_id"})
+    read = read_values(tmp_path / "a.csv", {"drawing_id": "図面_id"})
     assert (list(read.drawing_ids), list(read.names), list(read.values)) == (["図1"], ["厚さ"], [1.5])
     # After an approval the file has the usual headers, and the table is still there.
-    write_cells(tmp_path / "a.csv", read)
-    assert list(read_cells(tmp_path / "a.csv", {"drawing_id": "図面_id"}).names) == ["厚さ"]
+    write_values(tmp_path / "a.csv", read)
+    assert list(read_values(tmp_path / "a.csv", {"drawing_id": "図面_id"}).names) == ["厚さ"]
 
 
 def test_a_golden_without_rows_can_be_read(tmp_path):
     (tmp_path / "a.csv").write_text(HEADER)
-    assert len(read_cells(tmp_path / "a.csv")) == 0
+    assert len(read_values(tmp_path / "a.csv")) == 0
 
 
 def test_cells_of_predictions():
-    cells = cells_of(
+    cells = values_of(
         [
             Prediction("b", {"x": 1.0, "y": 2.0}, 200, 0.1),
             Prediction("c", {}, 503, 0.1, problem="failed"),
@@ -470,7 +470,7 @@ def test_provenance_that_is_wrong(tmp_path, change, said):
 
 # ---- from obtained to golden ----------------------------------------------------------------------------------------
 
-CELLS = Cells(["a", "b"], ["x", "x"], [1.0, 2.0])
+CELLS = Values(["a", "b"], ["x", "x"], [1.0, 2.0])
 
 
 def folder_with_obtained(tmp_path, cells=CELLS):
@@ -498,9 +498,9 @@ def test_obtained_becomes_golden_and_is_gone(tmp_path):
 
 def test_a_run_that_ended_early_is_beside_the_complete_one_until_the_next(tmp_path):
     folder = folder_with_obtained(tmp_path)
-    path = write_partial(folder, Cells(["a"], ["x"], [5.0]))
+    path = write_partial(folder, Values(["a"], ["x"], [5.0]))
     assert path == folder / "obtained.partial.csv"
-    assert list(read_cells(folder / "obtained.csv").values) == [1.0, 2.0]
+    assert list(read_values(folder / "obtained.csv").values) == [1.0, 2.0]
     write_obtained(folder, CELLS, PROVENANCE)
     assert names(folder) == ["obtained.csv", "obtained.toml"]
 
@@ -513,7 +513,7 @@ def test_nothing_partial_is_approved(tmp_path):
 
 
 def test_a_golden_written_by_hand_needs_no_provenance(tmp_path):
-    write_cells(tmp_path / "expected.csv", CELLS)
+    write_values(tmp_path / "expected.csv", CELLS)
     assert list(read_golden(tmp_path).values) == [1.0, 2.0]
 
 
@@ -533,7 +533,7 @@ def test_a_golden_edited_after_its_approval_is_no_approval_that_was_cut_off(tmp_
     folder = folder_with_obtained(tmp_path)
     approve(folder, approved(folder))
     (folder / "expected.csv").write_text(HEADER + "a,x,3.0\n")
-    write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
+    write_obtained(folder, Values(["a"], ["x"], [7.0]), PROVENANCE)
     with pytest.raises(GoldenError, match="is not the file that was approved"):
         read_golden(folder)
 
@@ -565,14 +565,14 @@ def test_edited_obtained_values_are_not_approved(tmp_path):
 def test_values_that_changed_after_they_were_shown_are_not_approved(tmp_path):
     folder = folder_with_obtained(tmp_path)
     shown = approved(folder)
-    write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
+    write_obtained(folder, Values(["a"], ["x"], [7.0]), PROVENANCE)
     with pytest.raises(GoldenError, match="changed while its approval was under way"):
         approve(folder, shown)
     assert "expected.csv" not in names(folder)
 
 
 def test_an_empty_golden_is_not_approved(tmp_path):
-    folder = folder_with_obtained(tmp_path, Cells([], [], []))
+    folder = folder_with_obtained(tmp_path, Values([], [], []))
     with pytest.raises(GoldenError, match="holds no values"):
         approve(folder, approved(folder))
 
@@ -584,8 +584,8 @@ def test_an_approval_cut_off_anywhere_is_seen_and_can_be_finished(tmp_path, monk
     folder = folder_with_obtained(tmp_path)
     if not first:
         approve(folder, approved(folder))
-        write_obtained(folder, Cells(["a"], ["x"], [9.0]), PROVENANCE)
-    new = list(read_cells(folder / "obtained.csv").values)
+        write_obtained(folder, Values(["a"], ["x"], [9.0]), PROVENANCE)
+    new = list(read_values(folder / "obtained.csv").values)
     with monkeypatch.context() as patch:
         left = [writes]
 
@@ -623,7 +623,7 @@ def test_a_recording_cut_off_between_its_files_is_not_approved(tmp_path, monkeyp
         goldmar.golden.recording, "write_provenance", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
-        write_obtained(folder, Cells(["a"], ["x"], [7.0]), PROVENANCE)
+        write_obtained(folder, Values(["a"], ["x"], [7.0]), PROVENANCE)
     monkeypatch.undo()
     with pytest.raises(GoldenError, match=r"the last recording of thickness failed at .*: KeyboardInterrupt"):
         approve(folder, PROVENANCE)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from goldmar.errors import GoldenError
-from goldmar.golden import from_frame, read_cells, to_frame, write_cells
-from goldmar.records import Cells
+from goldmar.golden import from_frame, read_values, to_frame, write_values
+from goldmar.records import Values
 
-CELLS = Cells(["a", "a", "b", "b", "c"], ["x", "n", "label", "ok", "none"], [9.607873916625977, 3, "9.6", True, None])
+CELLS = Values(["a", "a", "b", "b", "c"], ["x", "n", "label", "ok", "none"], [9.607873916625977, 3, "9.6", True, None])
 
 
 def test_there_and_back() -> None:
@@ -23,8 +23,8 @@ def test_an_experiment_becomes_a_golden(tmp_path: Path) -> None:
     """What a notebook holds is in wide format and in numpy's types."""
     wide = pd.DataFrame({"drawing_id": ["a", "b"], "thickness": np.array([9.5, 0.1], dtype=np.float32)})
     frame = wide.melt(id_vars="drawing_id", var_name="name", value_name="pred")
-    write_cells(tmp_path / "expected.csv", from_frame(frame))
-    read = read_cells(tmp_path / "expected.csv")
+    write_values(tmp_path / "expected.csv", from_frame(frame))
+    read = read_values(tmp_path / "expected.csv")
     assert dict(zip(read.drawing_ids, read.values, strict=True)) == {"a": 9.5, "b": float(np.float32(0.1))}
 
 

@@ -22,15 +22,15 @@ from goldmar.golden import (
     Recording,
     Superseded,
     approve,
-    read_cells,
     read_provenance,
+    read_values,
     refuse_unfinished,
     write_obtained,
 )
 from goldmar.golden.recording import FILES, OBTAINED, UNFINISHED, alone, write_partial
-from goldmar.records import Cells, Part, Provenance, Stage, Staged
+from goldmar.records import Part, Provenance, Stage, Staged, Values
 
-BEFORE, NOW = Cells(["a"], ["x"], [1.0]), Cells(["a"], ["x"], [2.0])
+BEFORE, NOW = Values(["a"], ["x"], [1.0]), Values(["a"], ["x"], [2.0])
 PROVENANCE = Provenance("gear", "1.0", "sha256:1", "worker", "", datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC))
 AGAIN = "goldmar record gear --stages"
 STAGES = [Staged("a", (Stage("drawing", (Part("", "file", (1,), "00"),)),))]
@@ -67,7 +67,7 @@ def test_only_its_end_makes_it_count(gear):
         approved(gear)
     begun.finish()
     approved(gear)
-    assert list(read_cells(gear / "expected.csv").values) == [2.0]
+    assert list(read_values(gear / "expected.csv").values) == [2.0]
     assert names(gear) == ["expected.csv", "provenance.toml", "stages.jsonl"]
 
 
@@ -98,7 +98,7 @@ def test_a_recording_in_one_step_that_fails_makes_the_one_before_it_void(gear):
 
 def test_what_was_answered_before_the_end_is_written_and_approved_by_nobody(gear):
     assert write_partial(gear, NOW) == gear / "obtained.partial.csv"
-    assert list(read_cells(gear / "obtained.partial.csv").values) == [2.0]
+    assert list(read_values(gear / "obtained.partial.csv").values) == [2.0]
     Recording(gear, AGAIN)
     assert names(gear) == [UNFINISHED]
 
@@ -161,7 +161,7 @@ def test_killed_before_any_of_its_steps_it_leaves_nothing_to_approve(gear, monke
         assert refuse_unfinished(gear) is None
     elif step == STEPS - 1:
         approved(gear)
-        assert list(read_cells(gear / "expected.csv").values) == [2.0]
+        assert list(read_values(gear / "expected.csv").values) == [2.0]
     else:
         with pytest.raises(GoldenError, match="was cut off") as caught:
             approve(gear, PROVENANCE)
@@ -199,7 +199,7 @@ def test_of_two_at_once_the_one_begun_last_counts(gear, first_ends_first):
     if not first_ends_first:
         end_of_the_first()
     approved(gear)
-    assert list(read_cells(gear / "expected.csv").values) == [2.0]
+    assert list(read_values(gear / "expected.csv").values) == [2.0]
 
 
 def test_one_that_begins_during_an_approval_waits_for_its_end(gear, monkeypatch):

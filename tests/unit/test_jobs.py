@@ -15,7 +15,7 @@ from goldmar.golden import Recording, Superseded, read_provenance, refuse_unfini
 from goldmar.packages import Installed
 from goldmar.pipeline.goldens import read_model
 from goldmar.pipeline.jobs import Job, check, record, recording, refuse_unused_patterns
-from goldmar.records import Answer, Cells, Drawing
+from goldmar.records import Answer, Drawing, Values
 from tests.unit.test_packages import handler
 
 
@@ -215,8 +215,8 @@ def test_what_ended_a_recording_is_said(gear: Path, end: BaseException | None, w
 def test_a_pattern_of_nothing(gear: Path, golden: int, obtained: int, refused: bool) -> None:
     """Where there is no value at all the report says that, and better."""
     (gear / "tolerance.toml").write_text('[value."thickness"]\natol = 1\n')
-    cells = [Cells([], [], []), Cells(["a"], ["mean"], [1.5])]
-    model = replace(read_model(load_project(gear.parents[1]), "gear", with_cells=True), cells=cells[golden])
+    cells = [Values([], [], []), Values(["a"], ["mean"], [1.5])]
+    model = replace(read_model(load_project(gear.parents[1]), "gear", with_expected=True), expected=cells[golden])
     if refused:
         with pytest.raises(ConfigError, match="matches no value"):
             refuse_unused_patterns(model, cells[obtained])

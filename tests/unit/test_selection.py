@@ -380,7 +380,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(root: Path, soon: None,
 
     def read() -> None:
         select_models(load_project(root))
-        read_model(load_project(root), "gear", with_cells=True)
+        read_model(load_project(root), "gear", with_expected=True)
         read_kept_stages(root / "golden/gear")
 
     with pytest.raises(GoldmarError, match="no ordinary file"):

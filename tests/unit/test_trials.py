@@ -8,12 +8,12 @@ import pytest
 
 from goldmar.errors import StorageError
 from goldmar.pipeline.trials import Trials
-from goldmar.records import Comparison, Kind, Trial, TrialOutcome
+from goldmar.records import Comparison, DifferenceKind, Trial, TrialOutcome
 
 
 def trial(*taken: str, worst: float = 0.5) -> Trial:
-    failure = Comparison(Kind.DIFFERENT, "a/b", "x", want=1.0, got=math.nan, difference=math.inf, allowed=0.1)
-    text = Comparison(Kind.CHANGED_TYPE, "a/b", "y", want=1, got="1", detail="was an integer")
+    failure = Comparison(DifferenceKind.DIFFERENT, "a/b", "x", want=1.0, got=math.nan, difference=math.inf, allowed=0.1)
+    text = Comparison(DifferenceKind.CHANGED_TYPE, "a/b", "y", want=1, got="1", detail="was an integer")
     return Trial(taken, TrialOutcome.RED, worst, (("m", failure), ("m", text)), {"m": ("a/b",)}, "why", 1.5, "e" * 32)
 
 

@@ -1,17 +1,17 @@
-"""Hold what a model said against its golden. Pure: records in, records out; nothing is read, asked or printed.
+"""Compare what a model answered with its golden. Pure: records in, records out; nothing is read, asked or printed.
 
-`join` pairs the values, `held` puts the rule to the pairs, `needed` finds the tolerance that would pass, `words` says
-why something does not.
+`join` pairs the values, `apply_tolerance` decides about each pair, `needed` finds the tolerance that would pass,
+`failures` says why something does not pass, and `first_difference` in which stage a drawing went another way.
 """
 
 from collections.abc import Mapping, Sequence
 
-from goldmar.compare.held import Floats, Held, hold
+from goldmar.compare.apply_tolerance import Floats, PairOutcomes, apply_tolerance
+from goldmar.compare.failures import drawing_failures, model_failures, value_failures
 from goldmar.compare.join import Joined, join
 from goldmar.compare.needed import atol_needed, rtol_needed
-from goldmar.compare.words import drawing_failures, model_failures, value_failures
 from goldmar.config import Tolerances
-from goldmar.records import Cells, Comparison, Kind, ModelResult, NameSummary
+from goldmar.records import Comparison, DifferenceKind, ModelResult, NameSummary, Values
 
 __all__ = ["atol_needed", "compare", "rtol_needed"]
 
@@ -19,8 +19,8 @@ _CLOSEST = 5
 
 
 def compare(
-    golden: Cells,
-    obtained: Cells,
+    golden: Values,
+    obtained: Values,
     tolerances: Tolerances,
     *,
     model: str,
@@ -34,40 +34,40 @@ def compare(
         obtained: what was answered.
         tolerances: a float passes when |got - want| <= atol + rtol * |want|; NaN equals NaN, and an infinity itself
             alone. Integers, strings, booleans and null must be equal; so must be floats where `exact` is true. Where
-            it is false, integers are held like floats, and an integer and a float are both numbers.
+            it is false, the tolerance applies to integers too, and an integer and a float are both numbers.
         drawings: the ids that were asked.
         problems: drawing id -> why there is no answer for it.
 
     Failures come with those that concern everything first, then whole drawings, then values, the worst first.
     """
     joined = join(golden, obtained, drawings, problems)
-    held = hold(golden, obtained, joined, tolerances)
+    outcomes = apply_tolerance(golden, obtained, joined, tolerances)
     failures = [
         *model_failures(golden, obtained, joined, drawings),
         *drawing_failures(joined, problems),
-        *value_failures(golden, obtained, joined, held),
+        *value_failures(golden, obtained, joined, outcomes),
     ]
     return ModelResult(
         model=model,
         drawings=joined.drawings_compared,
         values=len(joined.golden_rows),
         failures=tuple(failures),
-        summaries=_summaries(held),
-        closest=_closest(golden, obtained, joined, held),
+        summaries=_summaries(outcomes),
+        closest=_closest(golden, obtained, joined, outcomes),
         drawing_ids=tuple(sorted(joined.ids)),
     )
 
 
-def _summaries(held: Held) -> tuple[NameSummary, ...]:
+def _summaries(outcomes: PairOutcomes) -> tuple[NameSummary, ...]:
     summaries = []
-    for code, (pattern, tolerance) in enumerate(held.patterns):
-        rows = slice(None) if len(held.patterns) == 1 else held.pattern == code
-        failed, in_reach = held.failed[rows], held.by_tolerance[rows]
+    for code, (pattern, tolerance) in enumerate(outcomes.patterns):
+        rows = slice(None) if len(outcomes.patterns) == 1 else outcomes.pattern == code
+        failed, in_reach = outcomes.failed[rows], outcomes.by_tolerance[rows]
         values = int(failed.size)
         if not values:
             continue
-        numeric = held.numeric[rows]
-        difference, size = held.difference[rows], held.size[rows]
+        numeric = outcomes.numeric[rows]
+        difference, size = outcomes.difference[rows], outcomes.size[rows]
         summaries.append(
             NameSummary(
                 pattern=pattern,
@@ -75,7 +75,7 @@ def _summaries(held: Held) -> tuple[NameSummary, ...]:
                 values=values,
                 failed=int(failed.sum()),
                 worst_absolute=_max(difference[numeric]),
-                worst_relative=_max(held.relative(difference[numeric], size[numeric])),
+                worst_relative=_max(outcomes.relative(difference[numeric], size[numeric])),
                 atol_needed=atol_needed(difference[in_reach], size[in_reach], tolerance.rtol),
                 rtol_needed=rtol_needed(difference[in_reach], size[in_reach], tolerance.atol),
                 beyond=int((failed & ~in_reach).sum()),
@@ -88,16 +88,16 @@ def _max(numbers: Floats) -> float:
     return float(numbers.max()) if numbers.size else 0.0
 
 
-def _closest(golden: Cells, obtained: Cells, joined: Joined, held: Held) -> tuple[Comparison, ...]:
+def _closest(golden: Values, obtained: Values, joined: Joined, outcomes: PairOutcomes) -> tuple[Comparison, ...]:
     return tuple(
         Comparison(
-            kind=Kind.WITHIN,
+            kind=DifferenceKind.WITHIN,
             drawing_id=golden.drawing_ids[joined.golden_rows[pair]],
             name=golden.names[joined.golden_rows[pair]],
             want=golden.values[joined.golden_rows[pair]],
             got=obtained.values[joined.obtained_rows[pair]],
-            difference=float(held.difference[pair]),
-            allowed=float(held.allowed[pair]),
+            difference=float(outcomes.difference[pair]),
+            allowed=float(outcomes.allowed[pair]),
         )
-        for pair in held.nearest(_CLOSEST)
+        for pair in outcomes.nearest(_CLOSEST)
     )

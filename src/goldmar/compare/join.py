@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goldmar.records import Cells, Coded, Numbers
+from goldmar.records import CategoricalColumn, Values, Vocabulary
 
 __all__ = ["Joined", "join"]
 
@@ -46,9 +46,9 @@ class Joined:
     without_values: list[str]
 
 
-def join(golden: Cells, obtained: Cells, asked: Sequence[str], problems: Mapping[str, str]) -> Joined:
+def join(golden: Values, obtained: Values, asked: Sequence[str], problems: Mapping[str, str]) -> Joined:
     """Pair the values of the drawings that are in the golden, were asked, and have an answer."""
-    numbers, name_numbers = Numbers(), Numbers()
+    numbers, name_numbers = Vocabulary(), Vocabulary()
     golden_ids, golden_names = _numbered(golden.drawing_ids, numbers), _numbered(golden.names, name_numbers)
     obtained_ids, obtained_names = _numbered(obtained.drawing_ids, numbers), _numbered(obtained.names, name_numbers)
     asked_ids, problem_ids = _numbered(asked, numbers), _numbered(list(problems), numbers)
@@ -98,10 +98,10 @@ def join(golden: Cells, obtained: Cells, asked: Sequence[str], problems: Mapping
     )
 
 
-def _numbered(column: Sequence[str], numbers: Numbers) -> Rows:
+def _numbered(column: Sequence[str], numbers: Vocabulary) -> Rows:
     """A column as numbers that both sides share."""
-    if isinstance(column, Coded):
-        shared = np.fromiter(map(numbers.__getitem__, column.texts), np.int64, len(column.texts))
+    if isinstance(column, CategoricalColumn):
+        shared = np.fromiter(map(numbers.__getitem__, column.categories), np.int64, len(column.categories))
         return shared[np.frombuffer(column.codes, np.int64)]
     return np.fromiter(map(numbers.__getitem__, column), np.int64, len(column))
 

@@ -1,8 +1,8 @@
 """The smallest tolerance that would pass: not an estimate, but the smallest float for which the rule itself says yes.
 
-The rule, in float64 as `held` computes it: difference <= atol + rtol * size. Both sums round, so solving for atol or
-rtol on paper misses by a few units in the last place, on either side. Each step is monotonic though, and positive
-floats are ordered as their bits are, so a search by halves over the bits finds the exact one.
+The rule, in float64 as `apply_tolerance` computes it: difference <= atol + rtol * size. Both sums round, so solving for
+atol or rtol on paper misses by a few units in the last place, on either side. Each step is monotonic though, and
+positive floats are ordered as their bits are, so a binary search over the bits finds the exact one.
 """
 
 import math

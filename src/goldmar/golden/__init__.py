@@ -1,11 +1,11 @@
 """The files of golden/<model>/: drawings in, golden and obtained values in and out, and the way from one to the other.
 
-`cells` is the CSV, `frame` the same values as a pandas DataFrame, `provenance` the TOML beside it, `drawings` the files
-to send, `request` how, `stages` what became of each on the way, `recording` which recording counts, `store` which of
-them there are and how obtained becomes golden.
+`csv_file` is the CSV, `frame` the same values as a pandas DataFrame, `provenance` the TOML beside it, `drawings` the
+files to send, `request` how, `stage_file` what became of each on the way, `recording` which recording counts, `store`
+which of them there are and how obtained becomes golden.
 """
 
-from goldmar.golden.cells import cells_of, read_cells, write_cells
+from goldmar.golden.csv_file import read_values, values_of, write_values
 from goldmar.golden.drawings import find_drawings
 from goldmar.golden.frame import from_frame, to_frame
 from goldmar.golden.provenance import read_provenance, write_provenance
@@ -20,19 +20,19 @@ __all__ = [
     "RequestSettings",
     "Superseded",
     "approve",
-    "cells_of",
     "check_option",
     "find_drawings",
     "from_frame",
-    "read_cells",
     "read_golden",
     "read_kept_stages",
     "read_provenance",
     "read_request",
+    "read_values",
     "refuse_unfinished",
     "to_frame",
-    "write_cells",
+    "values_of",
     "write_obtained",
     "write_partial",
     "write_provenance",
+    "write_values",
 ]

@@ -5,32 +5,32 @@ from numbers import Integral, Real
 from typing import Any
 
 from goldmar.errors import GoldenError
-from goldmar.records import Cells, Value
+from goldmar.records import Value, Values
 
 __all__ = ["from_frame", "to_frame"]
 
 _COLUMNS = ("drawing_id", "name", "pred")
 
 
-def to_frame(cells: Cells) -> Any:
+def to_frame(values: Values) -> Any:
     """A pandas.DataFrame of columns drawing_id, name, pred in long format, one row a value; pred keeps its types."""
     import pandas as pd
 
-    columns = {"drawing_id": cells.drawing_ids, "name": cells.names, "pred": cells.values}
+    columns = {"drawing_id": values.drawing_ids, "name": values.names, "pred": values.values}
     return pd.DataFrame(columns, columns=list(_COLUMNS), dtype="object")
 
 
-def from_frame(frame: Any) -> Cells:
-    """Cells of a pandas.DataFrame in long format: columns drawing_id, name and pred, in any order.
+def from_frame(frame: Any) -> Values:
+    """Values of a pandas.DataFrame in long format: columns drawing_id, name and pred, in any order.
 
-    numpy's numbers become Python's, so that `write_cells` writes them as every other golden is written. Raises
+    numpy's numbers become Python's, so that `write_values` writes them as every other golden is written. Raises
     GoldenError where a column is missing, or where a pred is neither number, string, bool nor None.
     """
     missing = [column for column in _COLUMNS if column not in frame.columns]
     if missing:
         msg = f"The DataFrame has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}."
         raise GoldenError(msg, fix="frame.rename(columns=...), or frame.melt(...) if it is in wide format")
-    return Cells(
+    return Values(
         [str(drawing_id) for drawing_id in frame["drawing_id"]],
         [str(name) for name in frame["name"]],
         [_value(pred, row) for row, pred in zip(frame.index, frame["pred"], strict=True)],

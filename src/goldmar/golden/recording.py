@@ -25,10 +25,10 @@ import tomli_w
 from goldmar.config import read_toml
 from goldmar.errors import ConfigError, GoldenError, StorageError
 from goldmar.files import refuse_links, remove, write_atomically
-from goldmar.golden.cells import to_csv
+from goldmar.golden.csv_file import to_csv
 from goldmar.golden.provenance import read_provenance, write_provenance
-from goldmar.golden.stages import OBTAINED, Origin, read_stages, write_stages
-from goldmar.records import Cells, Provenance, Staged
+from goldmar.golden.stage_file import OBTAINED, Origin, read_stages, write_stages
+from goldmar.records import Provenance, Staged, Values
 from goldmar.text import excerpt
 
 __all__ = [
@@ -93,9 +93,9 @@ class Recording:
                 for name in ("obtained.csv", "obtained.toml", "obtained.partial.csv"):
                     remove(folder / name)
 
-    def keep(self, cells: Cells, provenance: Provenance) -> Path:
+    def keep(self, values: Values, provenance: Provenance) -> Path:
         """Write the answers, all of them; they count once `finish` was called. Raises Superseded, StorageError."""
-        content = to_csv(cells).encode()
+        content = to_csv(values).encode()
         path = self.folder / "obtained.csv"
         with self._ours():
             provenance = replace(provenance, csv_sha256=sha256_of(content))
@@ -147,12 +147,12 @@ class Recording:
             self._alive = None
 
 
-def write_obtained(folder: Path, cells: Cells, provenance: Provenance) -> Path:
+def write_obtained(folder: Path, values: Values, provenance: Provenance) -> Path:
     """A recording that begins and ends here; return the path of obtained.csv. Raises StorageError."""
     folder.mkdir(parents=True, exist_ok=True)
     recording = Recording(folder, f"goldmar record {folder.name}")
     try:
-        path = recording.keep(cells, provenance)
+        path = recording.keep(values, provenance)
         recording.finish()
     except BaseException as error:
         recording.fail(repr(error))
@@ -160,10 +160,10 @@ def write_obtained(folder: Path, cells: Cells, provenance: Provenance) -> Path:
     return path
 
 
-def write_partial(folder: Path, cells: Cells) -> Path:
+def write_partial(folder: Path, values: Values) -> Path:
     """Write what a model said before a run ended early, which nothing approves. Raises StorageError."""
     path = folder / "obtained.partial.csv"
-    write_atomically(path, to_csv(cells).encode())
+    write_atomically(path, to_csv(values).encode())
     return path
 
 

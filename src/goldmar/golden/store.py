@@ -19,17 +19,17 @@ from pathlib import Path
 
 from goldmar.errors import GoldenError
 from goldmar.files import read_whole, refuse_links, remove, write_atomically
-from goldmar.golden.cells import read_cells
+from goldmar.golden.csv_file import read_values
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
-from goldmar.golden.stages import KEPT, OBTAINED, read_stages
+from goldmar.golden.stage_file import KEPT, OBTAINED, read_stages
 from goldmar.interrupts import held_up
-from goldmar.records import Cells, Provenance, Staged
+from goldmar.records import Provenance, Staged, Values
 
 __all__ = ["approve", "read_golden", "read_kept_stages"]
 
 
-def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells:
+def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Values:
     """The golden of a model, from golden/<model>/expected.csv.
 
     Without provenance.toml it is taken as it is: somebody wrote it by hand. Raises GoldenError where expected.csv
@@ -37,12 +37,12 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Cells
     """
     path, beside = folder / "expected.csv", folder / "provenance.toml"
     model = folder.name
-    cells = read_cells(path, columns)
+    values = read_values(path, columns)
     if not os.path.lexists(beside):
-        return cells
+        return values
     approved = read_provenance(beside)
     if approved.csv_sha256 == sha256_of(_content(path)):
-        return cells
+        return values
     obtained = folder / "obtained.csv"
     if obtained.exists() and approved.csv_sha256 == sha256_of(_content(obtained)):
         msg = f"An approval of {model} was cut off before {path} was written."
@@ -104,7 +104,7 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
     if provenance.csv_sha256 and shown != recorded:
         msg = f"{source} changed while its approval was under way."
         raise GoldenError(msg, fix=f"Look at it again: goldmar approve {model} --reason ...", model=model)
-    if not len(read_cells(source)):
+    if not len(read_values(source)):
         msg = f"{source} holds no values: an empty golden would hold nothing."
         raise GoldenError(msg, fix=fix, model=model)
     if (folder / OBTAINED).exists():

@@ -10,11 +10,11 @@ from goldmar.compare import compare
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError, GoldmarError, Interrupted, UsageError
 from goldmar.files import refuse_links
-from goldmar.golden import UNFINISHED, approve, read_cells, read_provenance, refuse_unfinished
+from goldmar.golden import UNFINISHED, approve, read_provenance, read_values, refuse_unfinished
+from goldmar.pipeline.explain import stages_approved
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.selection import so_far
-from goldmar.pipeline.stages import stages_approved
-from goldmar.records import Cells, ModelResult, Provenance
+from goldmar.records import ModelResult, Provenance, Values
 
 __all__ = ["Accepted", "Proposal", "accept", "accept_all", "propose", "recorded"]
 
@@ -25,7 +25,7 @@ class Proposal:
 
     model: str
     folder: Path
-    obtained: Cells
+    obtained: Values
     provenance: Provenance
     difference: ModelResult | None
 
@@ -43,7 +43,7 @@ def propose(project: Project, model: str) -> Proposal:
     if not (folder / "obtained.csv").exists():
         msg = f"Nothing to approve: {folder / 'obtained.csv'} is missing."
         raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
-    obtained = read_cells(folder / "obtained.csv")
+    obtained = read_values(folder / "obtained.csv")
     provenance = read_provenance(folder / "obtained.toml")
     there = {drawing.id for drawing in drawings_of(project, model)}
     stale = there.symmetric_difference(obtained.drawing_ids)
@@ -57,7 +57,7 @@ def propose(project: Project, model: str) -> Proposal:
     if (folder / "expected.csv").exists():
         # Exactly: approving is about every digit that will change in git, within tolerance or not.
         difference = compare(
-            read_cells(folder / "expected.csv", load_tolerances(folder / "tolerance.toml").columns),
+            read_values(folder / "expected.csv", load_tolerances(folder / "tolerance.toml").columns),
             obtained,
             Tolerances(),
             model=model,

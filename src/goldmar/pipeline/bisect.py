@@ -63,7 +63,7 @@ def find_culprits(
             f"The lock files name folders relative to their own, and from {keep_rest} these are others.",
             fix="--keep-rest with a file in the folder of the lock files",
         )
-    goldens = [read_model(project, model, with_cells=True) for model in models]
+    goldens = [read_model(project, model, with_expected=True) for model in models]
     environments = Environments(on_progress=watch.step)
     trials = Trials(_place(project, locks, goldens, environments), fresh=fresh)
     mixes = Mixes(project, *locks, goldens, watch, environments, trials)

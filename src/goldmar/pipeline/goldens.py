@@ -17,14 +17,14 @@ from goldmar.golden import (
     read_provenance,
     read_request,
 )
-from goldmar.records import Cells, Drawing, Value
+from goldmar.records import Drawing, Value, Values
 
 __all__ = ["OPTIONS", "Golden", "by_drawing", "check_option", "content", "drawings_of", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All that one model is held against, and how it is asked. `cells` is empty where only recording is asked for.
+    """All that one model is held against, and how it is asked. `expected` is empty where only recording is asked for.
 
     `version` is that of the model when the golden was approved; empty where the golden does not tell.
     """
@@ -33,12 +33,14 @@ class Golden:
     folder: Path
     drawings: tuple[Drawing, ...]
     tolerances: Tolerances
-    cells: Cells
+    expected: Values
     request: RequestSettings = field(default_factory=RequestSettings)
     version: str = ""
 
 
-def read_model(project: Project, model: str, *, with_cells: bool, options: Mapping[str, str] | None = None) -> Golden:
+def read_model(
+    project: Project, model: str, *, with_expected: bool, options: Mapping[str, str] | None = None
+) -> Golden:
     """Read golden/<model>. `options` are those of the command line that win over its request.toml.
 
     Raises GoldenError, ConfigError, UsageError.
@@ -46,18 +48,18 @@ def read_model(project: Project, model: str, *, with_cells: bool, options: Mappi
     folder = project.golden / model
     request = read_request(folder).overridden(options or {})
     tolerances = load_tolerances(folder / "tolerance.toml")
-    cells, version = Cells([], [], []), ""
-    if with_cells:
+    expected, version = Values([], [], []), ""
+    if with_expected:
         if not (folder / "expected.csv").exists():
             msg = f"{model} has no golden: {folder / 'expected.csv'} is missing."
             raise GoldenError(
                 msg, fix=f"goldmar record {model} && goldmar approve {model} --reason 'first golden'", model=model
             )
-        cells = read_golden(folder, tolerances.columns)
+        expected = read_golden(folder, tolerances.columns)
         if os.path.lexists(folder / "provenance.toml"):
             version = read_provenance(folder / "provenance.toml").version
     drawings = request.drawings(drawings_of(project, model))
-    return Golden(model, folder, drawings, tolerances, cells, request, version)
+    return Golden(model, folder, drawings, tolerances, expected, request, version)
 
 
 def drawings_of(project: Project, model: str) -> list[Drawing]:
@@ -80,13 +82,15 @@ def by_drawing(golden: Golden) -> dict[str, Golden]:
     """A golden, cut to each of its drawings: those in the folder and those in the golden, sorted."""
     drawings = {drawing.id: drawing for drawing in golden.drawings}
     rows: dict[str, tuple[list[str], list[Value]]] = {}
-    for drawing, name, value in zip(golden.cells.drawing_ids, golden.cells.names, golden.cells.values, strict=True):
+    for drawing, name, value in zip(
+        golden.expected.drawing_ids, golden.expected.names, golden.expected.values, strict=True
+    ):
         names, values = rows.setdefault(drawing, ([], []))
         names.append(name)
         values.append(value)
     cut = {}
     for drawing in sorted({*drawings, *rows}):
         names, values = rows.get(drawing, ([], []))
-        cells = Cells([drawing] * len(names), names, values)
-        cut[drawing] = replace(golden, drawings=tuple(filter(None, [drawings.get(drawing)])), cells=cells)
+        expected = Values([drawing] * len(names), names, values)
+        cut[drawing] = replace(golden, drawings=tuple(filter(None, [drawings.get(drawing)])), expected=expected)
     return cut

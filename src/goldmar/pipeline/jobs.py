@@ -13,14 +13,14 @@ from goldmar.compare import compare
 from goldmar.config import Project
 from goldmar.errors import ConfigError, GoldenError, GoldmarError, Interrupted, ServerError
 from goldmar.gate import judge
-from goldmar.golden import Recording, Superseded, cells_of, write_partial
+from goldmar.golden import Recording, Superseded, values_of, write_partial
 from goldmar.pipeline.archives import reached_by, refuse_unmet
+from goldmar.pipeline.explain import explain_failures, record_stages
 from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.selection import not_compared, so_far
-from goldmar.pipeline.stages import explain_failures, record_stages
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
-from goldmar.records import Cells, Comparison, Kind, ModelResult, Prediction, Provenance, RunResult, Verdict
+from goldmar.records import Comparison, DifferenceKind, ModelResult, Prediction, Provenance, RunResult, Values, Verdict
 from goldmar.serve import Server
 
 __all__ = [
@@ -29,13 +29,13 @@ __all__ = [
     "Job",
     "Opener",
     "check",
-    "hold",
+    "check_version",
+    "compare_answers",
     "judge",
     "predict",
     "record",
     "recording",
     "refuse_unused_patterns",
-    "told_apart",
 ]
 
 _SHOWN = 5
@@ -75,7 +75,7 @@ class Job:
 
 def find_drawings_of_models(job: Job, stack: ExitStack) -> None:
     """Recording needs drawings, and no golden yet."""
-    job.goldens = tuple(read_model(job.project, each, with_cells=False, options=job.request) for each in job.models)
+    job.goldens = tuple(read_model(job.project, each, with_expected=False, options=job.request) for each in job.models)
     for golden in job.goldens:
         if not golden.drawings:
             msg = f"There is no drawing in {golden.folder / 'drawings'}."
@@ -84,7 +84,7 @@ def find_drawings_of_models(job: Job, stack: ExitStack) -> None:
 
 def read_goldens(job: Job, stack: ExitStack) -> None:
     """Read every golden before any server is started: a typing error should cost a second, not a minute."""
-    job.goldens = tuple(read_model(job.project, each, with_cells=True, options=job.request) for each in job.models)
+    job.goldens = tuple(read_model(job.project, each, with_expected=True, options=job.request) for each in job.models)
 
 
 def open_server(job: Job, stack: ExitStack) -> None:
@@ -108,16 +108,17 @@ def ask_models(job: Job, stack: ExitStack) -> None:
 def compare_models(job: Job, stack: ExitStack) -> None:
     """Hold what was obtained against the goldens."""
     for golden in job.goldens:
-        refuse_unused_patterns(golden, cells_of(job.asked[golden.model]))
+        refuse_unused_patterns(golden, values_of(job.asked[golden.model]))
     job.results = [
-        told_apart(golden, _described(job, golden, hold(golden, job.asked[golden.model]))) for golden in job.goldens
+        check_version(golden, _described(job, golden, compare_answers(golden, job.asked[golden.model])))
+        for golden in job.goldens
     ]
 
 
 def count_models(job: Job, stack: ExitStack) -> None:
     """A recording held against itself: its failures are the drawings without an answer."""
     job.results = [
-        _described(job, golden, hold(replace(golden, cells=cells_of(predictions)), predictions))
+        _described(job, golden, compare_answers(replace(golden, expected=values_of(predictions)), predictions))
         for golden, predictions in ((golden, job.asked[golden.model]) for golden in job.goldens)
     ]
 
@@ -218,11 +219,11 @@ def _run(steps: Sequence[Step], job: Job) -> tuple[RunResult, Verdict]:
     return run, judge(run)
 
 
-def hold(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
+def compare_answers(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
     """Predictions of one model (or of one of its drawings, with the golden cut to it), held against its golden."""
-    obtained = cells_of(predictions)
+    obtained = values_of(predictions)
     result = compare(
-        golden.cells,
+        golden.expected,
         obtained,
         golden.tolerances,
         model=golden.model,
@@ -236,7 +237,7 @@ def hold(golden: Golden, predictions: Sequence[Prediction]) -> ModelResult:
     )
 
 
-def told_apart(golden: Golden, result: ModelResult) -> ModelResult:
+def check_version(golden: Golden, result: ModelResult) -> ModelResult:
     """A result with a failure of its own kind where the version served is known, and is not the golden's.
 
     Whatever the values say: they may be within tolerance, and are the answers of another model.
@@ -247,20 +248,20 @@ def told_apart(golden: Golden, result: ModelResult) -> ModelResult:
         return result
     accept = f"goldmar record {golden.model} && goldmar approve {golden.model} --reason ..."
     detail = f"the golden is of version {want}, and {got} is served; serve {want}, or accept {got}: {accept}"
-    failure = Comparison(Kind.OTHER_VERSION, "", want=want, got=got, detail=detail)
+    failure = Comparison(DifferenceKind.OTHER_VERSION, "", want=want, got=got, detail=detail)
     return replace(result, failures=(failure, *result.failures))
 
 
-def refuse_unused_patterns(golden: Golden, obtained: Cells) -> None:
+def refuse_unused_patterns(golden: Golden, obtained: Values) -> None:
     """Raise ConfigError where a tolerance pattern holds for no value: what is written there would pass unseen.
 
     It is misspelt and matches none, or others hold for each that it matches.
     """
-    names = {*golden.cells.names, *obtained.names}
+    names = {*golden.expected.names, *obtained.names}
     unused = golden.tolerances.unused(names)
     path = golden.folder / "tolerance.toml"
     # Where nothing was expected and nothing answered every pattern is unused; the report has better words for that.
-    if unused and (len(golden.cells) or len(obtained)):
+    if unused and (len(golden.expected) or len(obtained)):
         msg = f"{path}: the pattern {unused[0]!r} matches no value of the golden or of the answers."
         raise ConfigError(msg, fix=f'correct or remove [value."{unused[0]}"] in {path}', model=golden.model)
     for pattern, instead in golden.tolerances.shadowed(names).items():
@@ -319,24 +320,24 @@ def _ask(job: Job, server: Server, golden: Golden, begun: Recording, *, only_che
             msg,
             fix="run the same command again",
             model=golden.model,
-            saved=write_partial(golden.folder, cells_of(done)),
+            saved=write_partial(golden.folder, values_of(done)),
         ) from stop
     except GoldmarError as error:
         error.detail = error.detail or server.trouble()
-        error.saved = write_partial(golden.folder, cells_of(done))
+        error.saved = write_partial(golden.folder, values_of(done))
         raise
     job.seconds[golden.model] = time.perf_counter() - clock
     job.asked[golden.model] = predictions
     job.provenance[golden.model] = provenance
     if problems := _problems(predictions):
-        job.obtained[golden.model] = write_partial(golden.folder, cells_of(predictions))
+        job.obtained[golden.model] = write_partial(golden.folder, values_of(predictions))
         drawing, why = next(iter(problems.items()))
         begun.fail(f"{len(problems)} of {len(predictions)} drawings have no answer; {drawing}: {why}")
         if trouble := server.trouble():
             job.watch.note(f"{golden.model}: the server's log says\n{trouble}")
         return
     try:
-        job.obtained[golden.model] = begun.keep(cells_of(predictions), provenance)
+        job.obtained[golden.model] = begun.keep(values_of(predictions), provenance)
         if only_checks or not job.stages:
             begun.finish()
     except Superseded as error:

@@ -14,15 +14,15 @@ from goldmar.bisect import Outcome, Search
 from goldmar.config import Project
 from goldmar.environments import Environments
 from goldmar.errors import ServerError, UninstallableError
-from goldmar.golden import cells_of
+from goldmar.golden import values_of
 from goldmar.locks import Lock, changes, mixed
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden
-from goldmar.pipeline.jobs import hold, refuse_unused_patterns
+from goldmar.pipeline.jobs import compare_answers, refuse_unused_patterns
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
-from goldmar.records import Cells, Comparison, Kind, ModelResult, Trial, TrialOutcome
+from goldmar.records import Comparison, DifferenceKind, ModelResult, Trial, TrialOutcome, Values
 from goldmar.serve.worker import WorkerServer
 
 __all__ = ["Mixes", "breakage", "held"]
@@ -200,8 +200,8 @@ class Mixes:
                         on_prediction=partial(self._watch.answered, golden.model),
                     )
                     if not names:
-                        refuse_unused_patterns(golden, cells_of(predictions))
-                    results.append(hold(golden, predictions))
+                        refuse_unused_patterns(golden, values_of(predictions))
+                    results.append(compare_answers(golden, predictions))
         except ServerError as error:
             reason = "\n".join(filter(None, (error.what, error.detail)))
             failed = {error.model: ()} if error.model else dict.fromkeys(models, ())
@@ -248,7 +248,7 @@ def held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:
         for result in results
         for failure in result.failures
         # A mix is asked about some drawings alone; that there was nothing else to compare says nothing.
-        if failure.kind is not Kind.NOTHING_COMPARED or len(result.failures) == 1
+        if failure.kind is not DifferenceKind.NOTHING_COMPARED or len(result.failures) == 1
     ]
     failures.sort(key=lambda each: -_share(each[1]))
     passing = [near for result in results for near in result.closest]
@@ -281,15 +281,15 @@ def _cut(golden: Golden, drawings: set[str]) -> Golden:
     """The golden of some of its drawings."""
     if "" in drawings:  # a failure of the whole model
         return golden
-    cells = golden.cells
-    rows = [row for row, drawing in enumerate(cells.drawing_ids) if drawing in drawings]
+    expected = golden.expected
+    rows = [row for row, drawing in enumerate(expected.drawing_ids) if drawing in drawings]
     return replace(
         golden,
         drawings=tuple(drawing for drawing in golden.drawings if drawing.id in drawings),
-        cells=Cells.of(
-            [cells.drawing_ids[row] for row in rows],
-            [cells.names[row] for row in rows],
-            [cells.values[row] for row in rows],
+        expected=Values.of(
+            [expected.drawing_ids[row] for row in rows],
+            [expected.names[row] for row in rows],
+            [expected.values[row] for row in rows],
         ),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldmar.errors import StorageError
-from goldmar.records import Comparison, Kind, Trial, TrialOutcome
+from goldmar.records import Comparison, DifferenceKind, Trial, TrialOutcome
 
 __all__ = ["Trials"]
 
@@ -84,7 +84,7 @@ def _read(line: bytes) -> tuple[Trial, str] | None:
 
 
 def _comparison(table: Mapping[str, Any]) -> Comparison:
-    return Comparison(**{**table, "kind": Kind(table["kind"])})
+    return Comparison(**{**table, "kind": DifferenceKind(table["kind"])})
 
 
 def _storage(path: Path, error: OSError) -> StorageError:

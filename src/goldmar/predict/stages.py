@@ -6,7 +6,7 @@ from contextlib import closing
 
 from goldmar.errors import GoldenError
 from goldmar.files import read_whole
-from goldmar.golden.stages import MALFORMED, stages_of
+from goldmar.golden.stage_file import MALFORMED, stages_of
 from goldmar.predict.answers import interpret
 from goldmar.predict.drawings import replies_of
 from goldmar.predict.leaves import parse

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldmar.records import Bisection, CulpritSet, Kind, Trial, TrialOutcome
+from goldmar.records import Bisection, CulpritSet, DifferenceKind, Trial, TrialOutcome
 from goldmar.report import words
 from goldmar.report.json import comparison_table, left_out
 from goldmar.report.markdown import escaped
@@ -121,7 +121,9 @@ def _findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
         )
         yield f"{name}: {'; '.join(parts)}"
     # A drawing that was refused, or failed on, has no values to show: the reason is all there is.
-    refusals = ((model, each) for model, each in culprit.trial.failures if each.kind is Kind.NO_ANSWER and each.detail)
+    refusals = (
+        (model, each) for model, each in culprit.trial.failures if each.kind is DifferenceKind.NO_ANSWER and each.detail
+    )
     if first := next(refusals, None):
         yield f"{first[0]} {first[1].drawing_id}: {first[1].detail}"
     if len(culprit.alone) == len(culprit.packages) and all(0 < (one.worst or 0) <= 1 for one in culprit.alone.values()):

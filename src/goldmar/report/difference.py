@@ -3,14 +3,14 @@
 from rich.console import Console
 from rich.text import Text
 
-from goldmar.records import Cells, ModelResult
+from goldmar.records import ModelResult, Values
 from goldmar.report import words
 from goldmar.report.terminal import offenders
 
 __all__ = ["render"]
 
 
-def render(model: str, obtained: Cells, difference: ModelResult | None, console: Console) -> None:
+def render(model: str, obtained: Values, difference: ModelResult | None, console: Console) -> None:
     """Print what would become of the golden of a model; `difference` is None where there is no golden yet."""
     drawings = len(set(obtained.drawing_ids))
     size = f"{words.counted(len(obtained), 'value')} of {words.counted(drawings, 'drawing')}"

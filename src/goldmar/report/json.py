@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from goldmar.golden.provenance import without_secrets
-from goldmar.records import Comparison, Kind, ModelResult, NameSummary, RunResult, Value, Verdict
+from goldmar.records import Comparison, DifferenceKind, ModelResult, NameSummary, RunResult, Value, Verdict
 from goldmar.report import words
 from goldmar.text import json_safe
 
@@ -82,9 +82,9 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
         "drawing_id": comparison.drawing_id,
         "name": comparison.name,
         "want": _plain(comparison.want),
-        "want_type": _type(comparison.want, absent=one_sided or comparison.kind is Kind.EXTRA_VALUE),
+        "want_type": _type(comparison.want, absent=one_sided or comparison.kind is DifferenceKind.EXTRA_VALUE),
         "got": _plain(comparison.got),
-        "got_type": _type(comparison.got, absent=one_sided or comparison.kind is Kind.MISSING_VALUE),
+        "got_type": _type(comparison.got, absent=one_sided or comparison.kind is DifferenceKind.MISSING_VALUE),
         "difference": _plain(comparison.difference),
         "allowed": _plain(comparison.allowed),
         "detail": comparison.detail,

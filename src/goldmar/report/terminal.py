@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldmar.records import Comparison, Explanation, Kind, ModelResult, RunResult, Verdict
+from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, RunResult, Verdict
 from goldmar.report import words
 
 __all__ = ["offenders", "render"]
@@ -15,7 +15,7 @@ __all__ = ["offenders", "render"]
 _AT_MOST = 10
 """Failures of one model that are shown; the others are counted and lie in the obtained file."""
 
-_VALUE_KINDS = (Kind.CHANGED_TYPE, Kind.NOT_FINITE, Kind.DIFFERENT)
+_VALUE_KINDS = (DifferenceKind.CHANGED_TYPE, DifferenceKind.NOT_FINITE, DifferenceKind.DIFFERENT)
 
 
 def render(run: RunResult, verdict: Verdict, console: Console) -> None:
@@ -101,7 +101,7 @@ def _explain(result: ModelResult, console: Console) -> None:
 
 def offenders(result: ModelResult, console: Console, *, at_most: int = _AT_MOST) -> None:
     """The failures of one model: values side by side, worst first; the others grouped by kind."""
-    by_kind: dict[Kind, list[Comparison]] = {}
+    by_kind: dict[DifferenceKind, list[Comparison]] = {}
     for failure in result.failures:
         by_kind.setdefault(failure.kind, []).append(failure)
     for kind, failures in by_kind.items():
@@ -133,7 +133,7 @@ def _values(failures: Iterable[Comparison]) -> Table:
     return table
 
 
-def _grouped(kind: Kind, failures: Sequence[Comparison], console: Console) -> None:
+def _grouped(kind: DifferenceKind, failures: Sequence[Comparison], console: Console) -> None:
     console.print(Text.assemble("  ", (kind.value, "red"), f"  {len(failures):,} ×" if len(failures) > 1 else ""))
     for failure in failures[:3]:
         what = " ".join(words.clean(part) for part in (failure.drawing_id, failure.name) if part)

@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
 from goldmar.golden.provenance import without_secrets
-from goldmar.records import Comparison, Explanation, Kind, ModelResult, NameSummary, RunResult, Value
+from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, NameSummary, RunResult, Value
 from goldmar.text import clean
 
 __all__ = [
@@ -78,9 +78,9 @@ def spelt(value: Value, *, digits: int = 9) -> str:
 
 def want_and_got(failure: Comparison) -> tuple[str, str]:
     """Both values, with all their digits where fewer would make them look alike."""
-    if failure.kind is Kind.MISSING_VALUE:
+    if failure.kind is DifferenceKind.MISSING_VALUE:
         return spelt(failure.want), "–"
-    if failure.kind is Kind.EXTRA_VALUE:
+    if failure.kind is DifferenceKind.EXTRA_VALUE:
         return "–", spelt(failure.got)
     if not failure.name:
         return "–", "–"

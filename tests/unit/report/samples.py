@@ -7,7 +7,7 @@ from pathlib import Path
 
 from goldmar.compare import compare
 from goldmar.config import Tolerances
-from goldmar.records import Cells, Explanation, ModelResult, RunResult, Tolerance, Verdict
+from goldmar.records import Explanation, ModelResult, RunResult, Tolerance, Values, Verdict
 
 STARTED = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
 PASSED = Verdict(True)
@@ -19,7 +19,7 @@ NASTY = "a|b <img src=x> [red]`c` *d* @user #1\n\x1b[31m\x00\udce9\u202e"
 
 def model(golden: dict, obtained: dict, *, name: str = "thickness", **more) -> ModelResult:
     """`golden` and `obtained` are {(drawing, name): value}."""
-    sides = [Cells([k[0] for k in table], [k[1] for k in table], list(table.values())) for table in (golden, obtained)]
+    sides = [Values([k[0] for k in table], [k[1] for k in table], list(table.values())) for table in (golden, obtained)]
     asked = more.pop("asked", sorted({*sides[0].drawing_ids, *sides[1].drawing_ids}))
     problems = more.pop("problems", {})
     tolerances = Tolerances(Tolerance(1e-3), (("s.*", Tolerance(0.0, 1e-2)),))

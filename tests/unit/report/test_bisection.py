@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from goldmar.records import Bisection, Comparison, CulpritSet, Kind, Trial, TrialOutcome
+from goldmar.records import Bisection, Comparison, CulpritSet, DifferenceKind, Trial, TrialOutcome
 from goldmar.report import bisection
 
 GREEN, RED = TrialOutcome.GREEN, TrialOutcome.RED
-FAILURE = Comparison(Kind.DIFFERENT, "a|b/[red]x", "scores.*", want=1.0, got=1.5, difference=0.5, allowed=0.1)
-TEXT = Comparison(Kind.DIFFERENT, "c", "label", want="<b>flange</b>", got="@somebody")
+FAILURE = Comparison(DifferenceKind.DIFFERENT, "a|b/[red]x", "scores.*", want=1.0, got=1.5, difference=0.5, allowed=0.1)
+TEXT = Comparison(DifferenceKind.DIFFERENT, "c", "label", want="<b>flange</b>", got="@somebody")
 
 GOOD = Trial((), GREEN, 0.0, seconds=2.0)
 BAD = Trial(("numpy", "pillow", "rich"), RED, 5.0, (("m", FAILURE),), {"m": ("a|b/[red]x",)}, seconds=3.0)
@@ -53,7 +53,7 @@ def test_one_culprit_is_named_with_its_versions_and_the_values_that_move():
 
 
 def test_a_drawing_that_was_refused_is_named_with_the_reason():
-    refused = Comparison(Kind.NO_ANSWER, "a/b", detail="The model refuses it (status 400): no TIFF.")
+    refused = Comparison(DifferenceKind.NO_ANSWER, "a/b", detail="The model refuses it (status 400): no TIFF.")
     trial = replace(CULPRIT, failures=(("m", refused),))
     found = replace(ONE, culprits=(CulpritSet(("pillow",), trial),))
     assert "m a/b: The model refuses it (status 400): no TIFF." in shown(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from goldmar.records import Kind
+from goldmar.records import DifferenceKind
 from goldmar.report import json as report
 
 from . import samples
@@ -28,7 +28,7 @@ def rendered(*models, verdict=samples.FAILED, **more):
 def test_the_schema_is_one_and_is_strict():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["properties"]["schema"]["const"] == report.SCHEMA
-    assert SCHEMA["$defs"]["comparison"]["properties"]["kind"]["enum"] == [kind.value for kind in Kind]
+    assert SCHEMA["$defs"]["comparison"]["properties"]["kind"]["enum"] == [kind.value for kind in DifferenceKind]
     read = rendered(samples.good())
     for break_it in (
         lambda: read.pop("passed"),

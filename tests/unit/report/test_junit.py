@@ -1,7 +1,7 @@
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from goldmar.records import Kind, RunResult
+from goldmar.records import DifferenceKind, RunResult
 from goldmar.report import junit
 
 from . import samples
@@ -97,7 +97,7 @@ def test_a_run_with_nothing_is_a_failure():
     for models in ((), (samples.nothing(),)):
         root = rendered(*models, verdict=samples.FAILED)
         assert int(root.get("failures")) == 1
-    assert root.find(".//failure").get("type") == Kind.EMPTY_GOLDEN.value
+    assert root.find(".//failure").get("type") == DifferenceKind.EMPTY_GOLDEN.value
 
 
 def test_a_model_without_values_is_a_failure_even_without_a_word_of_it():

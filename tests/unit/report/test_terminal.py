@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from goldmar.records import Cells
+from goldmar.records import Values
 from goldmar.report import difference, terminal
 
 from . import samples
@@ -151,7 +151,7 @@ def approval(model_result):
     page = io.StringIO()
     difference.render(
         "thickness",
-        Cells(["a", "a", "b"], ["x", "y", "x"], [1.0, 2.0, 3.0]),
+        Values(["a", "a", "b"], ["x", "y", "x"], [1.0, 2.0, 3.0]),
         model_result,
         Console(file=page, width=100),
     )

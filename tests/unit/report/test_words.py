@@ -2,7 +2,7 @@
 
 import pytest
 
-from goldmar.records import Comparison, Kind
+from goldmar.records import Comparison, DifferenceKind
 from goldmar.report.words import difference_and_allowed
 
 
@@ -19,5 +19,5 @@ from goldmar.report.words import difference_and_allowed
 def test_a_difference_is_seen_to_be_more_than_is_allowed(
     difference: float | None, allowed: float | None, written: tuple[str, str]
 ) -> None:
-    failure = Comparison(Kind.DIFFERENT, "a", "x", 1.0, 1.5, difference, allowed)
+    failure = Comparison(DifferenceKind.DIFFERENT, "a", "x", 1.0, 1.5, difference, allowed)
     assert difference_and_allowed(failure) == written

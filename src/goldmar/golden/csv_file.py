@@ -25,10 +25,10 @@ from pathlib import Path
 
 from goldmar.errors import GoldenError
 from goldmar.files import write_atomically
-from goldmar.golden.rows import columns_of, line_of, refuse_row
-from goldmar.records import Cells, Coded, Numbers, Prediction, Value
+from goldmar.golden.csv_rows import columns_of, line_of, refuse_row
+from goldmar.records import CategoricalColumn, Prediction, Value, Values, Vocabulary
 
-__all__ = ["COLUMNS", "cells_of", "read_cells", "to_csv", "write_cells"]
+__all__ = ["COLUMNS", "read_values", "to_csv", "values_of", "write_values"]
 
 COLUMNS = ("drawing_id", "name", "pred")
 
@@ -48,10 +48,10 @@ _FLOATS = re.compile(r"(?:-?(?:0|[1-9][0-9]*)\.[0-9]+(?:e[+-]?[0-9]+)?,)*+")
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 
 
-def cells_of(predictions: Iterable[Prediction]) -> Cells:
+def values_of(predictions: Iterable[Prediction]) -> Values:
     """The values of predictions in three columns; a prediction with a problem has none."""
     answered = [(prediction.drawing_id, prediction.values) for prediction in predictions]
-    return Cells.of(
+    return Values.of(
         chain.from_iterable(repeat(drawing_id, len(values)) for drawing_id, values in answered),
         chain.from_iterable(values for _, values in answered),
         [value for _, values in answered for value in values.values()],
@@ -61,28 +61,28 @@ def cells_of(predictions: Iterable[Prediction]) -> Cells:
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def write_cells(path: Path, cells: Cells) -> None:
+def write_values(path: Path, values: Values) -> None:
     """Write a golden CSV atomically. Raises StorageError, and GoldenError as `to_csv` does."""
-    write_atomically(path, to_csv(cells))
+    write_atomically(path, to_csv(values))
 
 
-def to_csv(cells: Cells) -> str:
-    """Cells as CSV: sorted by drawing and name in code-point order, LF, every value such that reading gives it back.
+def to_csv(values: Values) -> str:
+    """Values as CSV: sorted by drawing and name in code-point order, LF, every value such that reading gives it back.
 
     Raises GoldenError where one drawing and name are there twice.
     """
-    order = sorted(range(len(cells)), key=list(zip(cells.drawing_ids, cells.names, strict=True)).__getitem__)
+    order = sorted(range(len(values)), key=list(zip(values.drawing_ids, values.names, strict=True)).__getitem__)
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
     writer.writerow(COLUMNS)
     last = None
     for row in order:
-        key = (cells.drawing_ids[row], cells.names[row])
+        key = (values.drawing_ids[row], values.names[row])
         if key == last:
             msg = f"Two values for drawing {key[0]!r}, name {key[1]!r}: no golden can hold both."
             raise GoldenError(msg, fix="Ask about each drawing once")
         last = key
-        writer.writerow((_text(key[0]), _text(key[1]), _pred(cells.values[row])))
+        writer.writerow((_text(key[0]), _text(key[1]), _pred(values.values[row])))
     return page.getvalue()
 
 
@@ -112,7 +112,7 @@ def _quoted(text: str) -> str:
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def read_cells(path: Path, columns: Mapping[str, str] | None = None) -> Cells:
+def read_values(path: Path, columns: Mapping[str, str] | None = None) -> Values:
     """Read a golden CSV; rows in the order of the file, columns in any order.
 
     Args:
@@ -122,7 +122,7 @@ def read_cells(path: Path, columns: Mapping[str, str] | None = None) -> Cells:
     Raises GoldenError, with the line: missing or unreadable file, not UTF-8, NUL, truncated, wrong header, too few or
     too many fields, an empty field, a broken JSON string, one drawing and name twice.
     """
-    ids, names = Numbers(), Numbers()
+    ids, names = Vocabulary(), Vocabulary()
     id_codes, name_codes, floats = array("q"), array("q"), array("d")
     mixed: list[Value] = []  # all values, once there is one that is no float
     with columns_of(path) as (header, blocks):
@@ -137,13 +137,13 @@ def read_cells(path: Path, columns: Mapping[str, str] | None = None) -> Cells:
                 continue
             mixed = mixed or list(floats)
             mixed.extend(_values(path, preds, len(mixed)) if numbers is None else numbers)
-    cells = Cells(
-        _decoded(path, Coded(tuple(ids), id_codes), "drawing_id"),
-        _decoded(path, Coded(tuple(names), name_codes), "name"),
+    values = Values(
+        _decoded(path, CategoricalColumn(tuple(ids), id_codes), "drawing_id"),
+        _decoded(path, CategoricalColumn(tuple(names), name_codes), "name"),
         mixed or floats,
     )
-    _refuse_duplicates(path, cells)
-    return cells
+    _refuse_duplicates(path, values)
+    return values
 
 
 def _floats(preds: Sequence[str]) -> "array[float] | None":
@@ -185,12 +185,12 @@ def _json_string(text: str, column: str) -> str:
     return str(value)
 
 
-def _decoded(path: Path, column: Coded, title: str) -> Coded:
+def _decoded(path: Path, column: CategoricalColumn, title: str) -> CategoricalColumn:
     """The column with its JSON strings read; two spellings of one text become one."""
-    if not any(not text or text[0] == '"' for text in column.texts):
+    if not any(not text or text[0] == '"' for text in column.categories):
         return column
-    numbers, renumbered = Numbers(), []
-    for code, text in enumerate(column.texts):
+    numbers, renumbered = Vocabulary(), []
+    for code, text in enumerate(column.categories):
         if not text:
             refuse_row(path, column.codes.index(code), f"has an empty {title}", f"Fill in the {title}")
         try:
@@ -198,17 +198,17 @@ def _decoded(path: Path, column: Coded, title: str) -> Coded:
         except ValueError as error:
             fix = "Write it as a JSON string, or without that quote"
             refuse_row(path, column.codes.index(code), str(error), fix)
-    return Coded(tuple(numbers), array("q", map(renumbered.__getitem__, column.codes)))
+    return CategoricalColumn(tuple(numbers), array("q", map(renumbered.__getitem__, column.codes)))
 
 
-def _refuse_duplicates(path: Path, cells: Cells) -> None:
+def _refuse_duplicates(path: Path, values: Values) -> None:
     import numpy as np
 
-    ids, names = cells.drawing_ids, cells.names
-    if not isinstance(ids, Coded) or not isinstance(names, Coded):
-        msg = "read_cells makes both columns Coded"
+    ids, names = values.drawing_ids, values.names
+    if not isinstance(ids, CategoricalColumn) or not isinstance(names, CategoricalColumn):
+        msg = "read_values makes both columns CategoricalColumn"
         raise TypeError(msg)
-    keys = np.frombuffer(ids.codes, np.int64) * max(1, len(names.texts)) + np.frombuffer(names.codes, np.int64)
+    keys = np.frombuffer(ids.codes, np.int64) * max(1, len(names.categories)) + np.frombuffer(names.codes, np.int64)
     order = np.argsort(keys, kind="stable")
     again = np.flatnonzero(np.diff(keys[order]) == 0)
     if again.size:

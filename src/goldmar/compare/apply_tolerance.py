@@ -1,4 +1,4 @@
-"""Put the rule to the pairs: is each value what the golden says, within tolerance?"""
+"""Apply the tolerance to each pair of values: the expected one and the obtained one."""
 
 import math
 from array import array
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from goldmar.compare.join import Joined, Rows
 from goldmar.config import Tolerances
-from goldmar.records import Cells, Tolerance, Value, compact
+from goldmar.records import Tolerance, Value, Values, compact
 
-__all__ = ["TYPES", "Floats", "Held", "hold", "type_name"]
+__all__ = ["TYPES", "Floats", "PairOutcomes", "apply_tolerance", "type_name"]
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -26,11 +26,11 @@ _EXACT_IN_FLOAT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PairOutcomes:
     """What became of each pair, as columns in the order of the pairs.
 
     `numeric`: finite numbers on both sides; only there `difference` (|got - want|) and `size` (|want|) mean something.
-    `by_tolerance`: such numbers that are held within a tolerance; only there `allowed` is more than nothing.
+    `by_tolerance`: those of them that may differ within a tolerance; only there `allowed` is more than nothing.
     `other_type`: the type is not that of the golden. `pattern` is the row of `patterns` that holds for the pair.
     """
 
@@ -64,8 +64,8 @@ class Held:
         return [int(row) for row in rows[np.argsort(-share, kind="stable")]]
 
 
-def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances) -> Held:
-    """The rule for every pair: see `goldmar.compare.compare`."""
+def apply_tolerance(golden: Values, obtained: Values, joined: Joined, tolerances: Tolerances) -> PairOutcomes:
+    """Decide for each pair whether it passes. The rules are those of `goldmar.compare.compare`."""
     patterns, pattern_of_name = _patterns(joined.names, tolerances)
     pattern = pattern_of_name[joined.pair_names]
     always = np.array([tolerance.exact is True for _, tolerance in patterns], np.bool_)[pattern]
@@ -101,7 +101,7 @@ def hold(golden: Cells, obtained: Cells, joined: Joined, tolerances: Tolerances)
         difference[pair], allowed[pair] = _float(apart), _float(limit)
 
     allowed[~(tolerant & finite)] = 0.0
-    return Held(
+    return PairOutcomes(
         failed=~passed,
         numeric=finite & (same_type | tolerant),
         by_tolerance=tolerant & finite,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from goldmar.compare.stages import explain
+from goldmar.compare.first_difference import explain
 from goldmar.errors import GoldenError, GoldmarError, Interrupted
 from goldmar.golden import Recording, read_kept_stages
 from goldmar.pipeline.goldens import Golden

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from goldmar.golden.stages import array_of
+from goldmar.golden.stage_file import array_of
 from goldmar.records import Explanation, Part, Stage, Staged
 
 __all__ = ["ROUNDING", "explain"]

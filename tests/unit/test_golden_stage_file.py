@@ -12,11 +12,11 @@ import pytest
 
 from goldmar.errors import GoldenError, StorageError
 from goldmar.golden import Recording, approve, read_kept_stages, read_provenance
-from goldmar.golden.stages import Origin, array_of, content_of, read_stages, stages_of, write_stages
-from goldmar.records import Cells, Part, Provenance, Stage, Staged
+from goldmar.golden.stage_file import Origin, array_of, content_of, read_stages, stages_of, write_stages
+from goldmar.records import Part, Provenance, Stage, Staged, Values
 
 ORIGIN = Origin("thickness", "1.0", "sha256:1", "2")
-CELLS = Cells(["a"], ["thickness"], [1.5])
+CELLS = Values(["a"], ["thickness"], [1.5])
 
 
 def part(array: np.ndarray, name: str = "") -> Part:
@@ -135,7 +135,7 @@ GOOD = {"name": "", "dtype": "<f4", "shape": [2], "sha256": "0" * 64, "summary":
     ids=str,
 )
 def test_a_part_that_makes_no_sense_is_refused(wrong):
-    from goldmar.golden.stages import MALFORMED
+    from goldmar.golden.stage_file import MALFORMED
 
     assert stages_of([{"stage": "decode", "parts": [GOOD]}])
     with pytest.raises(MALFORMED):
@@ -167,7 +167,7 @@ def test_data_that_unfolds_to_much_more_is_not_unfolded():
 
 
 def test_data_of_a_shape_beyond_reason_is_not_unfolded(monkeypatch):
-    monkeypatch.setattr("goldmar.golden.stages._MAX_CONTENT", 8)
+    monkeypatch.setattr("goldmar.golden.stage_file._MAX_CONTENT", 8)
     content_of(Part("", "<f4", (2,), "", {}, bz2.compress(bytes(8))))
     with pytest.raises(ValueError, match="12 bytes are more than is read"):
         content_of(Part("", "<f4", (3,), "", {}, bz2.compress(bytes(12))))
@@ -182,7 +182,7 @@ def test_data_survives_json():
 # --- from obtained to golden
 
 
-def record(folder, digest: str = "sha256:1", cells: Cells = CELLS, *, stages: bool = True) -> None:
+def record(folder, digest: str = "sha256:1", cells: Values = CELLS, *, stages: bool = True) -> None:
     begun = Recording(folder, "goldmar record thickness")
     begun.keep(cells, provenance(digest))
     if stages:
@@ -200,7 +200,7 @@ def test_approval_takes_the_stages_along(tmp_path):
 
 @pytest.mark.parametrize(
     ("digest", "cells"),
-    [("sha256:2", CELLS), ("sha256:1", Cells(["a"], ["thickness"], [2.5]))],
+    [("sha256:2", CELLS), ("sha256:1", Values(["a"], ["thickness"], [2.5]))],
     ids=["another archive", "other values"],
 )
 def test_stages_of_an_earlier_golden_are_stale(tmp_path, digest, cells):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from goldmar.compare.stages import explain
+from goldmar.compare.first_difference import explain
 from goldmar.records import Part, Stage, Staged
 
 NAMES = ("decode", "preprocess", "inference", "postprocess")
