@@ -1,12 +1,18 @@
 """A run that skipped something is not a green run: every skip and expected failure has to be named here."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
+
+# Tests start goldmar hundreds of times: what one start has compiled, the next need not, whatever the shell says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Node id (or the start of one) -> why it may be skipped or fail as expected. Kept empty as long as it can be.
 ALLOWED: dict[str, str] = {}

@@ -6,10 +6,35 @@ and some are answered. None may harm anything but itself.
 
 import struct
 import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
 
 from PIL import Image
 
 from .bad_drawings import CATALOGUE, GOOD, Request, encoded, pdf, png_chunk, sheet_image
+
+Drawing = TypeVar("Drawing")
+
+
+class Made(Mapping[str, Drawing]):
+    """Drawings by name, each made when it is first asked for: who reads the names alone waits for none of them."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Drawing]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Drawing] = {}
+
+    def __getitem__(self, name: str) -> Drawing:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
 
 PAGES = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
 
@@ -19,6 +44,14 @@ def stream(dictionary: bytes, content: bytes, *, squeeze: bool = False) -> bytes
     if squeeze:
         content, dictionary = zlib.compress(content, 9), dictionary + b" /Filter /FlateDecode"
     return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (dictionary, len(content), content)
+
+
+def zeros(length: int) -> bytes:
+    """As zlib packs so many zeros. Pieces of a megabyte, since to pack 600 of them takes seconds (RFC 1950, 1951)."""
+    pack, rest = zlib.compressobj(9, wbits=-15), zlib.compressobj(9, wbits=-15)
+    piece = pack.compress(bytes(2**20)) + pack.flush(zlib.Z_FULL_FLUSH)
+    packed = piece * (length // 2**20) + rest.compress(bytes(length % 2**20)) + rest.flush()
+    return b"\x78\xda" + packed + struct.pack(">HH", length % 65521, 1)
 
 
 def page(resources: bytes, content: bytes, *others: bytes, extra: bytes = b"") -> bytes:
@@ -134,7 +167,7 @@ def in_a_form(side: int = 30000) -> bytes:
 
 def filters(times: int = 12) -> bytes:
     """A content stream packed again and again: a few hundred bytes that become gigabytes."""
-    content = zlib.compress(bytes(2**27), 9)
+    content = zeros(2**27)
     for _ in range(2):
         content = zlib.compress(content, 9)
     chain = b"/Filter [%s]" % (b"/FlateDecode " * 3)
@@ -165,14 +198,12 @@ def png(
     """A PNG of so many pixels, all zero: a thousandth of its size. claimed: the size in its header, where that lies."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     line = 1 + (width * channels * depth + 7) // 8
-    pack = zlib.compressobj(9)
-    data = b"".join(pack.compress(bytes(line)) for _ in range(height)) + pack.flush()
     head = struct.pack(">IIBBBBB", *(claimed or (width, height)), depth, colour, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", head)
         + b"".join(chunks)
-        + png_chunk(b"IDAT", data)
+        + png_chunk(b"IDAT", zeros(line * height))
         + png_chunk(b"IEND", b"")
     )
 
@@ -191,48 +222,54 @@ def cut_exif() -> bytes:
 
 
 # An image of 900 million pixels in a PDF, its size written as one that looks for it in the text would not find it.
-HIDDEN = {
-    "width by reference": hidden_size(b"/Width 6 0 R /Height 6 0 R", 30000, b"30000"),
-    "width escaped": hidden_size(b"/#57idth 30000 /He#69ght 30000"),
-    "width after a comment": hidden_size(b"/Width % how wide\n30000 /Height % how high\n30000"),
-    "width far from height": hidden_size(b"/Width 30000 /Name (%s) /Height 30000" % (b"x" * 2000)),
-    "inline image": inline_image(),
-    "width in an object stream": object_stream(),
-    "image in a form in a form": in_a_form(),
+HIDDEN = Made(
+    {
+        "width by reference": lambda: hidden_size(b"/Width 6 0 R /Height 6 0 R", 30000, b"30000"),
+        "width escaped": lambda: hidden_size(b"/#57idth 30000 /He#69ght 30000"),
+        "width after a comment": lambda: hidden_size(b"/Width % how wide\n30000 /Height % how high\n30000"),
+        "width far from height": lambda: hidden_size(b"/Width 30000 /Name (%s) /Height 30000" % (b"x" * 2000)),
+        "inline image": lambda: inline_image(),
+        "width in an object stream": lambda: object_stream(),
+        "image in a form in a form": lambda: in_a_form(),
+    }
+)
+
+
+PDFS: dict[str, Callable[[], bytes]] = {
+    "forms in forms": laughs,
+    "a form in itself": loop_of_forms,
+    "groups in groups": groups,
+    "tiles": tiles,
+    "tiles of nothing": lambda: tiles(b"0.0000001"),
+    "patterns in patterns": pattern_in_pattern,
+    "a shading that computes": lambda: shading(b"{ %s pop }" % (b"dup mul sqrt sin cos " * 2000)),
+    **{name: partial(HIDDEN.__getitem__, name) for name in HIDDEN},
+    "filters in a chain": filters,
+    "pages in a loop": looping_pages,
+    "dashes": dashes,
+    "paths": many_paths,
+}
+PNGS: dict[str, Callable[[], bytes]] = {
+    "rgba within the limit": lambda: png(8900, 8900, 8, 6),
+    "rgba of 16 bits within the limit": lambda: png(8900, 8900, 16, 6),
+    "gray of 16 bits within the limit": lambda: png(8900, 8900, 16, 0),
+    "palette with transparency within the limit": lambda: png(
+        8900, 8900, 8, 3, png_chunk(b"PLTE", bytes(9)), png_chunk(b"tRNS", bytes(2))
+    ),
+    "palette missing": without_palette,
 }
 
 
-def _attacks() -> dict[str, Request]:
-    pdfs = {
-        "forms in forms": laughs(),
-        "a form in itself": loop_of_forms(),
-        "groups in groups": groups(),
-        "tiles": tiles(),
-        "tiles of nothing": tiles(b"0.0000001"),
-        "patterns in patterns": pattern_in_pattern(),
-        "a shading that computes": shading(b"{ %s pop }" % (b"dup mul sqrt sin cos " * 2000)),
-        **HIDDEN,
-        "filters in a chain": filters(),
-        "pages in a loop": looping_pages(),
-        "dashes": dashes(),
-        "paths": many_paths(),
-    }
-    images = {
-        "rgba within the limit": png(8900, 8900, 8, 6),
-        "rgba of 16 bits within the limit": png(8900, 8900, 16, 6),
-        "gray of 16 bits within the limit": png(8900, 8900, 16, 0),
-        "palette with transparency within the limit": png(
-            8900, 8900, 8, 3, png_chunk(b"PLTE", bytes(9)), png_chunk(b"tRNS", bytes(2))
-        ),
-        "palette missing": without_palette(),
-    }
-    return {
-        **{name: (data, "application/pdf") for name, data in pdfs.items()},
-        **{name: (data, "image/png") for name, data in images.items()},
-        "exif cut": (cut_exif(), "image/jpeg"),
-        "float tiff": (encoded(sheet_image().convert("F"), "TIFF"), "image/tiff"),
-        "exif of nothing": (GOOD["jpeg turned"][0].replace(b"Exif\0\0II*\0", b"Exif\0\0II*\xff"), "image/jpeg"),
-    }
+def of_type(content_type: str, make: Callable[[], bytes]) -> Callable[[], Request]:
+    return lambda: (make(), content_type)
 
 
-ATTACKS = _attacks()
+ATTACKS = Made(
+    {
+        **{name: of_type("application/pdf", make) for name, make in PDFS.items()},
+        **{name: of_type("image/png", make) for name, make in PNGS.items()},
+        "exif cut": of_type("image/jpeg", cut_exif),
+        "float tiff": lambda: (encoded(sheet_image().convert("F"), "TIFF"), "image/tiff"),
+        "exif of nothing": lambda: (GOOD["jpeg turned"][0].replace(b"Exif\0\0II*\0", b"Exif\0\0II*\xff"), "image/jpeg"),
+    }
+)

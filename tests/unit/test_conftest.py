@@ -15,9 +15,23 @@ XFAILS = "import pytest\n@pytest.mark.xfail(reason='known')\ndef test_xfails(): 
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def drawing(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project with that conftest. Plugins are those named here: to import all that are installed takes a second."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.plugins = ["xdist.plugin", "_hypothesis_pytestplugin"]
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8").replace('pytest_plugins = ["pytester"]', ""))
     return pytester
+
+
+@pytest.fixture
+def project(drawing: pytest.Pytester) -> pytest.Pytester:
+    """The same without hypothesis, for runs that draw nothing: what is left is the hook."""
+    drawing.plugins.remove("_hypothesis_pytestplugin")
+    text = (drawing.path / "conftest.py").read_text(encoding="utf-8")
+    text, left_out = re.subn(r"^(from hypothesis |settings\.).*\n", "", text, flags=re.MULTILINE)
+    assert left_out == 4
+    drawing.makeconftest(text)
+    return drawing
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -60,12 +74,12 @@ def test_says(): open("drawn", "a").write(f"{len(drawn)} {hash(tuple(drawn))}\\n
 """
 
 
-def test_a_run_draws_the_examples_of_the_one_before_and_a_fuzzing_one_draws_more_of_its_own(project, monkeypatch):
+def test_a_run_draws_the_examples_of_the_one_before_and_a_fuzzing_one_draws_more_of_its_own(drawing, monkeypatch):
     monkeypatch.setenv("CI", "true")  # where hypothesis derandomizes whatever is not told otherwise
-    project.makepyfile(test_a=PROPERTY)
+    drawing.makepyfile(test_a=PROPERTY)
     for profile in ("fixed", "fixed", "fuzz", "fuzz"):
-        assert project.runpytest_subprocess(f"--hypothesis-profile={profile}", f"-opythonpath={ROOT}").ret == 0
-    first, second, third, fourth = (Path(project.path) / "drawn").read_text(encoding="utf-8").splitlines()
+        assert drawing.runpytest_subprocess(f"--hypothesis-profile={profile}", f"-opythonpath={ROOT}").ret == 0
+    first, second, third, fourth = (Path(drawing.path) / "drawn").read_text(encoding="utf-8").splitlines()
     assert first == second
     assert first.startswith("10 ")
     assert third.startswith("500 ")
