@@ -5,7 +5,9 @@ The models do not compute with torch: a stand-in takes its place.
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,32 @@ def test_wheels_that_this_job_built_are_used_and_those_of_a_pull_request_are_not
     )
     links = "/srv/wheels" if tracked else f"/srv/wheels {locked.root}/wheelhouse"
     assert done.stdout.splitlines()[-1] == f"links: {links}", done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_what_it_started(locked: Repository, number: signal.Signals) -> None:
+    """A CI server that cancels a job tells the script alone."""
+    locked.edit(LOCK, "scale==1.0", "scale==1.1")
+    begun, ended = locked.root.parent / "begun", locked.root.parent / "ended"
+    program = locked.root.parent / "program"
+    program.write_text(
+        f'#!/usr/bin/env bash\ntrap "sleep 0.2; touch {ended}; exit 130" TERM\n'
+        f"[[ $1 == archive ]] || {{ touch {begun}; while :; do sleep 0.05; done; }}\n"
+    )
+    program.chmod(0o755)
+    process = subprocess.Popen(
+        [locked.root / "ci/culprit", "--base", "main", "gear"],
+        env=environment() | {"GOLDMAR": str(program)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while not begun.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (130, "interrupted\n")
+    assert ended.exists()
 
 
 def test_nothing_that_runs_on_a_pull_request_trusts_its_lock_files() -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.environments import Environments, cache_folder
+from goldmar.environments import Environments, cache_folder, content
 from goldmar.environments.uv import _pip_settings, handed_over
-from goldmar.errors import MissingExtraError, StorageError, UninstallableError, UnreachableError
+from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
 from goldmar.locks import parse_lock, read_lock
 from tests.integration.fake_server import FakeServer, answer
 from tests.support.packages import wheel
@@ -68,6 +68,7 @@ def test_a_lock_file_is_installed_once(place):
     with Environments().use(lock) as again:
         assert again.reused
         assert again.folder == environment.folder
+    assert not list(environment.folder.parent.glob("resolve.*"))
 
 
 def test_the_same_content_is_the_same_environment(place):
@@ -127,7 +128,7 @@ def test_a_file_that_changed_under_its_name_is_other_content(place):
 
 
 @pytest.mark.parametrize("served", [False, True])
-def test_a_wheel_that_was_built_anew_under_its_number_is_another_environment(place, served):
+def test_a_wheel_that_was_built_anew_under_its_number_is_another_environment(place, monkeypatch, served):
     def used(options: str):
         with Environments().use(lock_of(place, "alpha==1.0", options=options)) as environment:
             return environment, said(environment.python, "import alpha; print(alpha.VALUE)")
@@ -145,6 +146,9 @@ def test_a_wheel_that_was_built_anew_under_its_number_is_another_environment(pla
         wheel(place / "wheels", "alpha", "1.0", "VALUE = 1")
         again, value = used(options)
         assert (again.content, value) == (first.content, "1")
+        monkeypatch.setenv("PATH", str(place))
+        monkeypatch.setitem(sys.modules, "uv", None)
+        assert used(options)[1] == "1", "where nobody can be asked, the one that was used last"
 
 
 def test_the_same_files_are_the_same_content_however_they_came(place):
@@ -168,6 +172,11 @@ def rewritten(path: Path) -> None:
     path.with_suffix(".new").replace(path)
 
 
+def relisted(path):
+    path.write_text("VALUE = 9")
+    content.write(path.parents[3], content.scan(path.parents[3], {}))
+
+
 DAMAGE = {
     "another file in its place": rewritten,
     "written to, and so is uv's cache": lambda path: path.write_text("VALUE = 9"),
@@ -175,6 +184,10 @@ DAMAGE = {
     "gone": lambda path: path.unlink(),
     "one more": lambda path: path.with_name("sitecustomize.py").write_text("import alpha; alpha.VALUE = 9"),
     "the list of files": lambda path: (path.parents[3] / "files.json").write_text("{}"),
+    "the list, and what it lists": relisted,
+    "no list": lambda path: (path.parents[3] / "files.json").unlink(),
+    "no JSON": lambda path: (path.parents[3] / "goldmar.json").write_text("{"),
+    "no table": lambda path: (path.parents[3] / "goldmar.json").write_text("[]"),
 }
 
 
@@ -187,11 +200,13 @@ def test_an_environment_that_was_changed_on_disk_is_built_anew(place, damage):
     with Environments().use(lock) as again:
         assert again.reused
     DAMAGE[damage](path)
+    first.folder.with_name(f"{first.folder.name}.dead.tmp").mkdir()
     with Environments(on_progress=told.append).use(lock) as second:
         assert not second.reused
         assert second.content == first.content
         assert said(second.python, "import alpha; print(alpha.VALUE)") == "1"
     assert any("was changed; it is installed anew" in line for line in told)
+    assert left_over(place) == []
 
 
 def test_a_file_that_was_only_touched_is_the_same(place):
@@ -335,6 +350,13 @@ def test_a_dead_network_is_no_matter_where_uv_has_all_of_it(place, monkeypatch):
         "alpha",
         "beta",
     }
+    monkeypatch.setenv("UV_CACHE_DIR", str(place / "empty"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    lock = lock_of(place, "alpha==1.0", "beta==2.0", options=options)
+    with Environments().use(lock) as environment:
+        next(environment.folder.rglob("alpha.py")).write_text("VALUE = 9")
+    with pytest.raises(UnreachableError), Environments().use(lock):
+        pass
 
 
 def test_a_dead_network_is_told_from_what_cannot_be_installed(place, monkeypatch):
@@ -399,6 +421,17 @@ def test_a_file_with_another_hash_is_not_installed(place):
     assert "0" * 64 in raised.value.detail
 
 
+def test_a_build_that_fails_holds_nothing_on(place):
+    """Else this process waits for itself when it tries the same environment again."""
+    lock = lock_of(place, "slow==1.0", trusted=True)
+    slow_source(place, seconds="1 / 0")
+    with pytest.raises(GoldmarError, match="could not be built"), Environments().use(lock):
+        pass
+    (held,) = (place / "cache/environments").glob("*.lock")
+    with held.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_a_package_that_would_have_to_be_compiled_is_named(place):
     """A source distribution whose build ends as one without a compiler does."""
     import tarfile
@@ -438,6 +471,8 @@ def test_a_folder_that_cannot_be_written_is_named(place, monkeypatch, broken):
         pass
     assert raised.value.exit_code == 3
     assert "GOLDMAR_CACHE" in raised.value.fix
+    with pytest.raises(StorageError):
+        Environments().resolve(lock_of(place, "alpha==1.0"))
 
 
 def test_a_full_disk_is_told_from_what_cannot_be_installed(place):
@@ -536,6 +571,99 @@ def test_the_ones_used_last_are_kept(place):
     assert len(list((place / "cache/environments").glob("*.lock"))) == 2
 
 
+def test_what_another_process_builds_is_not_taken_for_left_over(place):
+    environments = Environments(keep=0)
+    with environments.use(lock_of(place, "alpha==1.0")) as environment:
+        pass
+    folder = environment.folder.parent
+    begun = folder / f"{'0' * 32}.1234.tmp"
+    begun.mkdir()
+    with (folder / f"{'0' * 32}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        environments.prune()
+        assert begun.exists()
+    begun.rmdir()
+    with environments.use(lock_of(place, "alpha==1.0")) as environment:
+        pass
+    (folder / f"{environment.digest}.1234.tmp").mkdir()
+    Environments().prune()
+    assert left_over(place) == []
+    assert environment.folder.exists(), "what a killed build has left goes; the environment of that name stays"
+    assert environment.folder.with_suffix(".lock").exists()
+
+
+def meanwhile(monkeypatch, kind, act):
+    """`act` is another process, just before this one has its lock for the first time."""
+    flock = fcntl.flock
+
+    def slow(descriptor, asked):
+        if asked & ~fcntl.LOCK_NB == kind:
+            monkeypatch.setattr(fcntl, "flock", flock)
+            flock(descriptor, fcntl.LOCK_UN)  # as the kernel does where a lock becomes another
+            act()
+        flock(descriptor, asked)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+
+
+@pytest.mark.parametrize("kind", [fcntl.LOCK_SH, fcntl.LOCK_EX], ids=["before it looks", "before it builds"])
+def test_a_lock_file_that_was_removed_in_between_holds_nothing(place, monkeypatch, kind):
+    lock = lock_of(place, "alpha==1.0")
+    with Environments().use(lock) as environment:
+        pass
+    if kind == fcntl.LOCK_EX:
+        next(environment.folder.rglob("alpha.py")).write_text("VALUE = 9")
+    path, told = environment.folder.with_suffix(".lock"), []
+
+    def anew():
+        path.unlink()
+        other = path.open("w")
+        fcntl.flock(other, fcntl.LOCK_EX)
+        threading.Timer(0.3, lambda: (told.append("released"), other.close())).start()
+
+    meanwhile(monkeypatch, kind, anew)
+    with Environments(on_progress=told.append).use(lock):
+        assert told[0].endswith("another process builds the same environment; waiting for it")
+        assert told[1] == "released"
+    meanwhile(monkeypatch, fcntl.LOCK_SH, path.unlink)
+    with Environments().use(lock) as again:
+        assert again.reused
+
+
+def test_what_was_begun_anew_while_it_was_removed_stays(place, monkeypatch):
+    environments = Environments(keep=0)
+    with environments.use(lock_of(place, "alpha==1.0")) as environment:
+        pass
+    path = environment.folder.with_suffix(".lock")
+
+    def anew():
+        path.unlink()
+        path.touch()
+
+    meanwhile(monkeypatch, fcntl.LOCK_EX, anew)
+    assert environments.prune() == 0
+    assert environment.folder.exists()
+
+
+def test_what_another_has_built_in_between_is_used(place, monkeypatch):
+    lock = lock_of(place, "alpha==1.0")
+
+    def build():
+        with Environments().use(lock):
+            pass
+
+    meanwhile(monkeypatch, fcntl.LOCK_EX, build)
+    with Environments().use(lock) as environment:
+        assert environment.reused
+
+
+def test_another_python_is_another_environment(place, monkeypatch):
+    lock = lock_of(place, "alpha==1.0")
+    before = Environments().digest(lock)
+    monkeypatch.setattr("platform.python_version", lambda: "3.99.0")
+    assert Environments().digest(lock) != before
+
+
 def test_one_in_use_is_never_removed(place):
     environments = Environments(keep=0)
     with environments.use(lock_of(place, "alpha==1.0")) as environment:
@@ -619,7 +747,7 @@ def in_a_process(place: Path, stderr: int | None = None) -> subprocess.Popen[str
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
-def slow_source(place: Path, *, seconds: float) -> None:
+def slow_source(place: Path, *, seconds: float | str) -> None:
     """A source distribution whose build takes that long, and says in a file which process group it belongs to."""
     import tarfile
 

@@ -163,6 +163,67 @@ def test_a_signal_in_a_destructor_is_not_lost() -> None:
     assert (done.stdout, done.stderr) == ("heard\n", "")
 
 
+SIGNALS = """
+import os, signal, sys, time
+from goldmar.cli import signals
+def ctrl_c(times=1):
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+signals.install()
+"""
+CLEANS_UP = """
+signals.loaded()
+try:
+    ctrl_c()
+except KeyboardInterrupt:
+    ctrl_c({more})
+    print("cleaned up")
+"""
+IN_EXEC = """
+signals.loaded()
+try:
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+except KeyboardInterrupt:
+    print("heard")
+signals.end(130)
+"""
+IN_ANOTHERS_DESTRUCTOR = """
+class Thing:
+    def __del__(self):
+        raise ValueError("what it was")
+Thing()
+time.sleep(0.1)
+"""
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+TOLD = "already stopping: what was started is being ended first\n"
+LEFT = "left at once; what was started is ending by itself\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [
+        (CLEANS_UP.format(more=2), (0, "cleaned up\n", 2 * TOLD)),
+        (CLEANS_UP.format(more=9), (130, "", 2 * TOLD + LEFT)),
+        (IN_EXEC, (130, "heard\n", "")),
+        ("signals.loaded()\nsignals.end(0)\nctrl_c()", (0, "", "")),
+        ("os.close(2)\nctrl_c()", (130, "", "")),
+    ],
+    ids=["clean-up", "patience", "exec", "the end", "no standard error"],
+)
+def test_a_signal_ends_in_what_is_documented(code: str, result: tuple[int, str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS + code], capture_output=True, text=True, timeout=60, env=BUFFERED
+    )
+    assert (done.returncode, done.stdout, done.stderr) == result
+
+
+def test_an_error_in_a_destructor_is_no_signal() -> None:
+    code = SIGNALS + "signals.loaded()" + IN_ANOTHERS_DESTRUCTOR
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "ValueError: what it was" in done.stderr
+
+
 def begin(begun: list[str]) -> None:
     with held_up():
         os.kill(os.getpid(), signal.SIGINT)
