@@ -11,21 +11,26 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from urllib.parse import quote, unquote, urlsplit
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 __all__ = [
     "HIDDEN",
     "blot",
     "clean",
     "clean_lines",
+    "counted",
     "excerpt",
     "guarded",
     "holds_secret",
     "json_safe",
     "keep_secret",
     "keep_secret_headers",
+    "listed",
+    "shortened",
+    "some",
     "userinfo_of",
+    "without_userinfo",
 ]
 
 HIDDEN = "***"
@@ -94,8 +99,7 @@ def excerpt(text: str | bytes, at_most: int = 300) -> str:
     margin = max([_USERINFO_LENGTH, *map(len, _forms)])
     part, is_cut = text[: 64 * at_most + margin], len(text) > 64 * at_most + margin
     shown = blot(part.decode("utf-8", "replace") if isinstance(part, bytes) else part)
-    text = clean(" ".join((shown[:-margin] if is_cut else shown).split()))
-    return text if len(text) <= at_most else text[: at_most - 1] + "…"
+    return shortened(clean(" ".join((shown[:-margin] if is_cut else shown).split())), at_most)
 
 
 def _odd(character: str) -> bool:
@@ -108,6 +112,31 @@ def _shown(character: str) -> str:
 
 def _escape(character: str) -> str:
     return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def shortened(text: str, at_most: int) -> str:
+    """The beginning of a text, with an ellipsis where it is cut."""
+    return text if len(text) <= at_most else f"{text[: at_most - 1]}…"
+
+
+def counted(count: int, thing: str, things: str = "") -> str:
+    """1 drawing, 2 drawings, 12,000 values; `things` where an s does not make the plural: 3 mixes."""
+    return f"{count:,} {thing if count == 1 else things or f'{thing}s'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`; of no names nothing."""
+    *others, last = [*names] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def some(names: Sequence[str], at_most: int) -> str:
+    """`a, b and 3 more`: the first names on one line, however many there are."""
+    more = f" and {len(names) - at_most:,} more" if len(names) > at_most else ""
+    return f"{', '.join(names[:at_most])}{more}"
 
 
 # ---- secrets --------------------------------------------------------------------------------------------------------
@@ -187,3 +216,11 @@ def userinfo_of(url: str) -> str | None:
     """The password of a URL, or the user's name where there is nothing else; None without either."""
     parts = urlsplit(url)
     return parts.password or parts.username
+
+
+def without_userinfo(url: str) -> str:
+    """A URL without the user name and password that it may hold: reports and files are for everybody's eyes."""
+    if "@" not in url:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

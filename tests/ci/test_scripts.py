@@ -144,11 +144,12 @@ def test_help_tells_the_options(script: str, workshop: Repository) -> None:
 
 
 def test_the_report_of_yesterday_is_not_taken_for_todays(workshop: Repository) -> None:
-    workshop.write("reports/gear/report.json", "{}")
+    for name in ("report.json", "report.html"):
+        workshop.write(f"reports/gear/{name}", "{}")
     workshop.edit("handlers/gear/handler.py", "class Handler", "class")
     done = run(workshop, "regression", "--backend", "worker", "gear")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert not (workshop.root / "reports/gear/report.json").exists()
+    assert list((workshop.root / "reports/gear").glob("report.*")) == []
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

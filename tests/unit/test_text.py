@@ -9,7 +9,21 @@ from urllib.parse import quote
 import pytest
 
 from goldmar import text
-from goldmar.text import HIDDEN, blot, clean, clean_lines, excerpt, guarded, holds_secret, json_safe, keep_secret
+from goldmar.text import (
+    HIDDEN,
+    blot,
+    clean,
+    clean_lines,
+    counted,
+    excerpt,
+    guarded,
+    holds_secret,
+    json_safe,
+    keep_secret,
+    listed,
+    shortened,
+    some,
+)
 
 TOKEN = 'aB3/+x9"secret~token'
 
@@ -18,6 +32,17 @@ TOKEN = 'aB3/+x9"secret~token'
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_forms", {})
     monkeypatch.setattr(text, "_pattern", None)
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def test_counts_and_lists_read_as_one_says_them() -> None:
+    assert [counted(n, "mix", "mixes") for n in (0, 1, 1200)] == ["0 mixes", "1 mix", "1,200 mixes"]
+    assert counted(2, "drawing") == "2 drawings"
+    assert [listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert [some("abcd"[:n], 2) for n in (0, 2, 4)] == ["", "a, b", "a, b and 2 more"]
+    assert [shortened("abcd", n) for n in (4, 3)] == ["abcd", "ab…"]
 
 
 # ---- characters -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from rich.markup import escape
 from goldmar.cli.app import app, echo_json, err, out
 from goldmar.cli.options import Json, Models, TrustLock
 from goldmar.errors import ExitCode
+from goldmar.pipeline.reports import bisection_to_json, show_bisection, write_bisection
 from goldmar.pipeline.selection import load_project, select_models
 from goldmar.progress import ConsoleWatch
 
@@ -35,7 +36,6 @@ def bisect(
 ) -> None:
     """Find the smallest set of changes that turns the check red. Interrupted, it goes on where it was."""
     from goldmar.pipeline.bisect import find_culprits, write_kept
-    from goldmar.pipeline.reports import bisection_to_json, show_bisection, write_bisection
 
     project = load_project(Path.cwd())
     chosen = select_models(project, models or [])

@@ -34,9 +34,11 @@ from goldmar.cli.options import (
     request_options,
 )
 from goldmar.errors import ExitCode, UsageError
+from goldmar.pipeline.reports import REPORTS, show, show_approval, to_json, write_reports
 from goldmar.pipeline.selection import load_project, select_models, select_recorded
 from goldmar.progress import ConsoleWatch
 from goldmar.records import RunResult, Verdict
+from goldmar.text import listed
 
 
 @app.command(
@@ -61,9 +63,7 @@ def check(
     path: UrlPath = None,
     content_type: ContentType = None,
     field: FormField = None,
-    reports: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write junit.xml, report.json and report.md there.")
-    ] = None,
+    reports: Annotated[Path | None, typer.Option(metavar="DIR", help=f"Write {listed(REPORTS)} there.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Ask failing drawings once more: which stage is the first that differs?")
     ] = False,
@@ -72,7 +72,6 @@ def check(
     """Ask each model about its sample drawings and hold the answers against its golden."""
     from goldmar.pipeline import jobs
     from goldmar.pipeline.environments import environment_of
-    from goldmar.pipeline.reports import write_reports
 
     project = load_project(Path.cwd())
     chosen = select_models(project, models or [])
@@ -87,11 +86,10 @@ def check(
         job.request = request
         job.python = environment.python_version if environment else job.python
         run, verdict = jobs.check(job)
-        if reports is not None:
-            write_reports(run, verdict, reports, root=project.root)
+        written = () if reports is None else write_reports(run, verdict, reports, root=project.root)
     _show(run, verdict, as_json=as_json)
-    if reports is not None:
-        err.print(f"junit.xml, report.json and report.md are in {escape(str(reports))}")
+    if written:
+        err.print(f"{listed(path.name for path in written)} are in {escape(str(reports))}")
     if not verdict.passed:
         raise typer.Exit(ExitCode.DIFFERENT)
 
@@ -176,7 +174,6 @@ def approve(
 ) -> None:
     """Show what would change in the goldens, ask, then make what was obtained the golden of each."""
     from goldmar.pipeline.approval import accept_all, propose, recorded
-    from goldmar.pipeline.reports import show_proposal
 
     project = load_project(Path.cwd())
     chosen = select_recorded(project, models or [])
@@ -191,7 +188,7 @@ def approve(
     proposals = [propose(project, model) for model in chosen]
     if not as_json:
         for proposal in proposals:
-            show_proposal(proposal, out)
+            show_approval(proposal.model, proposal.obtained, proposal.difference, out)
     if not yes:
         if not sys.stdin.isatty():
             msg = "Nobody is there to answer: standard input is not a terminal."
@@ -222,8 +219,6 @@ def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend
 
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:
-    from goldmar.pipeline.reports import show, to_json
-
     if as_json:
         echo_json(to_json(run, verdict))
     else:

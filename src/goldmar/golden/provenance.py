@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import tomli_w
 
@@ -13,8 +12,9 @@ from goldmar.config import only_known, read_toml
 from goldmar.errors import ConfigError
 from goldmar.files import write_atomically
 from goldmar.records import Provenance
+from goldmar.text import without_userinfo
 
-__all__ = ["read_provenance", "without_secrets", "write_provenance"]
+__all__ = ["read_provenance", "write_provenance"]
 
 _KEYS = tuple(field.name for field in dataclasses.fields(Provenance))
 _TIMES = ("obtained_at", "approved_at")
@@ -31,7 +31,7 @@ def write_provenance(path: Path, provenance: Provenance) -> None:
         value = getattr(provenance, key)
         if isinstance(value, str):
             # Command-line text may hold bytes that are no UTF-8; the file must not.
-            table[key] = (without_secrets(value) if key == "url" else value).encode("utf-8", "replace").decode()
+            table[key] = (without_userinfo(value) if key == "url" else value).encode("utf-8", "replace").decode()
         elif isinstance(value, datetime):
             table[key] = value.astimezone(UTC)
     table["packages"] = dict(sorted(provenance.packages.items()))
@@ -58,11 +58,3 @@ def read_provenance(path: Path) -> Provenance:
             msg = f"{path}: {key} is {value!r}."
             raise ConfigError(msg, fix=f"Write {key} as {wanted}")
     return Provenance(**table)
-
-
-def without_secrets(url: str) -> str:
-    """A URL without the user name and password that it may hold: reports and files are for everybody's eyes."""
-    if "@" not in url:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

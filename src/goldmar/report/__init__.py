@@ -1,5 +1,8 @@
-"""A finished run, shown. Functions of the records alone; nothing here decides whether a run passes.
+"""Finished jobs, shown: the subject first, then the format. Functions of the records alone; nothing here decides.
 
-`terminal` and `difference` write on a rich console; `junit`, `json` and `markdown` return text. `words` is what they
-share: how a number, a name or a failure is spelt.
+`run` (of check and record) and `bisection` are packages with a module for each format; `approval` is shown on a
+terminal and nowhere else, and is one module. A format returns text, or prints on a rich console. What they share:
+`words` spells numbers, names and failures; `screen`, `page` and `document` know terminals, Markdown and JSON.
+
+To write one more file for a run: a module in `run`, and its name in the import of `run/__init__.py`.
 """

@@ -6,34 +6,14 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from pathlib import Path
 
-from goldmar.golden.provenance import without_secrets
 from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, NameSummary, RunResult, Value
-from goldmar.text import clean
-
-__all__ = [
-    "clean",
-    "compared",
-    "counted",
-    "explanation_words",
-    "failed_drawings",
-    "headline",
-    "milliseconds",
-    "not_compared",
-    "number",
-    "per_second",
-    "quantile",
-    "rounded_up",
-    "said_of",
-    "shown_path",
-    "spelt",
-    "summary_words",
-    "versions",
-    "want_and_got",
-    "worst",
-]
+from goldmar.text import clean, counted, some, without_userinfo
 
 _NAMED = 8
 """Models named in one line; the others are counted."""
+
+FAILURE = ("drawing", "value", "want", "got", "difference", "allowed")
+"""Titles of the columns that show one failure."""
 
 
 def number(value: float | None) -> str:
@@ -88,9 +68,9 @@ def want_and_got(failure: Comparison) -> tuple[str, str]:
     return (want, got) if want != got else (spelt(failure.want, digits=17), spelt(failure.got, digits=17))
 
 
-def counted(count: int, thing: str) -> str:
-    """1 drawing, 2 drawings, 12,000 values."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def columns(failure: Comparison) -> tuple[str, ...]:
+    """What stands below the titles of `FAILURE`."""
+    return failure.drawing_id, failure.name, *want_and_got(failure), *difference_and_allowed(failure)
 
 
 def requests(run: RunResult) -> list[str]:
@@ -105,8 +85,7 @@ def versions(run: RunResult) -> list[str]:
         for model in run.models
         if not model.version
     ]
-    more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
-    return [f"version not known: {', '.join(unknown[:_NAMED])}{more}"] if unknown else []
+    return [f"version not known: {some(unknown, _NAMED)}"] if unknown else []
 
 
 def compared(run: RunResult) -> str:
@@ -122,8 +101,7 @@ def not_compared(others: Mapping[str, str] | None) -> list[str]:
     others = others or {}
     said = [f"{model}: no golden on purpose: {reason}" for model, reason in others.items() if reason]
     if left := [model for model, reason in others.items() if not reason]:
-        more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
-        said.append(f"not asked for: {', '.join(left[:_NAMED])}{more}")
+        said.append(f"not asked for: {some(left, _NAMED)}")
     return said
 
 
@@ -148,6 +126,13 @@ def worst(result: ModelResult) -> tuple[float | None, float | None]:
     return max(s.worst_absolute for s in result.summaries), max(s.worst_relative for s in result.summaries)
 
 
+def model_columns(result: ModelResult) -> tuple[str, ...]:
+    """Name, drawings, values, failures, worst absolute and relative error, p50 and p95 in milliseconds."""
+    counts = (result.drawings, result.values, len(result.failures))
+    latencies = (quantile(result.latencies_s, share) for share in (0.5, 0.95))
+    return result.model, *(f"{n:,}" for n in counts), *map(number, worst(result)), *map(milliseconds, latencies)
+
+
 def summary_words(summary: NameSummary) -> str:
     """The tolerance that would pass one pattern."""
     reached = summary.failed - summary.beyond
@@ -164,8 +149,8 @@ def _needed(summary: NameSummary) -> tuple[tuple[str, float], tuple[str, float]]
     return ("atol", summary.atol_needed), ("rtol", summary.rtol_needed)
 
 
-def failed_drawings(result: ModelResult) -> int:
-    return len({failure.drawing_id for failure in result.failures if failure.drawing_id})
+def failed_drawings(result: ModelResult) -> str:
+    return counted(len({failure.drawing_id for failure in result.failures if failure.drawing_id}), "drawing")
 
 
 def said_of(explanations: Sequence[Explanation]) -> list[tuple[str, str]]:
@@ -196,7 +181,7 @@ def headline(run: RunResult) -> str:
         part
         for part in (
             f"backend {run.backend}",
-            without_secrets(run.url),
+            without_userinfo(run.url),
             f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip(),
             *versions,
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from goldmar.records import Bisection, Comparison, CulpritSet, DifferenceKind, Trial, TrialOutcome
-from goldmar.report import bisection
+from goldmar.report.bisection import json as bisection_json
+from goldmar.report.bisection import markdown, terminal
 
 GREEN, RED = TrialOutcome.GREEN, TrialOutcome.RED
 FAILURE = Comparison(DifferenceKind.DIFFERENT, "a|b/[red]x", "scores.*", want=1.0, got=1.5, difference=0.5, allowed=0.1)
@@ -34,7 +35,7 @@ ONE = Bisection(
 
 def shown(found: Bisection, width: int = 200) -> str:
     stream = io.StringIO()
-    bisection.render(found, Console(file=stream, width=width))
+    terminal.render(found, Console(file=stream, width=width))
     return " ".join(stream.getvalue().split())
 
 
@@ -46,7 +47,7 @@ def test_one_culprit_is_named_with_its_versions_and_the_values_that_move():
     assert "all but pillow green 0.25×" in text
     assert "bad.txt without it: green, worst value 0.25× of what is allowed" in text
     assert "3 changes · 4 environments tried · 12 s" in text
-    page = bisection.to_markdown(ONE)
+    page = markdown.render(ONE)
     assert page.startswith("## goldmar bisect: ❌ pillow 12.0 → 13.0 turns the check red\n")
     assert "| m | a&#124;b/&#91;red&#93;x | scores.&#42; | 1.0 | 1.5 | 0.5 | 0.1 |" in page
     assert "<summary>4 mixes tried</summary>" in page
@@ -57,7 +58,7 @@ def test_a_drawing_that_was_refused_is_named_with_the_reason():
     trial = replace(CULPRIT, failures=(("m", refused),))
     found = replace(ONE, culprits=(CulpritSet(("pillow",), trial),))
     assert "m a/b: The model refuses it (status 400): no TIFF." in shown(found)
-    assert "- m a/b: The model refuses it (status 400): no TIFF." in bisection.to_markdown(found)
+    assert "- m a/b: The model refuses it (status 400): no TIFF." in markdown.render(found)
 
 
 def test_packages_that_come_and_go_are_said_so():
@@ -98,7 +99,7 @@ def test_those_that_only_move_together_are_told_from_those_that_only_fail_togeth
     assert "numpy: cannot be installed without pillow; the others cannot be installed without it" in text
     assert "numpy moves only with pillow: Because numpy==2.0 depends on pillow==13.0" in text
     assert "3 mixes skipped that cannot be installed" in text
-    assert json.loads(bisection.to_json(found))["together"]["numpy"]["needs"] == ["pillow"]
+    assert json.loads(bisection_json.render(found))["together"]["numpy"]["needs"] == ["pillow"]
 
 
 def test_what_is_not_proven_is_not_claimed():
@@ -124,14 +125,14 @@ def test_a_broken_worker_is_shown_with_its_words():
     assert "pillow 12.0 → 13.0 breaks the models" in text
     assert "The worker of m died: ImportError: no" in text
     assert "Traceback" not in text
-    assert json.loads(bisection.to_json(found))["culprits"][0]["trial"]["reason"].endswith("Traceback ...")
+    assert json.loads(bisection_json.render(found))["culprits"][0]["trial"]["reason"].endswith("Traceback ...")
 
 
 def test_nothing_found_is_no_failure():
     found = replace(ONE, culprits=(), trials=(GOOD, replace(BAD, outcome=GREEN)), rest=GOOD)
     assert "GREEN bad.txt is green: there is nothing to find among 3 changes" in shown(found)
-    assert bisection.to_markdown(found).startswith("## goldmar bisect: ✅ ")
-    assert json.loads(bisection.to_json(found))["found"] is False
+    assert markdown.render(found).startswith("## goldmar bisect: ✅ ")
+    assert json.loads(bisection_json.render(found))["found"] is False
 
 
 def test_what_no_tolerance_reaches_is_said_and_json_stays_json():
@@ -142,11 +143,11 @@ def test_what_no_tolerance_reaches_is_said_and_json_stays_json():
         trials=(GOOD, replace(BAD, failures=(("m", nan),))),
         culprits=(CulpritSet(("pillow",), text_failure, {"pillow": GOOD}),),
     )
-    page = bisection.to_markdown(found)
+    page = markdown.render(found)
     assert "&lt;b&gt;flange" in page
     assert "<b>" not in page
     assert "@somebody" not in page
-    report = json.loads(bisection.to_json(found), parse_constant=lambda name: 1 / 0)
+    report = json.loads(bisection_json.render(found), parse_constant=lambda name: 1 / 0)
     assert report["culprits"][0]["trial"]["worst"] == "inf"
     assert report["trials"][1]["failures"][0]["got"] == "nan"
     assert "beyond any" in shown(replace(found, trials=(text_failure,)))
@@ -157,7 +158,7 @@ def test_trials_of_an_earlier_run_are_counted_apart():
         ONE, trials=(replace(GOOD, remembered=True), BAD, replace(REST, outcome=TrialOutcome.UNINSTALLABLE))
     )
     assert "2 environments tried, 1 of them in an earlier run" in shown(found)
-    report = json.loads(bisection.to_json(found))
+    report = json.loads(bisection_json.render(found))
     assert (report["environments"], report["remembered"]) == (2, 1)
 
 
@@ -165,15 +166,15 @@ def test_what_is_kept_and_what_is_for_others_is_told():
     """Written or not, and why; the table of trials names the same mix once more for the file."""
     kept = replace(ONE, keep_rest=Path("kept.txt"), kept=REST, held=("pillow",), kept_text="numpy==2.0\n")
     assert "kept.txt keeps 2 of 3 changes and holds back pillow: its content was checked, and is green" in shown(kept)
-    assert json.loads(bisection.to_json(kept))["kept"]["written"] is True
+    assert json.loads(bisection_json.render(kept))["kept"]["written"] is True
     red = replace(kept, kept=replace(REST, outcome=RED, worst=3.0), kept_text="")
     assert "kept.txt is not written: with pillow held back it is red, worst value 3×" in shown(red)
-    assert json.loads(bisection.to_json(red))["kept"]["written"] is False
-    assert json.loads(bisection.to_json(ONE))["kept"] is None
+    assert json.loads(bisection_json.render(red))["kept"]["written"] is False
+    assert json.loads(bisection_json.render(ONE))["kept"] is None
     fewer = replace(ONE, not_compared={"rim": "secret", "pin": ""})
     assert "rim: no golden on purpose: secret not asked for: pin" in shown(fewer)
-    assert "- rim: no golden on purpose: secret\n- not asked for: pin\n" in bisection.to_markdown(fewer)
-    assert json.loads(bisection.to_json(fewer))["not_compared"] == [
+    assert "- rim: no golden on purpose: secret\n- not asked for: pin\n" in markdown.render(fewer)
+    assert json.loads(bisection_json.render(fewer))["not_compared"] == [
         {"model": "rim", "no_golden_on_purpose": True, "why": "secret"},
         {"model": "pin", "no_golden_on_purpose": False, "why": "not asked for"},
     ]

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from goldmar.records import DifferenceKind
-from goldmar.report import json as report
+from goldmar.report.run import json as report
 
 from . import samples
 

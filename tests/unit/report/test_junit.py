@@ -2,7 +2,7 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 
 from goldmar.records import DifferenceKind, RunResult
-from goldmar.report import junit
+from goldmar.report.run import junit
 
 from . import samples
 

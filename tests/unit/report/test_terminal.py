@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from goldmar.records import Values
-from goldmar.report import difference, terminal
+from goldmar.report import approval
+from goldmar.report.run import terminal
 
 from . import samples
 
@@ -124,6 +125,14 @@ def test_names_are_not_markup_and_control_characters_do_nothing():
     assert "\x00" not in text
 
 
+@pytest.mark.parametrize("text", ["[/x]", "[red]r", ":smile:", "[link=https://evil.example]x"])
+def test_values_of_a_golden_are_not_markup(text):
+    """A text that closes what nobody opened would end the command with a traceback."""
+    for sides in ((text, "b"), ("b", text)):
+        shown = rendered(samples.model({("a", "x"): sides[0]}, {("a", "x"): sides[1]}), width=140)
+        assert f'"{text}"' in shown
+
+
 def test_colour_on_a_terminal_alone():
     assert "\x1b[" in rendered(samples.bad(), colour=True)
     assert "\x1b[" not in rendered(samples.bad())
@@ -147,9 +156,9 @@ def test_no_password():
     assert "secret" not in rendered(samples.good(), url="https://me:secret@models.example/")
 
 
-def approval(model_result):
+def approved(model_result):
     page = io.StringIO()
-    difference.render(
+    approval.render(
         "thickness",
         Values(["a", "a", "b"], ["x", "y", "x"], [1.0, 2.0, 3.0]),
         model_result,
@@ -159,8 +168,8 @@ def approval(model_result):
 
 
 def test_what_an_approval_would_change():
-    assert approval(None) == "thickness  first golden: 3 values of 2 drawings\n"
-    assert "no value changes: 3 values of 2 drawings" in approval(samples.model({("a", "x"): 1.0}, {("a", "x"): 1.0}))
-    text = approval(samples.bad())
+    assert approved(None) == "thickness  first golden: 3 values of 2 drawings\n"
+    assert "no value changes: 3 values of 2 drawings" in approved(samples.model({("a", "x"): 1.0}, {("a", "x"): 1.0}))
+    text = approved(samples.bad())
     assert f"{len(samples.bad().failures)} changes in 5 drawings" in text
     assert "9.60787392" in text
