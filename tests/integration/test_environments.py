@@ -143,12 +143,13 @@ def test_a_wheel_that_was_built_anew_under_its_number_is_another_environment(pla
         assert value == "7"
         assert second.content != first.content
         assert not second.reused
+        with monkeypatch.context() as changed:
+            changed.setenv("PATH", str(place))
+            changed.setitem(sys.modules, "uv", None)
+            assert used(options)[1] == "7", "where nobody can be asked, the one that was used last"
         wheel(place / "wheels", "alpha", "1.0", "VALUE = 1")
         again, value = used(options)
         assert (again.content, value) == (first.content, "1")
-        monkeypatch.setenv("PATH", str(place))
-        monkeypatch.setitem(sys.modules, "uv", None)
-        assert used(options)[1] == "1", "where nobody can be asked, the one that was used last"
 
 
 def test_the_same_files_are_the_same_content_however_they_came(place):

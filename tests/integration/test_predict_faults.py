@@ -540,6 +540,18 @@ def test_a_header_that_would_smuggle_another_is_refused_and_not_shown(value: str
     assert server.asked == []
 
 
+@pytest.mark.parametrize("name", ["Größe", "X\aY", "X Y", "X:Y"])
+def test_a_name_that_no_header_can_have_is_refused(name: str, drawings: list[Drawing]) -> None:
+    with pytest.raises(UsageError, match="no HTTP header can have"):
+        predict("m", drawings, Endpoint("http://127.0.0.1:9", headers={name: "x"}), retries=QUICK)
+
+
+def test_no_time_at_all_is_not_all_the_time_there_is(drawings: list[Drawing]) -> None:
+    """libcurl takes 0 ms for no limit."""
+    with FakeServer(late(2.0, GOOD)) as server, pytest.raises(UnreachableError):
+        predict("m", drawings[:1], Endpoint(server.url, timeout_s=0.0004), retries=QUICK)
+
+
 def test_a_password_in_the_url_is_not_shown(drawings: list[Drawing]) -> None:
     with FakeServer(answer(404), listening=True) as server:
         with pytest.raises(ModelUnknownError) as caught:
