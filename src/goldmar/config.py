@@ -47,14 +47,14 @@ _TOLERANCE_KEYS = ("atol", "rtol", "exact")
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What [tool.goldmar.affected] says: patterns of paths below the root, and names of packages.
+    """What [tool.goldmar.affected] says: patterns of paths below the root, as in .gitignore, and names of packages.
 
     `ignore`: further files that reach no model. `locks`: the lock files that models are served with. `tools`: packages
     in those that no model runs on.
     """
 
     ignore: tuple[str, ...] = ()
-    locks: tuple[str, ...] = ("ci/locks/*.txt", "requirements.txt")
+    locks: tuple[str, ...] = ("ci/locks/*.txt", "/requirements.txt")
     tools: tuple[str, ...] = ("mypy", "pip-tools", "pre-commit", "pytest", "ruff")
 
 
@@ -175,6 +175,15 @@ def _affected(path: Path, table: dict[str, Any]) -> Affected:
     for key, value in table.items():
         if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
             raise _wrong(path, where, key, value, 'a list of strings, for example ["notebooks/**"]')
+    if patterns := [*table.get("ignore", ()), *table.get("locks", ())]:
+        from goldmar.patterns import is_pattern  # only where it is needed: most commands never are
+
+        for pattern in patterns:
+            if not is_pattern(pattern):
+                msg = f"{path}: {pattern!r} in [{where}] is no pattern of paths that could ever fit."
+                raise ConfigError(
+                    msg, fix="Write it as in a .gitignore, for example notebooks/**; \\# for a # in front"
+                )
     return Affected(**{key: tuple(value) for key, value in table.items()})
 
 

@@ -23,9 +23,12 @@ __all__ = [
     "COMMON",
     "GOLDEN",
     "HANDLER",
+    "IN_ARCHIVE",
     "NAME",
     "NAME_FIX",
+    "OF_GOLDEN",
     "RECIPE",
+    "REQUIREMENTS",
     "SUFFIX",
     "Entry",
     "Model",
@@ -38,11 +41,19 @@ __all__ = [
     "is_model_name",
     "kind_of",
     "model_of",
+    "model_of_archive",
     "no_name",
     "survey",
 ]
 
 HANDLER, RECIPE, COMMON, GOLDEN, SUFFIX = "handler.py", "archive.toml", "common", "expected.csv", ".mar"
+CONFIG, REQUIREMENTS, MODEL, WEIGHTS = "model-config.yaml", "requirements.txt", "model.py", "weights.pt"
+
+IN_ARCHIVE = frozenset({HANDLER, RECIPE, CONFIG, REQUIREMENTS, MODEL, WEIGHTS})
+"""What of a handler's folder goes into its archive, or says what does, under a name of its own; modules do as well."""
+
+OF_GOLDEN = frozenset({GOLDEN, "drawings", "request.toml", "tolerance.toml"})
+"""What of a golden's folder an answer is asked with or compared with."""
 
 # Beside the folders of the models there may be files for people and tools. A name that such a file could have is no
 # model's: a file in the place of a folder (a link that git wrote as text) is then never taken for a note.
@@ -69,7 +80,7 @@ class Place(StrEnum):
 
 _MARKS = {
     Place.handlers: frozenset({HANDLER, RECIPE}),
-    Place.golden: frozenset({GOLDEN, "drawings", "provenance.toml", "tolerance.toml"}),
+    Place.golden: OF_GOLDEN | {"provenance.toml"},
 }
 
 
@@ -119,6 +130,12 @@ def model_of(recipe: Mapping[str, Any], folder: str) -> str:
     if not isinstance(name, str) or not is_model_name(name):
         raise ConfigError(no_name(name), fix=NAME_FIX)
     return name
+
+
+def model_of_archive(name: str) -> str:
+    """The model of an archive in model_store/ by its file name; empty where it is none, or no name for a model."""
+    model = name.removesuffix(SUFFIX)
+    return model if model != name and is_model_name(model) else ""
 
 
 def no_name(name: object) -> str:

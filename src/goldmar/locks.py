@@ -4,16 +4,17 @@ The notes `# via` behind a pin tell who needs it; from them the closure of a pac
 """
 
 import re
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, canonicalize_version
 
 from goldmar.errors import ConfigError
-from goldmar.requirements import Entry, OptionError, entries, options_of, without_hashes
+from goldmar.requirements import Line, Option, lines, without_password
 
 __all__ = [
     "Change",
@@ -27,11 +28,9 @@ __all__ = [
     "named_code",
     "parse_lock",
     "read_lock",
+    "ways",
 ]
 
-_PER_REQUIREMENT = re.compile(r"(?:^|\s)--?(?!hash\b)[A-Za-z]")
-_DIGEST = re.compile(r"[a-z0-9]+:[0-9A-Fa-f]+")
-_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _PACKAGE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?")
 _EXACT = {"==", "==="}
 _COMPILE = "uv pip compile requirements.in -o {where}, or pip-compile"
@@ -45,70 +44,70 @@ _PLACES = {"--index-url", "--extra-index-url", "--find-links"}
 class Pin:
     """One package of a lock file.
 
-    `name` is canonical (PEP 503). `version` is as written, or `@ URL` of a direct reference, without a password.
-    `line` is the whole requirement on one line: extras, marker and hashes included, notes not. `via` are those who need
-    it: canonical names of packages, and as they are written the files and projects that ask for it
-    (`-r requirements.in`, `goldmar (pyproject.toml)`); empty where the lock file has no note. `lines` is where it
-    stands in the file, notes included, from 0.
+    `name` is canonical (PEP 503). `version` is as written, or `@ URL` of a direct reference, without a password; `url`
+    is that reference as it is. `requirement` is the whole on one line, with extras and marker and without hashes, and
+    `line` has those, too. `via` are those who need it: canonical names of packages, and as they are written the files
+    and projects that ask for it (`-r requirements.in`, `goldmar (pyproject.toml)`); empty where the lock file has no
+    note. `place` are its lines in the file, notes included, from 0.
     """
 
     name: str
     version: str
-    line: str
+    requirement: str
     via: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     marker: str = ""
     hashes: tuple[str, ...] = ()
-    lines: tuple[int, int] = field(default=(0, 0), compare=False)
+    url: str = ""
+    place: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
-    def is_release(self) -> bool:
-        """A version of an index, and not a file or a folder of its own."""
-        return not self.version.startswith("@")
+    def line(self) -> str:
+        """What installs it."""
+        return " ".join((self.requirement, *(f"--hash={each}" for each in self.hashes)))
 
-    def pinned(self) -> tuple[object, ...]:
+    @property
+    def key(self) -> tuple[object, ...]:
         """What tells two pins of a package apart: all of the requirement, however it is written."""
-        line = without_hashes(self.line)[0]
-        return canonicalize_version(self.version), self.extras, self.marker, self.hashes, not self.is_release and line
+        return canonicalize_version(self.version), self.extras, self.marker, self.hashes, self.url
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock file: canonical name -> pin, in the order of the file, and the option lines (`--index-url ...`).
+    """A lock file: canonical name -> pin, in the order of the file, and the options (`--index-url ...`).
 
     `pins` are those whose markers hold for the Python that runs this; `forks` has for each package all of its pins,
-    those for other platforms and Pythons included. `trusted` says that whatever it names may be run.
+    those for other platforms and Pythons included. `trusted` says that whatever it names may be run. `option_places`
+    are the lines of each option in the file.
     """
 
     path: Path
     pins: Mapping[str, Pin]
-    options: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
     forks: Mapping[str, tuple[Pin, ...]] = field(default_factory=dict)
-    option_lines: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    option_places: tuple[tuple[int, int], ...] = field(default=(), compare=False)
     trusted: bool = False
 
-    def anchored(self) -> tuple[str, ...]:
+    def anchored(self) -> tuple[Option, ...]:
         """The options as they read from another folder: a path is relative to the lock file, as it is to pip."""
-        return tuple(self._absolute(line) for line in self.options)
+        return tuple(self._absolute(option) for option in self.options)
 
     def text(self) -> str:
         """A requirements file that pins the same, wherever it is written to."""
         return "".join(f"{line}\n" for line in (*self.anchored(), *(pin.line for pin in self.pins.values())))
 
-    def by_option(self) -> dict[str, tuple[str, ...]]:
-        """The option lines by their option, in the order of the file."""
-        found: dict[str, tuple[str, ...]] = {}
-        for line in self.anchored():
-            name = line.partition(" ")[0]
-            found[name] = (*found.get(name, ()), line)
+    def by_option(self) -> dict[str, tuple[Option, ...]]:
+        """The options by their name, in the order of the file."""
+        found: dict[str, tuple[Option, ...]] = {}
+        for option in self.anchored():
+            found[option.name] = (*found.get(option.name, ()), option)
         return found
 
-    def _absolute(self, line: str) -> str:
-        option, _, place = line.partition(" ")
-        if option not in _PLACES or "://" in place:
-            return line
-        path = self.path.parent.absolute() / place
-        return f"{option} {path}" if path.exists() else line
+    def _absolute(self, option: Option) -> Option:
+        if option.name not in _PLACES or "://" in option.value:
+            return option
+        path = self.path.parent.absolute() / option.value
+        return Option(option.name, str(path)) if path.exists() else option
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,12 @@ class Change:
     name: str
     old: str | None
     new: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.old or 'none'} -> {self.new or 'none'}"
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
 
 
 def read_lock(path: Path) -> Lock:
@@ -144,56 +149,97 @@ def parse_lock(text: str, where: Path | str) -> Lock:
     """
     pins: dict[str, Pin] = {}
     forks: dict[str, tuple[Pin, ...]] = {}
-    options: list[str] = []
-    option_lines: list[tuple[int, int]] = []
-    for entry in entries(text):
-        if not entry.text.replace("\t", " ").isprintable():
-            raise ConfigError(
-                f"{where}, line {entry.number}: {ascii(entry.text)[:80]} holds what cannot be printed.",
-                fix=f"Make the file anew: {_COMPILE.format(where=where)}",
-            )
-        if entry.text.startswith("-"):
-            for line in _options(entry, where):
-                options.append(line)
-                option_lines.append((entry.first, entry.end))
+    options: list[tuple[Option, tuple[int, int]]] = []
+    anew = f"make the file anew: {_COMPILE.format(where=where)}"
+
+    def refused(line: Line, what: str, fix: str = "Write NAME==VERSION, or ") -> ConfigError:
+        return ConfigError(f"{where}, line {line.first + 1}: {what}.", fix=f"{fix}{anew}" if fix.endswith(" ") else fix)
+
+    for line in lines(text):
+        said = repr(without_password(line.text))
+        if line.problem:
+            raise refused(line, f"{said} {line.problem}")
+        if any(option.name in ("-r", "-c", "-e") for option in line.options):
+            raise refused(line, f"{said} makes it no lock file of its own", "Write all pins into one file, or ")
+        options += ((option, (line.first, line.end)) for option in line.options)
+        if line.requirement is None:
             continue
-        pin, holds = _pin(entry, where)
+        try:
+            pin = _pin(line, line.requirement)
+            holds = line.requirement.marker is None or line.requirement.marker.evaluate()
+        except (UndefinedComparison, UndefinedEnvironmentName) as error:
+            raise refused(line, f"the marker of {line.requirement.name} cannot be told: {error}") from error
+        except ValueError:
+            raise refused(line, f"{line.requirement} does not pin one exact version", "Resolve it, or ") from None
         forks[pin.name] = (*forks.get(pin.name, ()), pin)
-        if not holds:
-            continue
-        other = pins.setdefault(pin.name, pin)
-        if other.pinned() != pin.pinned():
-            same = _same(other.version, pin.version)
+        other = pins.setdefault(pin.name, pin) if holds else pin
+        if other.key != pin.key:
+            same = other.key[0] == pin.key[0]
             twice = "in two ways" if same else f"to {other.version} and to {pin.version}"
-            raise ConfigError(
-                f"{where}, line {entry.number}: {pin.name} is pinned {twice}.",
-                fix="Leave one of them, or give them markers that exclude each other",
-            )
+            fix = "Leave one of them, or give them markers that exclude each other"
+            raise refused(line, f"{pin.name} is pinned {twice}", fix)
     if not pins:
         raise ConfigError(f"{where} pins nothing.", fix=f"Make a lock file: {_COMPILE.format(where=where)}")
-    return Lock(Path(where), pins, tuple(options), forks, tuple(option_lines))
+    return Lock(Path(where), pins, tuple(each for each, _ in options), forks, tuple(place for _, place in options))
+
+
+def _pin(line: Line, requirement: Requirement) -> Pin:
+    """Raises ValueError where it does not pin one exact version."""
+    if requirement.url:
+        version = f"@ {without_password(requirement.url)}"
+    else:
+        (version,) = (each.version for each in requirement.specifier if each.operator in _EXACT)
+        if len(requirement.specifier) != 1 or version.endswith(".*"):
+            raise ValueError
+    return Pin(
+        canonicalize_name(requirement.name),
+        version,
+        " ".join(line.bare.split()),
+        tuple(_via(line.notes)),
+        tuple(sorted(requirement.extras)),
+        "" if requirement.marker is None else str(requirement.marker),
+        line.hashes,
+        requirement.url or "",
+        (line.first, line.end),
+    )
+
+
+def _via(notes: Iterable[str]) -> Iterator[str]:
+    """Who is named behind `via`, on one line or one a line; `# from INDEX` and what else there is are left out."""
+    listing = False
+    for note in notes:
+        said = note.strip()
+        if said == "via" or said.startswith("via "):
+            listing, said = True, said[3:].strip()
+        elif not note.startswith("   "):  # a list is indented by three: "#   numpy"
+            listing = False
+        for who in filter(None, map(str.strip, said.split(",") if listing else ())):
+            package = _PACKAGE.fullmatch(who)
+            yield canonicalize_name(package.group(1)) if package else who
 
 
 # ---- what differs ---------------------------------------------------------------------------------------------------
 
 
-def changes(good: Lock, bad: Lock) -> tuple[Change, ...]:
-    """All that differs between the two on this machine, sorted by name: packages, and options as `--index-url`.
+def changes(good: Lock, bad: Lock, *, anywhere: bool = False) -> tuple[Change, ...]:
+    """All that differs between the two, sorted by name: packages, and options as `--index-url`.
 
-    1.0 and 1.0.0 are the same version, as they are to pip. Of the same version extras, hashes, markers and the file of
-    a direct reference count as well; `old` and `new` say then what it is.
+    Packages on this machine; `anywhere` those for all platforms and Pythons. 1.0 and 1.0.0 are the same version, as
+    they are to pip. Of the same version extras, hashes, markers and the file of a direct reference count as well;
+    `old` and `new` say then what it is.
     """
-    found = []
-    for name in sorted({*good.pins, *bad.pins}):
-        old, new = good.pins.get(name), bad.pins.get(name)
-        if old is None or new is None:
-            found.append(Change(name, old.version if old else None, new.version if new else None))
-        elif old.pinned() != new.pinned():
-            found.append(Change(name, *_versions(old, new)))
+    old, new = (lock.forks if anywhere else {n: (p,) for n, p in lock.pins.items()} for lock in (good, bad))
+    found = [
+        Change(name, *_words(old.get(name, ()), new.get(name, ())))
+        for name in {*old, *new}
+        if {pin.key for pin in old.get(name, ())} != {pin.key for pin in new.get(name, ())}
+    ]
     ours, theirs = good.by_option(), bad.by_option()
-    for name in {*ours, *theirs}:
-        if ours.get(name) != theirs.get(name):
-            found.append(Change(name, _values(ours.get(name)), _values(theirs.get(name))))
+    found += [
+        Change(name, _values(ours.get(name)), _values(theirs.get(name)))
+        for name in {*ours, *theirs}
+        if ours.get(name) != theirs.get(name)
+    ]
     return tuple(sorted(found, key=lambda change: change.name))
 
 
@@ -201,58 +247,82 @@ def elsewhere(good: Lock, bad: Lock) -> tuple[str, ...]:
     """Pins that differ and whose markers hold on other platforms or Pythons alone: here none of them is installed."""
     found = []
     for name in sorted({*good.forks, *bad.forks}):
-        old, new = ({pin.pinned(): pin for pin in lock.forks.get(name, ())} for lock in (good, bad))
-        differing = [pin for key, pin in [*old.items(), *new.items()] if (key in old) is not (key in new)]
-        here = {lock.pins[name].pinned() for lock in (good, bad) if name in lock.pins}
-        found += [shown(without_hashes(pin.line)[0]) for pin in differing if pin.pinned() not in here]
+        here = {lock.pins[name].key for lock in (good, bad) if name in lock.pins}
+        old, new = good.forks.get(name, ()), bad.forks.get(name, ())
+        differing = _apart(old, new) + _apart(new, old)
+        found += [without_password(pin.requirement) for pin in differing if pin.key not in here]
     return tuple(dict.fromkeys(found))
 
 
-def _versions(old: Pin, new: Pin) -> tuple[str, str]:
-    """What differs between two pins, in words: the versions, and what else where those are the same."""
-    if not _same(old.version, new.version):
-        return old.version, new.version
-    words: tuple[list[str], list[str]] = ([], [])
-    for pin, said in zip((old, new), words, strict=True):
-        if old.extras != new.extras:
+def _apart(pins: Sequence[Pin], others: Sequence[Pin]) -> list[Pin]:
+    """Those of `pins` that are not among the others."""
+    return [pin for pin in pins if pin.key not in {other.key for other in others}]
+
+
+def _words(old: Sequence[Pin], new: Sequence[Pin]) -> tuple[str | None, str | None]:
+    """What differs between the pins of a package, in words: the versions, and what else where those are the same."""
+    if len(old) != 1 or len(new) != 1:
+        sides = (_apart(old, new), _apart(new, old))
+        before, after = (
+            ", ".join(f"{pin.version} where {pin.marker}" if pin.marker else pin.version for pin in pins) or None
+            for pins in sides
+        )
+        return before, after
+    (was,), (now,) = old, new
+    if was.key[0] != now.key[0]:
+        return was.version, now.version
+    words: tuple[list[str], list[str]] = ([was.version], [now.version])
+    for pin, said in zip((was, now), words, strict=True):
+        if was.extras != now.extras:
             said.append(f"with [{','.join(pin.extras)}]" if pin.extras else "without extras")
-        if old.hashes != new.hashes:
+        if was.hashes != now.hashes:
             first = pin.hashes[0].partition(":")[2][:12] if pin.hashes else ""
             more = f" and {len(pin.hashes) - 1} more" if len(pin.hashes) > 1 else ""
             said.append(f"with hash {first}{more}" if first else "without hashes")
-        if old.marker != new.marker:
+        if was.marker != now.marker:
             said.append(f"where {pin.marker}" if pin.marker else "without a marker")
-    before, after = (" ".join((pin.version, *said)) for pin, said in zip((old, new), words, strict=True))
+    before, after = map(" ".join, words)
     return (before, after) if before != after else (before, f"{after} written otherwise")
 
 
-def _values(lines: Sequence[str] | None) -> str | None:
+def _values(options: Sequence[Option] | None) -> str | None:
     """An option of a lock file, without its name."""
-    if lines is None:
-        return None
-    return ", ".join(shown(line.partition(" ")[2]) or "on" for line in lines)
+    return None if options is None else ", ".join(without_password(option.value) or "on" for option in options)
 
 
-def closure(lock: Lock, roots: Iterable[str]) -> frozenset[str] | None:
-    """The packages that `roots` bring with them on any platform, themselves included, as far as the lock pins them.
+# ---- who needs what -------------------------------------------------------------------------------------------------
 
-    Read from the `# via` notes. None where a pin carries no note: what it is needed for cannot be told then.
+
+def ways(lock: Lock, roots: Iterable[str]) -> dict[str, tuple[str, ...]] | None:
+    """What `roots` bring with them on any platform, themselves included: each with a shortest way to it from a root.
+
+    Read from the `# via` notes, as far as the lock pins it. The way of a root is empty, that of others begins with one.
+    None where a pin carries no note: what it is needed for cannot be told then.
     """
-    if not all(pin.via for pins in lock.forks.values() for pin in pins):
-        return None
-    needed: dict[str, set[str]] = {}
-    for pins in lock.forks.values():
-        for pin in pins:
-            for parent in pin.via:
-                needed.setdefault(parent, set()).add(pin.name)
-    found: set[str] = set()
-    waiting: list[str] = [canonicalize_name(root) for root in roots]
+    needed: dict[str, list[str]] = {}
+    for pin in (pin for pins in lock.forks.values() for pin in pins):
+        if not pin.via:
+            return None
+        for parent in pin.via:
+            needed.setdefault(parent, []).append(pin.name)
+    begun = lock.forks.keys() & set(map(canonicalize_name, roots))
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(sorted(begun), ())
+    waiting = deque(found)
     while waiting:
-        name = waiting.pop()
-        if name in lock.forks and name not in found:
-            found.add(name)
-            waiting += needed.get(name, ())
-    return frozenset(found)
+        name = waiting.popleft()
+        for child in needed.get(name, ()):
+            if child not in found:
+                found[child] = (*found[name], name)
+                waiting.append(child)
+    return found
+
+
+def closure(lock: Lock, roots: Iterable[str]) -> frozenset[str]:
+    """The names that `ways` finds; none where it cannot tell."""
+    return frozenset(ways(lock, roots) or ())
+
+
+# ---- mixes ----------------------------------------------------------------------------------------------------------
 
 
 def mixed(good: Lock, bad: Lock, taken: Iterable[str]) -> Lock:
@@ -261,53 +331,41 @@ def mixed(good: Lock, bad: Lock, taken: Iterable[str]) -> Lock:
     pins = {name: pin for name, pin in good.pins.items() if name not in wanted}
     pins |= {name: pin for name, pin in bad.pins.items() if name in wanted}
     ours, theirs = good.by_option(), bad.by_option()
-    options = [line for name in {**ours, **theirs} for line in (theirs if name in wanted else ours).get(name, ())]
-    trusted = good.trusted and bad.trusted
-    return Lock(
-        good.path, dict(sorted(pins.items())), tuple(options), {n: (p,) for n, p in pins.items()}, trusted=trusted
-    )
+    options = [each for name in {**ours, **theirs} for each in (theirs if name in wanted else ours).get(name, ())]
+    forks = {name: (pin,) for name, pin in pins.items()}
+    return Lock(good.path, dict(sorted(pins.items())), tuple(options), forks, trusted=good.trusted and bad.trusted)
 
 
 def held_back(good: str, bad: str, names: Collection[str], where: Path) -> str:
     """The text of `bad` with the packages and options `names` as `good` has them, and all else to the letter."""
-    ours, theirs = (_blocks(text, where, names) for text in (good, bad))
-    lines = bad.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
+    ours, theirs = (_places(text, where, names) for text in (good, bad))
+    original, text = good.splitlines(keepends=True), bad.splitlines(keepends=True)
+    if text and not text[-1].endswith("\n"):
+        text[-1] += "\n"
+    blocks = {
+        name: [f"{line.removesuffix(chr(10))}\n" for start, end in places for line in original[start:end]]
+        for name, places in ours.items()
+    }
+    there = {start: name for name, places in theirs.items() for start, _ in places}
+    dropped = {at for places in theirs.values() for start, end in places for at in range(start, end)}
     kept: list[str] = []
-    there = {start: name for name, blocks in theirs.items() for start, _ in blocks}
-    dropped = {at for blocks in theirs.values() for start, end in blocks for at in range(start, end)}
-    original, done = good.splitlines(keepends=True), set()
-
-    def put(name: str) -> None:
-        if name not in done:
-            done.add(name)
-            block = [line for start, end in ours.get(name, ()) for line in original[start:end]]
-            kept.extend(line if line.endswith("\n") else f"{line}\n" for line in block)
-
-    for at, line in enumerate(lines):
-        if at in there:
-            put(there[at])
-        if at not in dropped:
-            kept.append(line)
-    tail, kept = kept, []
-    for name in sorted(set(names) - done):
-        put(name)
-    options = [line for line in kept if line.startswith("-")]
-    return "".join((*options, *tail, *kept[len(options) :]))
+    for at, line in enumerate(text):
+        kept += blocks.pop(there.get(at, ""), ())
+        kept += () if at in dropped else (line,)
+    left = [line for name in sorted(blocks) for line in blocks[name]]
+    options = [line for line in left if line.startswith("-")]
+    return "".join((*options, *kept, *left[len(options) :]))
 
 
-def _blocks(text: str, where: Path, names: Collection[str]) -> dict[str, list[tuple[int, int]]]:
-    """Where packages and options stand in a lock file, by name."""
+def _places(text: str, where: Path, names: Collection[str]) -> dict[str, list[tuple[int, int]]]:
+    """The lines of packages and options in a lock file, by name."""
     lock = parse_lock(text, where)
     found: dict[str, list[tuple[int, int]]] = {}
-    for pins in lock.forks.values():
-        for pin in pins:
-            if pin.name in names:
-                found.setdefault(pin.name, []).append(pin.lines)
-    for line, lines in zip(lock.options, lock.option_lines, strict=True):
-        if (name := line.partition(" ")[0]) in names:
-            found.setdefault(name, []).append(lines)
+    pins = ((pin.name, pin.place) for pins in lock.forks.values() for pin in pins)
+    options = ((option.name, place) for option, place in zip(lock.options, lock.option_places, strict=True))
+    for name, place in (*pins, *options):
+        if name in names:
+            found.setdefault(name, []).append(place)
     return found
 
 
@@ -320,104 +378,14 @@ def named_code(lock: Lock, places: Collection[str]) -> list[str]:
     `places` are the addresses and folders that this machine is set up with, letter by letter.
     """
     known = {place.rstrip("/") for place in places}
-    found = [f"{shown(pin.line)}: a file or folder of its own" for pin in lock.pins.values() if not pin.is_release]
-    for line in lock.anchored():
-        option, _, value = line.partition(" ")
-        if option in _PLACES:
-            if value.rstrip("/") not in known:
-                found.append(f"{shown(line)}: not among the indexes and folders that this machine is set up with")
-        elif option == "--no-binary":
-            found.append(f"{shown(line)}: building a package runs its code")
-        elif option not in _NARROWING:
-            found.append(f"{shown(line)}: it lets other files in than pinned releases")
+    found = [f"{without_password(pin.line)}: a file or folder of its own" for pin in lock.pins.values() if pin.url]
+    for option in lock.anchored():
+        said = without_password(str(option))
+        if option.name in _PLACES:
+            if option.value.rstrip("/") not in known:
+                found.append(f"{said}: not among the indexes and folders that this machine is set up with")
+        elif option.name == "--no-binary":
+            found.append(f"{said}: building a package runs its code")
+        elif option.name not in _NARROWING:
+            found.append(f"{said}: it lets other files in than pinned releases")
     return found
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
-
-
-def _options(entry: Entry, where: Path | str) -> Iterator[str]:
-    """Each option of a line on a line of its own, by its long name."""
-    try:
-        found = options_of(entry.text)
-    except OptionError as error:
-        raise ConfigError(
-            f"{where}, line {entry.number}: {shown(entry.text)!r}: {error}.",
-            fix=f"Take it out, or make the file anew: {_COMPILE.format(where=where)}",
-        ) from error
-    for name, value in found:
-        if not name.startswith("--"):
-            raise ConfigError(
-                f"{where}, line {entry.number}: {shown(entry.text)!r} makes it no lock file of its own.",
-                fix=f"Write all pins into one file: {_COMPILE.format(where=where)}",
-            )
-        yield f"{name} {value}".rstrip()
-
-
-def _pin(entry: Entry, where: Path | str) -> tuple[Pin, bool]:
-    """The pin of a line, and whether its marker holds here."""
-    line, hashes = without_hashes(entry.text)
-    try:
-        if _PER_REQUIREMENT.search(line) or not all(map(_DIGEST.fullmatch, hashes)):
-            raise InvalidRequirement("an option")
-        requirement = Requirement(line)
-    except InvalidRequirement as error:
-        raise ConfigError(
-            f"{where}, line {entry.number}: {shown(entry.text)!r} is no requirement.",
-            fix=f"Write NAME==VERSION, or make the file anew: {_COMPILE.format(where=where)}",
-        ) from error
-    if requirement.url:
-        version = f"@ {shown(requirement.url)}"
-    else:
-        exact = [s.version for s in requirement.specifier if s.operator in _EXACT and not s.version.endswith(".*")]
-        if len(requirement.specifier) != 1 or not exact:
-            raise ConfigError(
-                f"{where}, line {entry.number}: {requirement} does not pin one exact version.",
-                fix=f"Resolve it: {_COMPILE.format(where=where)}",
-            )
-        version = exact[0]
-    try:
-        holds = requirement.marker is None or requirement.marker.evaluate()
-    except (UndefinedComparison, UndefinedEnvironmentName) as error:
-        raise ConfigError(
-            f"{where}, line {entry.number}: the marker of {requirement.name} cannot be told: {error}.",
-            fix=f"Make the file anew: {_COMPILE.format(where=where)}",
-        ) from error
-    pin = Pin(
-        canonicalize_name(requirement.name),
-        version,
-        " ".join(entry.text.split()),
-        tuple(_via(entry.notes)),
-        tuple(sorted(requirement.extras)),
-        "" if requirement.marker is None else str(requirement.marker),
-        hashes,
-        (entry.first, entry.end),
-    )
-    return pin, holds
-
-
-def _via(notes: Iterable[str]) -> Iterator[str]:
-    """Who is named behind `via`, on one line or one a line; `# from INDEX` and what else there is are left out."""
-    listing = False
-    for note in notes:
-        said = note.strip()
-        if said == "via" or said.startswith("via "):
-            listing, said = True, said[3:].strip()
-        elif not note.startswith("   "):  # a list is indented by three: "#   numpy"
-            listing = False
-        if listing and said:
-            yield from (_who(each.strip()) for each in said.split(",") if each.strip())
-
-
-def _who(said: str) -> str:
-    package = _PACKAGE.fullmatch(said)
-    return canonicalize_name(package.group(1)) if package else said
-
-
-def shown(text: str) -> str:
-    """Without the user name and password of a URL: messages and reports are for everybody's eyes."""
-    return re.sub(r"://[^/\s]*@", "://", text)
-
-
-def _same(old: str, new: str) -> bool:
-    return canonicalize_version(old) == canonicalize_version(new)

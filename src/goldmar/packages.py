@@ -1,7 +1,6 @@
 """What is installed where handlers run, and what of it one of them can reach: not the tools that lie beside it."""
 
 import ast
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -10,12 +9,10 @@ from dataclasses import dataclass, field
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["TORCHSERVE_NEEDS", "Installed", "asked_for", "imported", "reachable", "unmet"]
+__all__ = ["TORCHSERVE_NEEDS", "Installed", "imported", "reachable", "unmet"]
 
 TORCHSERVE_NEEDS = ("torch", "torchserve", "pyyaml", "psutil")
 """What TorchServe's worker imports, declared by it or not."""
-
-_OPTION = re.compile(r"--(?:hash|index-url|extra-index-url|find-links|prefer-binary|only-binary|no-binary|pre)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Installed:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def reachable(installed: Installed, requirements: Iterable[str], modules: Iterable[str] = ()) -> dict[str, str]:
+def reachable(installed: Installed, requirements: Iterable[Requirement], modules: Iterable[str] = ()) -> dict[str, str]:
     """Name -> version of what is installed of these requirements, of these modules, and of all that those need.
 
     Markers are held against the interpreter's environment, extras are followed. What is not installed is left out.
@@ -40,8 +37,7 @@ def reachable(installed: Installed, requirements: Iterable[str], modules: Iterab
     names = {canonicalize_name(name): name for name in installed.versions}
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [Requirement(each) for each in requirements]
-    waiting += [Requirement(name) for module in modules for name in installed.modules.get(module, ())]
+    waiting = [*requirements, *(Requirement(name) for module in modules for name in installed.modules.get(module, ()))]
     waiting = [each for each in waiting if _holds(each, frozenset(), installed.environment)]
     while waiting:
         wanted = waiting.pop()
@@ -86,20 +82,6 @@ def unmet(installed: Installed, wanted: Iterable[Requirement], limits: Iterable[
             found.append(f"{each} is not installed")
         elif not each.specifier.contains(version, prereleases=True):
             found.append(f"{each} is asked for, and {version} is installed")
-    return found
-
-
-def asked_for(requirements: str) -> list[str] | None:
-    """The requirements in the text of a requirements.txt; None where it includes a file or cannot be read."""
-    found = []
-    for line in re.sub(r"\\\r?\n", " ", requirements).splitlines():
-        wanted = re.sub(r"(^|\s)#.*|\s--hash=\S+", "", line).strip()
-        if not wanted or _OPTION.match(wanted):
-            continue
-        try:
-            found.append(str(Requirement(wanted)))
-        except InvalidRequirement:
-            return None
     return found
 
 

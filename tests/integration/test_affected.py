@@ -1,5 +1,6 @@
 """Which models a change reaches: repositories with real git history, and the shapes that changes have."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from goldmar.pipeline.affected import Reached, find_affected
 from goldmar.pipeline.selection import load_project, model_names, select_models
 from tests.support.repository import LOCK, Repository
 
+ROOT = Path(__file__).resolve().parents[2]
 ALL = {"gear", "rim", "shaft"}
 
 
@@ -121,7 +123,7 @@ SHAPES: dict[str, tuple[Callable[[Repository], object], set[str], str]] = {
     "a hash in a lock": (
         relock("pillow==13.0.0", f"pillow==13.0.0 \\\n    --hash=sha256:{'0' * 64}"),
         {"gear"},
-        "pillow 13.0.0 with another file",
+        "pillow 13.0.0 without hashes -> 13.0.0 with hash 000000000000",
     ),
     "an index in a lock": (
         relock("#\nfilelock", "#\n--extra-index-url https://u:p@x/y\nfilelock"),
@@ -316,6 +318,54 @@ def test_a_change_that_is_committed_reaches_the_same(name: str, repo: Repository
         found = reached(repo, head=head)
         assert set(found.selection.models) == models
         assert said.replace("is not in git yet", "added") in "\n".join(found.lines())
+
+
+HARNESS = {
+    "typer": set(),
+    "annotated-doc": set(),  # through typer
+    "rich": {"gear"},
+    "pygments": {"gear"},  # through rich
+    "requests": set(),
+    "pathspec": set(),
+    "pycurl": ALL,
+    "pandas": ALL,
+    "tzdata": ALL,  # through pandas
+    "numpy": ALL,
+    "goldmar": ALL,
+    "mypy": set(),
+    "stranger": ALL,
+}
+
+
+def test_a_bump_of_what_goldmar_needs_reaches_what_an_answer_can_depend_on(repo: Repository) -> None:
+    """In the lock file of this repository's own batch image, and gear's handler prints with rich."""
+    lock = (ROOT / "ci/locks/base.txt").read_text(encoding="utf-8")
+    more = "".join(f"{name}==1\n    # via -r x.in\n" for name in ("goldmar", "mypy", "stranger"))
+    repo.git("checkout", "-q", "main")
+    repo.write("ci/locks/base.txt", lock + more)
+    repo.write("handlers/gear/requirements.txt", "pillow\nrich\n")
+    repo.commit()
+    repo.git("checkout", "-q", "-B", "branch")
+    for name, models in HARNESS.items():
+        repo.write("ci/locks/base.txt", re.sub(rf"^{name}==.*$", f"{name}==9999", lock + more, flags=re.MULTILINE))
+        found = reached(repo)
+        assert set(found.selection.models) == models, name
+        assert f"{name} " in "\n".join(found.lines())
+
+
+def test_what_only_goldmar_needs_reaches_a_model_that_does_not_say_what_it_needs(repo: Repository) -> None:
+    lock = (ROOT / "ci/locks/base.txt").read_text(encoding="utf-8")
+    repo.git("checkout", "-q", "main")
+    repo.write("ci/locks/base.txt", lock)
+    repo.git("rm", "-q", "handlers/shaft/requirements.txt")
+    repo.commit()
+    repo.git("checkout", "-q", "-B", "branch")
+    repo.write("ci/locks/base.txt", re.sub(r"^typer==.*$", "typer==9999", lock, flags=re.MULTILINE))
+    assert set(reached(repo).selection.models) == {"shaft"}
+    # On one side alone the notes say that only typer needs it.
+    text = re.sub(r"^annotated-doc==.*$", "annotated-doc==9999", lock, flags=re.MULTILINE)
+    repo.write("ci/locks/base.txt", text.replace("    #   typer", "    #   -r x.in\n    #   typer", 1))
+    assert set(reached(repo).selection.models) == ALL
 
 
 def test_a_commit_that_is_unknown_names_the_command_that_brings_it(repo: Repository) -> None:

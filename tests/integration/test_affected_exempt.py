@@ -245,7 +245,10 @@ def test_attributes_count_for_what_lies_below_them(repo: Repository, path: str, 
 def test_what_git_is_told_to_ignore_and_an_archive_takes_is_never_passed_over(repo: Repository) -> None:
     """Weights are often kept out of git: then nobody can tell whether they differ."""
     on_main(
-        repo, lambda: repo.write(".gitignore", "*.onnx\n*.log\nhidden.py\nobtained.csv\nexpected.csv\n__pycache__\n")
+        repo,
+        lambda: repo.write(
+            ".gitignore", "*.onnx\n*.log\nhidden.py\nobtained.csv\nexpected.csv\n__pycache__\n*t.toml\n"
+        ),
     )
     for path in ("handlers/gear/x.log", "golden/gear/obtained.csv", "handlers/gear/__pycache__/hidden.py"):
         repo.write(path, "x")
@@ -255,6 +258,9 @@ def test_what_git_is_told_to_ignore_and_an_archive_takes_is_never_passed_over(re
     assert list(found.selection.models) == ["gear"]
     assert "handlers/gear/hidden.py is ignored by git" in found.selection.models["gear"][0]
     assert names(repo, "HEAD") == []
+    repo.write("golden/rim/request.toml", 'field = "image"\n')
+    assert names(repo) == ["gear", "rim"]
+    (repo.root / "golden/rim/request.toml").unlink()
     repo.edit("handlers/shaft/archive.toml", 'version = "1.0"', 'version = "1.0"\nextra = ["net.onnx"]')
     repo.commit()
     repo.git("branch", "-f", "main", "HEAD")

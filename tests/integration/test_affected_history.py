@@ -395,6 +395,10 @@ def test_other_names_for_the_folders(tmp_path: Path) -> None:
         ('ignore = ["**"]', "ci/locks/api.txt", []),
         ('ignore = ["notebook"]', "notebooks/a.ipynb", ALL),
         ('ignore = ["note?"]', "notes/a.ipynb", []),
+        ('ignore = ["/notes/", "!/notes/kept/**"]', "notes/kept/a.ipynb", ALL),
+        ('ignore = ["!/docs/models/**"]', "docs/models/gear.txt", ALL),
+        ('ignore = ["!/docs/models/**"]', "docs/.gitattributes", ALL),
+        ('ignore = ["*.ipynb"]', "a/b/c.ipynb", []),
     ],
 )
 def test_what_a_project_ignores(repo: Repository, table: str, path: str, reached: list[str]) -> None:

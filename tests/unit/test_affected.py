@@ -1,9 +1,7 @@
-"""The parts of `affected` that need no git: patterns, requirements, lock files, the matrix."""
+"""The parts of `affected` that need no git: lock files and the matrix."""
 
 import json
-import random
 import re
-import time
 import tomllib
 from pathlib import Path
 
@@ -13,68 +11,10 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from goldmar.affected import MOST_JOBS, Selection, matrix
-from goldmar.affected.locks import HARNESS, SERVING, compare
-from goldmar.affected.patterns import matches
+from goldmar.affected.locks import BESIDE, compare, needed
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-# ---- patterns -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "matched"),
-    [
-        ("docs/**", "docs/a", True),
-        ("docs/**", "docs/a/b/c.md", True),
-        ("docs/**", "handlers/docs/a", False),
-        ("docs", "docs/a/b", True),
-        ("docs/", "docs/a/b", True),
-        ("docs", "docs2/a", False),
-        ("**/*.md", "README.md", True),
-        ("**/*.md", "a/b/README.md", True),
-        ("*.md", "a/README.md", False),
-        ("*.md", "README.md", True),
-        ("a/*/c", "a/b/c", True),
-        ("a/*/c", "a/b/b/c", False),
-        ("a/**/c", "a/c", True),
-        ("a/**/c", "a/b/b/c", True),
-        ("?.txt", "a.txt", True),
-        ("?.txt", "/.txt", False),
-        ("a.c", "abc", False),
-        ("a[b]", "a[b]", True),
-        ("a[b]", "ab", False),
-        ("**", "anything/at\nall", True),
-    ],
-)
-def test_a_pattern(pattern: str, path: str, matched: bool) -> None:
-    assert (matches(path, [pattern]) == pattern) is matched
-
-
-def as_a_regex(pattern: str) -> str:
-    """The same rule, said shortly and slow with many stars."""
-    signs = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.rstrip("/"))
-    return "".join(signs.get(part) or re.escape(part) for part in parts) + "(?:/.*)?"
-
-
-def test_patterns_mean_what_a_regular_expression_would() -> None:
-    chance = random.Random(7)
-    for _ in range(20_000):
-        pattern = "".join(chance.choices(["a", "b", "/", "*", "**", "**/", "?"], k=chance.randint(1, 7)))
-        path = "".join(chance.choices("ab/", k=chance.randint(0, 8)))
-        fits = re.fullmatch(as_a_regex(pattern), path, re.DOTALL) is not None
-        assert (matches(path, [pattern]) is not None) is fits, (pattern, path)
-
-
-@pytest.mark.parametrize(
-    "pattern", ["*a" * 30 + "b", "**a" * 30 + "b", "**/a" * 30 + "/b", "**/" * 60 + "b", "**" * 500]
-)
-def test_many_stars_take_no_longer(pattern: str) -> None:
-    began = time.process_time()
-    for path in ("a" * 4000, "a/" * 2000):
-        matches(path, [pattern])
-    assert time.process_time() - began < 2
+SRC = ROOT / "src/goldmar"
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
@@ -83,8 +23,19 @@ def test_many_stars_take_no_longer(pattern: str) -> None:
 def test_the_names_of_goldmars_own_packages_are_those_of_its_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {key: {Requirement(each).name for each in lines} for key, lines in project["optional-dependencies"].items()}
-    assert {Requirement(each).name for each in project["dependencies"]} == set(HARNESS)
-    assert names["serve"] == set(SERVING)
+    assert {Requirement(each).name for each in project["dependencies"]} == needed()
+    assert names["serve"] == needed("serve")
+    assert needed() | needed("serve") >= BESIDE
+
+
+def test_no_module_that_sends_or_compares_answers_imports_what_none_depends_on() -> None:
+    """`transport/network.py` asks about servers alone; what a prediction goes through is transport/connection.py."""
+    patterns = ("transport/connection.py", "predict/*.py", "compare/*.py", "golden/cells.py", "golden/rows.py")
+    sources = [path.read_text(encoding="utf-8") for pattern in patterns for path in SRC.glob(pattern)]
+    found = re.findall(r"^ *(?:import|from) (\w+)", "\n".join(sources), re.MULTILINE)
+    imported = {name.replace("_", "-") for name in found}
+    assert {"numpy", "pycurl"} <= imported
+    assert imported.isdisjoint(BESIDE)
 
 
 LOCK = b"""\
@@ -105,9 +56,12 @@ c==1.0 ; python_version > "3"
         (LOCK.replace(b"\n", b"\r\n"), {}),
         (LOCK.replace(b"a==1.0", b"A==1.0.0"), {}),
         (LOCK.replace(b"b==1.0", b"b==1.1"), {"b": "b 1.0 -> 1.1"}),
-        (LOCK.replace(b"c==1.0", b"c[x]==1.0"), {"c": "c 1.0 with another marker"}),
-        (LOCK.replace(b'> "3"', b'> "2"'), {"c": "c 1.0 with another marker"}),
-        (LOCK.replace(b"a==1.0", b"a==1.0 --hash=sha256:aa"), {"a": "a 1.0 with another file"}),
+        (LOCK.replace(b"c==1.0", b"c[x]==1.0"), {"c": "c 1.0 without extras -> 1.0 with [x]"}),
+        (
+            LOCK.replace(b'> "3"', b'> "2"'),
+            {"c": 'c 1.0 where python_version > "3" -> 1.0 where python_version > "2"'},
+        ),
+        (LOCK.replace(b"a==1.0", b"a==1.0 --hash=sha256:aa"), {"a": "a 1.0 without hashes -> 1.0 with hash aa"}),
         (LOCK.replace(b"a==1.0\n    # via b\n", b""), {"a": "a 1.0 -> none"}),
         (LOCK + b"d==2\n    # via b\n", {"d": "d none -> 2"}),
         (LOCK.replace(b"b==1.0", b"b @ https://h.example/b.whl"), {"b": "b 1.0 -> @ https://h.example/b.whl"}),
@@ -201,6 +155,9 @@ app==1
 """
 
 
+LIMITED = TOOLS.replace(b"via pluggy", b"via -c x.txt, pluggy")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "own"),
     [
@@ -209,6 +166,8 @@ app==1
         (TOOLS, TOOLS.replace(b"pytest==1", b"pytest==2"), {"pytest"}),
         (TOOLS, TOOLS + b"new==1\n    # via deep\n", {"new"}),
         (TOOLS, TOOLS.replace(b"both==1", b"both==2"), set()),  # needed by app as well
+        (LIMITED, LIMITED.replace(b"deep==1", b"deep==2"), {"deep"}),  # a constraint file needs nothing
+        (LIMITED, LIMITED.replace(b"deep==1\n    # via -c x.txt, pluggy", b"deep==2\n    # via -c x.txt"), set()),
         (TOOLS, TOOLS.replace(b"app==1\n    # via -r x.in", b"app==2\n    # via pytest"), set()),  # says the change
         (TOOLS.replace(b"app==1\n    # via -r x.in", b"app==2\n    # via pytest"), TOOLS, set()),
     ],

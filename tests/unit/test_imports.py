@@ -31,6 +31,7 @@ FLOORS = {
     "golden": 1,
     "layout": 1,
     "locks": 1,
+    "patterns": 1,
     "transport": 1,
     "requirements": 1,
     "affected": 2,

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from goldmar.archive import build
-from goldmar.packages import Installed, asked_for, imported, reachable, unmet
+from goldmar.packages import Installed, imported, reachable, unmet
 from goldmar.pipeline.archives import reached_by
 from goldmar.serve.interpreter import LIST_PACKAGES, packages_of, read_listing
 
@@ -52,26 +52,7 @@ HERE = Installed(
     ],
 )
 def test_what_is_reached(requirements: list[str], modules: list[str], found: set[str]) -> None:
-    assert set(reachable(HERE, requirements, modules)) == found
-
-
-@pytest.mark.parametrize(
-    ("text", "asked"),
-    [
-        ("", []),
-        ("# a note\n\nnumpy>=1.26  # arrays\n", ["numpy>=1.26"]),
-        ("pyvips[binary]>=3\n", ["pyvips[binary]>=3"]),
-        ("torch==2.13.0 \\\n    --hash=sha256:00\n--index-url https://host/simple\n", ["torch==2.13.0"]),
-        ("pillow; python_version > '3'\n", ['pillow; python_version > "3"']),
-        ("thing @ https://host/thing-1.whl#sha256=00\n", ["thing@ https://host/thing-1.whl#sha256=00"]),
-        ("-r other.txt\n", None),
-        ("-e .\n", None),
-        ("./a/folder\n", None),
-    ],
-)
-def test_what_is_asked_for(text: str, asked: list[str] | None) -> None:
-    found = asked_for(text)
-    assert found == asked or [each.replace("@ ", " @ ") for each in asked or []] == found
+    assert set(reachable(HERE, map(Requirement, requirements), modules)) == found
 
 
 def test_what_is_imported() -> None:
@@ -97,7 +78,21 @@ def handler(folder: Path, requirements: str | None) -> Path:
 
 @pytest.mark.parametrize(
     ("requirements", "more"),
-    [(None, set()), ("a\n", {"a", "b"}), ("-r elsewhere.txt\n", None)],
+    [
+        (None, set()),
+        ("a\n", {"a", "b"}),
+        ("# a note\n\na>=0.5  # words\n", {"a", "b"}),
+        ("a==1 \\\n    --hash=sha256:00\n--index-url https://host/simple\n", {"a", "b"}),
+        ("--extra-index-url https://host/simple\n--pre\n--no-binary :all:\n-f wheels\na\n", {"a", "b"}),
+        ("a; python_version > '3'\n", {"a", "b"}),
+        ("a; python_version < '3'\n", set()),
+        ("a @ https://host/a-1.whl#sha256=00\n", {"a", "b"}),
+        ("-r elsewhere.txt\n", None),
+        ("-e .\n", None),
+        ("./a/folder\n", None),
+        ("a --config-settings=x=y\n", None),
+        ("--abbreviated\na\n", None),
+    ],
 )
 def test_a_handler_reaches_what_it_asks_for_imports_and_runs_on(
     tmp_path: Path, requirements: str | None, more: set[str] | None
@@ -113,7 +108,7 @@ def test_this_interpreter_and_another_tell_the_same() -> None:
     here = packages_of(sys.executable)
     done = subprocess.run([sys.executable, "-c", LIST_PACKAGES], capture_output=True, text=True, check=True, cwd="/")
     assert read_listing(done.stdout) == here
-    found = reachable(here, ["torch", "torchserve", "pyyaml", "psutil"])
+    found = reachable(here, map(Requirement, ["torch", "torchserve", "pyyaml", "psutil"]))
     assert {"torch", "numpy"} >= {"torch"} <= set(found)
     assert not {"mypy", "ruff", "pytest", "goldmar"} & set(found)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldmar.requirements import OptionError, asked_for, entries, options_of
+from goldmar.requirements import asked_for, lines
 from tests.support.examples import times
 
 PIP = importlib.import_module("pip._internal.req.req_file")  # which every environment here is made with
@@ -35,17 +35,18 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=12).map("".join))
 def test_the_lines_are_those_that_pip_reads(text: str) -> None:
     """What a reader of ours passes over and pip installs would be installed unseen."""
-    assert [entry.text.split() for entry in entries(text)] == [
+    assert [entry.text.split() for entry in lines(text)] == [
         line.split() for _, line in PIP.preprocess(text) if line.strip()
     ]
 
 
 def test_an_entry_knows_its_lines_and_notes() -> None:
     text = "# head\n\na==1 \\\n  --hash=sha256:aa  # first\n    # via b\n# heading\n    # of nobody\n-i https://x.example\n"
-    first, second = entries(text)
-    assert (first.text.split(), first.number, first.first, first.end) == (["a==1", "--hash=sha256:aa"], 3, 2, 5)
-    assert first.notes == [" first", " via b"]
-    assert (second.text, second.first, second.end, second.notes) == ("-i https://x.example", 7, 8, [])
+    first, second = lines(text)
+    assert (first.text.split(), first.first, first.end) == (["a==1", "--hash=sha256:aa"], 2, 5)
+    assert (first.bare, first.hashes, str(first.requirement)) == ("a==1", ("sha256:aa",), "a==1")
+    assert first.notes == (" first", " via b")
+    assert (second.text, second.first, second.end, second.notes) == ("-i https://x.example", 7, 8, ())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,9 @@ def test_an_entry_knows_its_lines_and_notes() -> None:
     ],
 )
 def test_the_options_of_a_line(line: str, options: list[tuple[str, str]]) -> None:
-    assert options_of(line) == options
+    (found,) = lines(line)
+    assert list(found.options) == options
+    assert not found.problem
 
 
 @pytest.mark.parametrize(
@@ -73,8 +76,9 @@ def test_the_options_of_a_line(line: str, options: list[tuple[str, str]]) -> Non
 )
 def test_an_option_that_is_not_known_is_no_option(line: str) -> None:
     """pip takes abbreviations, and what is passed over here could be an index there."""
-    with pytest.raises(OptionError):
-        options_of(line)
+    (found,) = lines(line)
+    assert found.problem
+    assert not found.options
 
 
 @pytest.mark.parametrize(
@@ -111,6 +115,7 @@ def test_what_requirements_ask_for(text: str, names: set[str], unknown: bool) ->
 def test_what_is_not_known_of_requirements_is_said(content: bytes, unknown: str) -> None:
     asked = asked_for("r.txt", {"r.txt": content}.get)
     assert asked.unknown == unknown
+    assert asked.named is ("UTF-8" not in unknown)
     assert asked.names == (set() if "UTF-8" in unknown else {"numpy"})
 
 
@@ -125,6 +130,16 @@ def test_requirements_include_others_once_even_in_a_circle() -> None:
     assert asked.names == {"numpy", "pillow"}
     assert asked.files == {"a/r.txt", "b/s.txt", "a/c.txt"}
     assert asked.unknown == "there is no a/c.txt"
+
+
+@pytest.mark.parametrize("first", ["-c both.txt\n-r both.txt", "-r both.txt\n-c both.txt", "-c c.txt\n-r r.txt"])
+def test_what_is_included_by_both_asks(first: str) -> None:
+    """In whatever order, and through other files."""
+    files = {"both.txt": b"numpy<3", "c.txt": b"-r both.txt\npillow<9", "r.txt": b"-r both.txt"}
+    asked = asked_for("top.txt", {**files, "top.txt": first.encode()}.get)
+    assert [str(each) for each in asked.wanted] == ["numpy<3"]
+    assert [str(each) for each in asked.limits] == (["pillow<9"] if "c.txt\n-r r" in first else [])
+    assert not asked.unknown
 
 
 def test_what_a_constraint_file_includes_limits_and_does_not_ask() -> None:

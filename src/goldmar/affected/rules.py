@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TypeVar
 
 from goldmar.affected.git import Change, How, Kind, Touched
-from goldmar.affected.locks import HARNESS, SERVING, Difference, compare
-from goldmar.affected.patterns import matches
-from goldmar.affected.recipes import DRAWINGS, GOLDEN, REQUIREMENTS, Layout, Made, Models, below, is_part, shown
-from goldmar.layout import COMMON, HANDLER, RECIPE, SUFFIX, is_model_name
+from goldmar.affected.locks import BESIDE, Difference, compare, needed
+from goldmar.affected.recipes import Layout, Models, below, is_part, shown
+from goldmar.layout import COMMON, HANDLER, OF_GOLDEN, RECIPE, REQUIREMENTS, is_model_name, model_of_archive
+from goldmar.patterns import deciding
 
 __all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
 
@@ -18,32 +19,32 @@ IGNORED = (
     "docs/**",
     "**/*.md",
     "**/*.rst",
-    "LICENSE*",
-    "NOTICE*",
-    ".gitignore",
-    ".editorconfig",
-    "CODEOWNERS",
-    ".github/CODEOWNERS",
-    ".github/ISSUE_TEMPLATE/**",
-    ".github/dependabot.yml",
-    ".github/renovate.json",
-    "renovate.json",
+    "/LICENSE*",
+    "/NOTICE*",
+    "/.gitignore",
+    "/.editorconfig",
+    "/CODEOWNERS",
+    "/.github/CODEOWNERS",
+    "/.github/ISSUE_TEMPLATE/**",
+    "/.github/dependabot.yml",
+    "/.github/renovate.json",
+    "/renovate.json",
     "ci/locks/*.in",
 )
-"""What reaches no model, whatever the project; [tool.goldmar.affected] ignore adds to it."""
+"""What reaches no model, whatever the project; [tool.goldmar.affected] ignore adds to it, and takes back by `!`."""
 
 EVERYTHING = {
-    "compose/**": "the images of every model are built by it",
-    "ci/base-image": "every image stands on it",
-    "ci/wheelhouse": "every image is installed from it",
-    "**/*Dockerfile*": "images are built by it",
-    "**/*.Containerfile": "images are built by it",
-    "src/goldmar/**": "it is goldmar itself",
-    ".github/workflows/**": "it says what CI does",
-    ".gitlab-ci.yml": "it says what CI does",
     "ci/**": "it is part of what CI does",
+    "/.gitlab-ci.yml": "it says what CI does",
+    ".github/workflows/**": "it says what CI does",
+    "src/goldmar/**": "it is goldmar itself",
+    "**/*.Containerfile": "images are built by it",
+    "**/*Dockerfile*": "images are built by it",
+    "ci/wheelhouse": "every image is installed from it",
+    "ci/base-image": "every image stands on it",
+    "compose/**": "the images of every model are built by it",
 }
-"""What reaches every model, and why. What is in no list does as well."""
+"""What reaches every model, and why: the last that fits. What is in no list does as well."""
 
 ALWAYS = {
     "pyproject.toml": "it says what is installed and how goldmar works here",
@@ -93,9 +94,8 @@ class _Placing:
     lost: dict[str, set[str]] = field(default_factory=dict)  # folder of a handler -> what was deleted in it
 
     def __post_init__(self) -> None:
-        asked = self.models.asked(self.models.handlers)
-        for folder, made in self.models.made(self.models.handlers).items():
-            for path in made.shared | asked[folder].files:
+        for made in self.models.all_made():
+            for path in made.shared | made.asked.files:
                 by = f"which its {RECIPE} lists" if path in made.shared else f"which its {REQUIREMENTS} includes"
                 self.users.setdefault(path, []).append((made.name, by))
         for each in self.change.touched:
@@ -151,7 +151,7 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
     for path in change.hidden:
         _place_hidden(placing, path)
     for link, why in change.after.blind_links().items():
-        if _in_models(link, layout) or matches(link, placing.ignored) is None:
+        if _in_models(link, layout) or deciding(link, placing.ignored) is None:
             placing.reach_all(f"{shown(link)} {shown(why)}: whether that differs cannot be told")
     _place_locks(placing)
     return _finished(placing, earlier)
@@ -175,8 +175,9 @@ def _attributes(placing: _Placing, touched: Touched, said: str) -> bool:
         parts = below(touched.path, home)
         if len(parts) > 1 and is_model_name(parts[0]):
             known = parts[0] in placing.models.handlers and home == placing.layout.handlers
-            return _reach_or_gone(placing, placing.models.made([parts[0]])[parts[0]].name if known else parts[0], said)
-    pattern = matches(f"{folder}/.", placing.ignored) if folder else None
+            return _reach_or_gone(placing, placing.models.made(parts[0]).name if known else parts[0], said)
+    taken_back = any(pattern.startswith("!") for pattern in placing.ignored)  # and some of the folder may be
+    pattern = deciding(f"{folder}/.", placing.ignored) if folder and not taken_back else None
     if pattern is None or _in_models(folder, placing.layout):
         return placing.reach_all(f"{said}: it changes the bytes of files on their way through git")
     return placing.reach_none(touched.path, f"its folder is ignored by {pattern}")
@@ -202,7 +203,7 @@ def _shared(placing: _Placing, touched: Touched, said: str) -> bool:
     if touched.how is How.mode:
         return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
     users = 0
-    for made in placing.models.made(placing.models.handlers).values():
+    for made in placing.models.all_made():
         if made.unknown:
             placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
         elif any(each.startswith(f"{touched.path}/") for each in made.shared):
@@ -221,9 +222,9 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
     folder = parts[0]
     if folder not in placing.models.handlers:
         return _reach_name_before(placing, folder, said)
-    made = placing.models.made([folder])[folder]
+    made = placing.models.made(folder)
     in_archive = touched.path in made.shared or (len(parts) == 2 and is_part(parts[1]))
-    if not in_archive and (pattern := matches(touched.path, placing.ignored)):
+    if not in_archive and (pattern := deciding(touched.path, placing.ignored)):
         return placing.reach_none(touched.path, f"ignored by {pattern}, and not in the archive")
     if touched.how is How.mode:
         return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
@@ -236,9 +237,8 @@ def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
 def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
     """model_store/<model>.mar, where archives are kept in git: those that somebody else built have no handler here."""
     parts = below(touched.path, placing.layout.model_store)
-    if len(parts) != 1 or not parts[0].endswith(SUFFIX) or not is_model_name(parts[0].removesuffix(SUFFIX)):
-        return False
-    return _reach_or_gone(placing, parts[0].removesuffix(SUFFIX), said)
+    model = model_of_archive(parts[0]) if len(parts) == 1 else ""
+    return bool(model) and _reach_or_gone(placing, model, said)
 
 
 def _used(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -251,14 +251,14 @@ def _used(placing: _Placing, touched: Touched, said: str) -> bool:
 def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
     """A name such as *.md is that of a file: what lies in a folder of that name is no document for that."""
     folder = touched.path.rpartition("/")[0]
-    ours = (pattern for pattern in IGNORED if pattern.endswith("/**") or not matches(folder, [pattern]))
-    pattern = matches(touched.path, (*ours, *placing.layout.ignore))
+    ours = (pattern for pattern in IGNORED if pattern.endswith("/**") or not deciding(folder, [pattern]))
+    pattern = deciding(touched.path, (*ours, *placing.layout.ignore))
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
 
 
 def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
     """A lock file is placed later: what counts is which of its packages differ."""
-    if matches(touched.path, placing.layout.locks) is None:
+    if deciding(touched.path, placing.layout.locks) is None:
         return False
     if touched.kind is not Kind.file or placing.change.after.is_link(touched.path):
         return placing.reach_all(f"{said}: a lock file that is no plain file")
@@ -267,7 +267,7 @@ def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
 
 
 def _known(placing: _Placing, touched: Touched, said: str) -> bool:
-    pattern = matches(touched.path, EVERYTHING)
+    pattern = deciding(touched.path, EVERYTHING)
     return pattern is not None and placing.reach_all(f"{said}: {EVERYTHING[pattern]}")
 
 
@@ -298,12 +298,12 @@ def _place_hidden(placing: _Placing, path: str) -> None:
     for model, how in placing.users.get(path, ()):
         placing.reach(model, f"{said}, {how}")
     if parts := below(path, placing.layout.golden):
-        if len(parts) > 1 and is_model_name(parts[0]) and (parts[1] in GOLDEN or parts[1] == DRAWINGS):
+        if len(parts) > 1 and is_model_name(parts[0]) and parts[1] in OF_GOLDEN:
             placing.reach(parts[0], said)
         return
     parts = below(path, placing.layout.handlers)
     if len(parts) == 2 and is_part(parts[1]) and parts[0] in placing.models.handlers:
-        placing.reach(placing.models.made([parts[0]])[parts[0]].name, said)
+        placing.reach(placing.models.made(parts[0]).name, said)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
@@ -323,35 +323,40 @@ def _place_locks(placing: _Placing) -> None:
 
 
 def _place_packages(placing: _Placing, path: str, difference: Difference) -> None:
+    """What an answer depends on: what serves, what handlers ask for, what goldmar sends and compares it with."""
     placed = set()
-    for roots, why in ((SERVING, "which every model is served with"), (HARNESS, "which goldmar itself runs on")):
-        if roots is SERVING or difference.holds_harness:
-            for name, way in difference.reached((*roots, "goldmar")).items():
-                placed.add(name)
-                placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
-    tools = difference.only(placing.layout.tools)
-    left = {name: said for name, said in difference.changed.items() if name not in placed}
-    reached: dict[frozenset[str], dict[str, str]] = {}
-    made = placing.models.made(placing.models.handlers)
-    for folder, asked in placing.models.asked(placing.models.handlers).items():
-        if asked.unknown:
-            for name in left.keys() - tools:
-                placing.reach(made[folder].name, f"{left[name]} in {difference.path}, and {shown(asked.unknown)}")
-            continue
-        found = reached.setdefault(asked.names, {}) or difference.reached(asked.names)
-        reached[asked.names] = found
-        for name, way in found.items():
+    all_models = [(needed("serve") - BESIDE, "which every model is served with")]
+    if difference.holds_harness:
+        all_models.append((needed() - BESIDE, "which goldmar sends or compares answers with"))
+    for roots, why in all_models:
+        for name, way in difference.reached(roots).items():
             placed.add(name)
-            by = f"{placing.layout.handlers}/{folder}/{REQUIREMENTS}"
+            placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
+    tools = difference.only(placing.layout.tools)
+    beside = difference.only(BESIDE) if difference.holds_harness else frozenset[str]()
+    left = difference.changed.keys() - placed
+    reached = cache(difference.reached)  # most models of a repository ask for the same
+    for made in placing.models.all_made():
+        if made.asked.unknown:
+            for name in sorted(left - tools):
+                said = f"{difference.changed[name]} in {difference.path}"
+                placing.reach(made.name, f"{said}, and {shown(made.asked.unknown)}")
+            placed |= left & beside
+            continue
+        for name, way in reached(made.asked.names).items():
+            placed.add(name)
+            by = f"{placing.layout.handlers}/{made.folder}/{REQUIREMENTS}"
             placing.reach(
-                made[folder].name,
-                f"{difference.changed[name]} in {difference.path}, which {by} asks for{_through(way)}",
+                made.name, f"{difference.changed[name]} in {difference.path}, which {by} asks for{_through(way)}"
             )
-    for name, said in left.items():
-        if name in tools and name not in placed:
-            placing.reach_none(path, f"{said}: a tool, which no model runs on")
-        elif name not in placed:
-            placing.reach_all(f"{said} in {difference.path}, which no {REQUIREMENTS} of a model asks for")
+    for name in sorted(left - placed):
+        if name in tools:
+            placing.reach_none(path, f"{difference.changed[name]}: a tool, which no model runs on")
+        elif name in beside:
+            placing.reach_none(path, f"{difference.changed[name]}: goldmar needs it, and no answer depends on it")
+        else:
+            why = "which is goldmar itself" if name == "goldmar" else f"which no {REQUIREMENTS} of a model asks for"
+            placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}")
 
 
 def _through(way: str) -> str:
@@ -389,7 +394,7 @@ def _reach_name_before(placing: _Placing, folder: str, said: str) -> bool:
     """The model that was made from a folder that is gone. One that had no handler was a model, too."""
     if folder not in placing.lost:
         return False
-    _reach_or_gone(placing, _made_before(placing, folder).name, said)
+    _reach_or_gone(placing, placing.before.made(folder).name, said)
     return not placing.lost[folder].isdisjoint({"", HANDLER, RECIPE})
 
 
@@ -398,13 +403,9 @@ def _reach_called_before(placing: _Placing, touched: Touched, folder: str, name:
     if touched.how in {How.added, How.untracked}:
         before = folder if placing.change.before.holds(f"{placing.layout.handlers}/{folder}") else name
     else:
-        before = _made_before(placing, folder).name
+        before = placing.before.made(folder).name
     if before != name:
         _reach_or_gone(placing, before, said)
-
-
-def _made_before(placing: _Placing, folder: str) -> Made:
-    return placing.before.made([folder])[folder]
 
 
 def _in_models(path: str, layout: Layout) -> bool:

@@ -12,12 +12,10 @@ from typing import Any
 
 from goldmar.config import only_known, read_toml
 from goldmar.errors import ArchiveError, ConfigError
-from goldmar.layout import COMMON, HANDLER, RECIPE, model_of
+from goldmar.layout import COMMON, CONFIG, HANDLER, MODEL, RECIPE, REQUIREMENTS, WEIGHTS, model_of
 
 __all__ = ["CONFIG", "HANDLER", "MODEL", "RECIPE", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
 
-MODEL, WEIGHTS = "model.py", "weights.pt"
-CONFIG, REQUIREMENTS = "model-config.yaml", "requirements.txt"
 NEEDED = (HANDLER, CONFIG)
 SERIALIZED_FILE, MODEL_FILE = "serialized_file", "model_file"
 

@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from goldmar.errors import ConfigError
 from goldmar.locks import Lock, Pin
+from goldmar.requirements import without_password
 
 __all__ = ["INDEX", "for_cpus", "is_for_cuda", "pages", "settings"]
 
@@ -61,7 +62,7 @@ def for_cpus(lock: Lock, compile_: Compile) -> tuple[list[str], list[str]]:
             if more is not None:
                 options += more
                 # With hashes the file is known by itself, and this line would want one as well.
-                requirements += [] if "--hash" in pin.line else [f"{pin.name}=={build}"]
+                requirements += [] if pin.hashes else [f"{pin.name}=={build}"]
     return requirements, options
 
 
@@ -81,15 +82,16 @@ def _place(lock: Lock, pin: Pin, build: str, compile_: Compile) -> list[str] | N
     """uv's options that lead to the build; None where the plain release is for CPUs, or nothing answers."""
     page = _page(pin.name)
     wanted = f"{pin.name}=={build}"
-    if compile_([*lock.anchored(), wanted], ["--no-deps"], {}):
+    options = [str(option) for option in lock.anchored()]
+    if compile_([*options, wanted], ["--no-deps"], {}):
         return []
     if compile_([wanted], ["--no-deps", "--no-index", "--find-links", page], _QUICK):
         return ["--find-links", page]
-    if "--hash" in pin.line:
+    if pin.hashes:
         return None
-    found = compile_([*lock.anchored(), pin.line], [], {})  # for CPUs it is too on macOS, or where somebody built it
+    found = compile_([*options, pin.line], [], {})  # for CPUs it is too on macOS, or where somebody built it
     if cuda := sorted(name for name in (found.pins if found else ()) if _CUDA.match(name)):
-        page = re.sub(r"://[^/@\s]*@", "://", page)
+        page = without_password(page)
         raise ConfigError(
             f"{lock.path}: the build of {pin.name}=={pin.version} for CPUs is neither where pip and uv look nor at "
             f"{page}. What is found is for CUDA and brings {len(cuda)} packages for it ({cuda[0]}, ...): some 6 GB.",

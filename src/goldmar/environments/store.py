@@ -26,14 +26,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_version
 
 from goldmar.environments import content, uv
 from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
 from goldmar.files import write_atomically
 from goldmar.locks import Lock, Pin
-from goldmar.requirements import without_hashes
 
 __all__ = ["KEEP", "Environment", "Environments", "cache_folder"]
 
@@ -97,7 +95,7 @@ class Environments:
         """32 hexadecimal digits that tell what is asked for: pins, Python, platform, where packages come from."""
         pins = sorted(_normalised(pin) for pin in lock.pins.values())
         place = [sys.implementation.name, self._version, sysconfig.get_platform(), *uv.index_settings()]
-        said = json.dumps([pins, place, sorted(lock.anchored()), lock.trusted])
+        said = json.dumps([pins, place, sorted(map(str, lock.anchored())), lock.trusted])
         return hashlib.sha256(said.encode()).hexdigest()[:32]
 
     @contextmanager
@@ -138,7 +136,7 @@ class Environments:
         lines = []
         for name, pin in resolved.pins.items():
             own = lock.pins.get(name)
-            lines.append(own.line if own is not None and (own.hashes or not own.is_release) else pin.line)
+            lines.append(own.line if own is not None and (own.hashes or own.url) else pin.line)
         # The files on offer tell a package that was built anew under its number.
         files = sorted([name, pin.version, *pin.hashes] for name, pin in resolved.pins.items())
         digest = hashlib.sha256(json.dumps([request, files]).encode()).hexdigest()[:32]
@@ -361,13 +359,12 @@ def _changed(folder: Path) -> str:
 
 
 def _normalised(pin: Pin) -> str:
-    version = canonicalize_version(pin.version) if pin.is_release else _content(without_hashes(pin.line)[0])
+    version = _content(pin.url) if pin.url else canonicalize_version(pin.version)
     return f"{pin.name}[{','.join(pin.extras)}]=={version} {' '.join(pin.hashes)}"
 
 
-def _content(reference: str) -> str:
+def _content(url: str) -> str:
     """A direct reference. A file of this machine may change under its name, and a folder or an address at any time."""
-    url = Requirement(reference).url or ""
     path = _local(url)
     if path is not None and path.is_file():
         return f"{url} {hashlib.sha256(path.read_bytes()).hexdigest()}"
@@ -375,7 +372,7 @@ def _content(reference: str) -> str:
 
 
 def _is_folder(pin: Pin) -> bool:
-    path = None if pin.is_release else _local(Requirement(without_hashes(pin.line)[0]).url or "")
+    path = _local(pin.url)
     return path is not None and path.is_dir()
 
 

@@ -28,6 +28,7 @@ from goldmar.errors import (
 )
 from goldmar.interrupts import held_up
 from goldmar.locks import Lock, parse_lock
+from goldmar.requirements import Option, without_password
 
 __all__ = [
     "compile_file",
@@ -92,7 +93,7 @@ def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = 
     """
     with _for_cpus(lock, python) as options:
         command = ["pip", "install", "--python", str(python), "-r", str(requirements), *options, *_flags(lock)]
-        command += ["--require-hashes"] if "--require-hashes" in lock.options else []
+        command += ["--require-hashes"] if Option("--require-hashes") in lock.options else []
         # What is asked for anew is not to come out of uv's cache.
         done = _run([*command, *more], what=str(lock.path), hold=hold) if more else None
         return _warnings((done or _cached_or_not(command, what=str(lock.path), hold=hold)).stderr)
@@ -123,12 +124,11 @@ def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = Fa
 def _flags(lock: Lock) -> list[str]:
     """What the options of a lock file come to that uv reads on its command line alone; no builds, unless trusted."""
     flags = [] if lock.trusted else ["--no-build"]
-    for line in lock.options:
-        option, _, value = line.partition(" ")
-        if option == "--pre":
+    for option in lock.options:
+        if option.name == "--pre":
             flags += ["--prerelease", "allow"]
-        elif option == "--trusted-host":
-            flags += ["--allow-insecure-host", value]
+        elif option.name == "--trusted-host":
+            flags += ["--allow-insecure-host", option.value]
     return flags
 
 
@@ -190,7 +190,7 @@ def index_settings() -> tuple[str, ...]:
     environment = dict(os.environ) | handed_over(os.environ)
     names = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
     said = {name: environment[name] for name in names if environment.get(name)} | builds.settings()
-    return tuple(re.sub(r"://[^/@\s]*@", "://", f"{name}={value}") for name, value in said.items())
+    return tuple(without_password(f"{name}={value}") for name, value in said.items())
 
 
 def places() -> frozenset[str]:
@@ -315,7 +315,7 @@ def _why(what: str, said: str, code: int) -> GoldmarError:
             f"uv was ended by {signal.Signals(-code).name} while it installed {what}.",
             fix="Run it again; whether the system ended it for want of memory: dmesg | grep -i 'out of memory'",
         )
-    said = re.sub(r"://[^/@\s]*@", "://", said)
+    said = without_password(said)
     noise = ("Using Python", "Using CPython", "Resolved ", "warning: Failed to hardlink")
     said = "\n".join(line for line in said.splitlines() if not line.startswith(noise))
     if _DISK.search(said) or code == -signal.SIGXFSZ:

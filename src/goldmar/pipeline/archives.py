@@ -1,18 +1,21 @@
 """Build archives, verify one, and find those that a job needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from goldmar import archive, requirements
+from packaging.requirements import Requirement
+
+from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.layout import check_name, survey
 from goldmar.mar import sources
-from goldmar.packages import TORCHSERVE_NEEDS, Installed, asked_for, imported, reachable, unmet
+from goldmar.packages import TORCHSERVE_NEEDS, Installed, imported, reachable, unmet
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
+from goldmar.requirements import Asked, asked_for
 from goldmar.serve.worker import WorkerServer
 
 __all__ = ["archives_for", "build_archives", "reached_by", "refuse_unmet", "verify_archive"]
@@ -79,11 +82,11 @@ def reached_by(installed: Installed, mar: Path) -> dict[str, str]:
         return dict(installed.versions)
     found = sources(mar)
     modules = {name: content for name, content in found.items() if name.endswith(".py")}
-    asked = asked_for("\n".join(found[name].decode(errors="replace") for name in found.keys() - modules.keys()))
-    if asked is None:
+    asked = _asked(found, ())
+    if asked is not None and not asked.named:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
-    return reachable(installed, [*TORCHSERVE_NEEDS, *asked], others)
+    return reachable(installed, [*map(Requirement, TORCHSERVE_NEEDS), *(asked.wanted if asked else ())], others)
 
 
 def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
@@ -95,24 +98,27 @@ def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
     mar = project.model_store / f"{model}.mar"
     if not installed.versions or not mar.exists():
         return
-    inside = sources(mar)
-    top = next((name for name in inside if not name.endswith(".py")), None)
-    if top is None:
+    asked = _asked(sources(mar), survey(project).model(model).handlers)
+    if asked is None:
         return
-    folders = survey(project).model(model).handlers
-
-    def read(name: str) -> bytes | None:
-        for folder in () if name in inside else folders:  # what it includes is not in the archive
-            with suppress(OSError):
-                return (folder / name).read_bytes()
-        return inside.get(name)
-
-    asked = requirements.asked_for(top, read)
     if missing := unmet(installed, asked.wanted, asked.limits):
         some = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if missing[_SHOWN:] else "")
         msg = f"{model} is not served with what its requirements.txt asks for: {some}."
         fix = "install that where the model is served; where a lock file says what is, resolve it anew: docs/ci.md"
         raise ConfigError(msg, fix=fix, model=model)
+
+
+def _asked(inside: Mapping[str, bytes], folders: Sequence[Path]) -> Asked | None:
+    """What the requirements file of an archive asks for; None where it has none. `folders` have what it includes."""
+
+    def read(name: str) -> bytes | None:
+        for folder in () if name in inside else folders:
+            with suppress(OSError):
+                return (folder / name).read_bytes()
+        return inside.get(name)
+
+    top = next((name for name in inside if not name.endswith(".py")), None)
+    return None if top is None else asked_for(top, read)
 
 
 def archives_for(project: Project, models: Sequence[str]) -> list[Path]:

@@ -15,6 +15,7 @@ from goldmar.config import Project
 from goldmar.environments import Environments, cache_folder
 from goldmar.errors import GoldmarError, Interrupted, NotReadyError, UsageError, WorkerDiedError
 from goldmar.files import write_atomically
+from goldmar.layout import REQUIREMENTS, survey
 from goldmar.locks import Lock, changes, closure, elsewhere, held_back, parse_lock
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
@@ -24,7 +25,7 @@ from goldmar.pipeline.selection import not_compared
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
-from goldmar.requirements import asked_for
+from goldmar.requirements import asked_for, on_disk
 
 __all__ = ["find_culprits", "write_kept"]
 
@@ -216,17 +217,10 @@ def _described(culprit: Culprit[str], mixes: Mixes, search: Search[str]) -> Culp
 
 
 def _order(project: Project, locks: Sequence[Lock], models: Sequence[str], versions: Versions) -> list[str]:
-    folders = [project.handlers / model / "requirements.txt" for model in models]
-    roots = sorted({name for path in folders for name in asked_for(str(path), _content).names})
-    reached = frozenset().union(*(closure(lock, roots) or frozenset() for lock in locks))
-    return by_suspicion(versions, roots, reached)
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        return None
+    there = survey(project)
+    files = [str(folder / REQUIREMENTS) for model in models for folder in there.model(model).handlers]
+    roots = {name for path in files for name in asked_for(path, on_disk).names}
+    return by_suspicion(versions, roots, frozenset().union(*(closure(lock, roots) for lock in locks)))
 
 
 def _good_is_not(good: Trial) -> GoldmarError:

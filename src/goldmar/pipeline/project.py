@@ -20,7 +20,7 @@ from goldmar.environments.lockfile import make_lock
 from goldmar.errors import UsageError
 from goldmar.files import write_atomically
 from goldmar.init import Kind, scaffold
-from goldmar.layout import survey
+from goldmar.layout import REQUIREMENTS, survey
 from goldmar.project_files import (
     MANIFEST,
     Fate,
@@ -33,6 +33,8 @@ from goldmar.project_files import (
     settle,
     with_block,
 )
+from goldmar.requirements import asked_for, on_disk
+from goldmar.requirements import lines as lines_of
 
 __all__ = ["Ci", "Fate", "Kind", "Outcome", "Prepared", "lock_models", "prepare", "scaffold"]
 
@@ -221,7 +223,7 @@ def _text(*lines: str) -> File:
 
 def _requirements(project: Project) -> list[Path]:
     folders = [folder for model in survey(project).models.values() for folder in model.handlers]
-    return sorted(path for path in (folder / "requirements.txt" for folder in folders) if path.is_file())
+    return sorted(path for path in (folder / REQUIREMENTS for folder in folders) if path.is_file())
 
 
 def _installed() -> tuple[str, str | None]:
@@ -244,9 +246,8 @@ def _installed() -> tuple[str, str | None]:
 
 def _chosen(root: Path) -> str:
     """The requirement that the workflow has now."""
-    path = root / _INSTALLED
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
+    content = on_disk(str(root / _INSTALLED)) or b""
+    return next((line.text for line in lines_of(content.decode("utf-8-sig", errors="replace"))), "")
 
 
 def _check_package(root: Path, package: str) -> None:
@@ -321,7 +322,9 @@ def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str]
     """Made where there is none, and anew when what it is made of has changed; pins that still fit are kept."""
     wanted, target = f"{name}.in", f"{name}.txt"
     path = root / target
-    made_of = digest(b"".join(part.read_bytes() for part in _parts(root / wanted)))
+    # And of the files that it includes: those of the models, and what they share.
+    parts = map(on_disk, sorted(asked_for(str(root / wanted), on_disk).files))
+    made_of = digest(b"".join(filter(None, parts)))
     if path.exists():
         is_shipped = digest(path.read_bytes()) == manifest.files.get(target)
         if target not in manifest.locks and not is_shipped:
@@ -336,16 +339,3 @@ def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str]
     manifest.locks[target] = made_of
     same = before is not None and digest(before) == digest(text.encode())
     return Outcome(target, Fate.same if same else Fate.written if before is None else Fate.upgraded)
-
-
-def _parts(path: Path) -> list[Path]:
-    """A requirements file, and those that it includes: of the models, and what they share."""
-    found, waiting = [], [path]
-    while waiting:
-        found.append(waiting.pop())
-        for line in found[-1].read_text(encoding="utf-8", errors="replace").splitlines():
-            included = re.match(r"(?:-r|-c|--requirement|--constraint)[\s=]\s*([^#]+)", line.strip())
-            part = (found[-1].parent / included[1].strip()).resolve() if included else None
-            if part and part.is_file() and part not in found:
-                waiting.append(part)
-    return found
