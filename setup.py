@@ -1,8 +1,8 @@
 """Everything about this package is in pyproject.toml, but for two things that have to be made.
 
-A wheel also holds the files of compose/ and ci/ that `goldmar init --compose` and `--ci` write into a project. They lie
-outside of src/, where the repository itself uses them. And the README that a package index shows has no links into the
-repository.
+A wheel also holds what `goldmar init` writes and this repository uses itself, outside of src/: the files of compose/
+and ci/ for `--compose` and `--ci`, and those of handlers/common that a new handler of drawings shares with the three
+here. And the README that a package index shows has no links into the repository.
 """
 
 import re
@@ -20,17 +20,20 @@ def listed(folder: str) -> list[str]:
     return (ROOT / folder / "FILES").read_text(encoding="utf-8").split()
 
 
-class WithComposeFiles(build_py):
-    """Copies compose/ and its scripts beside the package's own scaffold."""
+class WithScaffold(build_py):
+    """Copies what `goldmar init` writes beside the package's own scaffold."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return  # found in the checkout
-        target = Path(self.build_lib, "goldmar", "scaffold", "compose")
-        for line in ["ci/FILES", *listed("ci"), *listed("compose")]:
-            (target / line).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / line, target / line)
+        scaffold = Path(self.build_lib, "goldmar", "scaffold")
+        copies = {ROOT / line: scaffold / "compose" / line for line in ["ci/FILES", *listed("ci"), *listed("compose")]}
+        for name in (scaffold / "COMMON").read_text(encoding="utf-8").split():
+            copies[ROOT / "handlers/common" / name] = scaffold / "common" / name
+        for source, target in copies.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
 
 
 def readme_elsewhere(text: str, home: str) -> str:
@@ -54,7 +57,7 @@ def readme_elsewhere(text: str, home: str) -> str:
 project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 setup(
-    cmdclass={"build_py": WithComposeFiles},
+    cmdclass={"build_py": WithScaffold},
     long_description=readme_elsewhere(
         (ROOT / "README.md").read_text(encoding="utf-8"), project.get("urls", {}).get("Source", "").rstrip("/")
     ),

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import boxes
-import preprocess
 import torch
 from drawing import Sheet
 from drawing_handler import Answer, DrawingHandler
@@ -14,12 +13,6 @@ class CalloutsHandler(DrawingHandler):
 
     Corners are in pixels of the file sent, for a PDF at 300 dpi, from its top left; the order is that of boxes.decode.
     """
-
-    def read(self, data: bytes) -> Sheet:
-        return preprocess.read(data)
-
-    def batch(self, sheets: Sequence[Sheet]) -> torch.Tensor:
-        return preprocess.batch(sheets)
 
     def answers(self, output: tuple[torch.Tensor, torch.Tensor], sheets: Sequence[Sheet]) -> list[Answer]:
         """output: heat [B, 2, 112, 160] and geometry [B, 4, 112, 160]."""

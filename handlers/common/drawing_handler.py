@@ -1,7 +1,8 @@
 """What every handler of drawings does the same way: load, batch, refuse single items, answer in JSON.
 
-A model's handler subclasses DrawingHandler and says how bytes become a sheet, sheets a tensor, and the model's
-output answers. Everything that TorchServe needs to be told is told here.
+A model brings model.py, preprocess.py with `read` (bytes -> Sheet) and `batch` (B sheets -> what the model takes), and
+a handler.py that subclasses DrawingHandler and says what the model's output means. Everything that TorchServe needs to
+be told is told here.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import preprocess  # the model's own
 import torch
 from cpu import quicker
 from decoder import Decoder, DecoderFault, Limits
@@ -52,15 +54,15 @@ class Batch:
 
 
 class DrawingHandler(Stages, BaseHandler):
-    """Subclass with `read`, `batch` and `answers`; TorchServe calls `initialize` once and `handle` for each batch."""
+    """Subclass with `answers`; TorchServe calls `initialize` once and `handle` for each batch."""
 
     def read(self, data: bytes) -> Sheet:
         """The drawing in one request. Raises BadDrawing with a sentence for the sender."""
-        raise NotImplementedError
+        return preprocess.read(data)
 
     def batch(self, sheets: Sequence[Sheet]) -> torch.Tensor:
         """What the model takes for B sheets."""
-        raise NotImplementedError
+        return preprocess.batch(sheets)
 
     def answers(self, output: Any, sheets: Sequence[Sheet]) -> list[Answer]:
         """The model's output for B sheets as B objects of plain dicts, lists, strings and numbers."""

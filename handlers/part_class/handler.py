@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import preprocess
 import torch
 from drawing import Sheet
 from drawing_handler import Answer, DrawingHandler
@@ -11,12 +10,6 @@ from model import CLASSES
 
 class PartClassHandler(DrawingHandler):
     """Drawing -> {"label": the likeliest family, "scores": {family: probability}}."""
-
-    def read(self, data: bytes) -> Sheet:
-        return preprocess.read(data)
-
-    def batch(self, sheets: Sequence[Sheet]) -> torch.Tensor:
-        return preprocess.batch(sheets)
 
     def answers(self, output: torch.Tensor, sheets: Sequence[Sheet]) -> list[Answer]:
         """output: logits [B, 6] in the order of CLASSES."""

@@ -6,7 +6,6 @@ preprocess.py, what its output means in `answers` below, and the sizes in model-
 
 from collections.abc import Sequence
 
-import preprocess
 import torch
 from drawing import NOMINAL_MM_PER_PX, Sheet
 from drawing_handler import Answer, DrawingHandler
@@ -14,12 +13,6 @@ from drawing_handler import Answer, DrawingHandler
 
 class ThicknessHandler(DrawingHandler):
     """Drawing -> {"thickness": millimetres}."""
-
-    def read(self, data: bytes) -> Sheet:
-        return preprocess.read(data)
-
-    def batch(self, sheets: Sequence[Sheet]) -> torch.Tensor:
-        return preprocess.batch(sheets)
 
     def answers(self, output: torch.Tensor, sheets: Sequence[Sheet]) -> list[Answer]:
         """output: [B] mm as if each pixel covered 25.4 / 37.5 mm; a page shrunk to fit has pixels that cover more."""

@@ -1,7 +1,8 @@
 """A new model to start from: a handler that works as it is, two sample drawings and their tolerances.
 
 What is written is laid together from the folders of scaffold/: a file of a later folder takes the place of one of the
-same name, so that what several kinds share stands there once.
+same name, so that what several kinds share stands there once. `common` is made when the package is built: the files of
+handlers/common that scaffold/COMMON lists.
 """
 
 import errno
@@ -34,8 +35,8 @@ class Kind(StrEnum):
 
 
 _HANDLERS = {
-    Kind.drawing: ("handler",),
-    Kind.image: ("handler", "image/handler"),
+    Kind.drawing: ("common", "handler"),
+    Kind.image: ("common", "handler", "image/handler"),
     Kind.tabular: ("items", "tabular/handler"),
     Kind.text: ("items", "text/handler"),
     Kind.json: ("items", "json/handler"),
@@ -48,7 +49,7 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
     Both folders appear whole or not at all, and nothing that exists is touched. Returns the files written, sorted.
 
     Raises:
-        UsageError: the name cannot be used, or one of the folders is already there.
+        UsageError: the name cannot be used, one of the folders is already there, or the package is not whole.
         StorageError: the folders cannot be written.
     """
     check_name(model)
@@ -72,7 +73,7 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
         for target, folders in targets.items():
             staged[target] = target.with_name(f".{model}.{secrets.token_hex(8)}.tmp")
             for folder in folders:
-                _copy(_TEMPLATES / folder, staged[target])
+                _copy(folder, staged[target])
         with held_up():  # one without the other would be half a model
             for target, stage in staged.items():
                 stage.rename(target)  # refused by the system where the folder has been filled in the meantime
@@ -99,15 +100,23 @@ def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, 
     return {project.golden / model: ("golden", f"{kind}/golden"), project.handlers / model: _HANDLERS[kind]}
 
 
-def _copy(template: Path, stage: Path) -> None:
-    for name, source in _files(template).items():
+def _copy(folder: str, stage: Path) -> None:
+    for name, source in _files(folder).items():
         target = stage / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
 
 
-def _files(template: Path) -> dict[Path, Path]:
-    """What is written below a folder -> where it comes from."""
+def _files(folder: str) -> dict[Path, Path]:
+    """What is written for a folder of scaffold/ -> where it comes from."""
+    template = _TEMPLATES / folder
+    if folder == "common" and not template.is_dir():
+        template = _PACKAGE.parents[1] / "handlers" / folder  # in a checkout
+        names = (_TEMPLATES / "COMMON").read_text(encoding="utf-8").split()
+        if not all((template / name).is_file() for name in names):
+            msg = f"{_PACKAGE} was installed without {_TEMPLATES / folder}."
+            raise UsageError(msg, fix="pip install --force-reinstall goldmar")
+        return {Path(name): template / name for name in names}
     sources = [path for path in sorted(template.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     inside = {source.relative_to(template): source for source in sources}
     return {name.with_name(_RENAMED.get(name.name, name.name)): source for name, source in inside.items()}
@@ -115,7 +124,7 @@ def _files(template: Path) -> dict[Path, Path]:
 
 def _is_whole(target: Path, folders: tuple[str, ...]) -> bool:
     """Whether a folder holds what would be written there, and nothing else."""
-    wanted = {name: source for folder in folders for name, source in _files(_TEMPLATES / folder).items()}
+    wanted = {name: source for folder in folders for name, source in _files(folder).items()}
     if target.is_symlink() or not target.is_dir():
         return False
     there = {path.relative_to(target): path for path in target.rglob("*") if path.is_symlink() or not path.is_dir()}

@@ -55,8 +55,10 @@ def test_the_wheel_holds_every_file_of_the_package_and_of_compose(wheel: zipfile
     ).stdout
     package = {name.removeprefix("src/") for name in tracked.split("\0") if name}
     compose = {f"goldmar/scaffold/compose/{name}" for name in (ROOT / "compose/FILES").read_text().split()}
+    names = (ROOT / "src/goldmar/scaffold/COMMON").read_text().split()
+    common = {f"goldmar/scaffold/common/{name}" for name in names}
     assert len(package) > 100
-    assert package | compose <= set(wheel.namelist())
+    assert package | compose | common <= set(wheel.namelist())
 
 
 def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from goldmar import init
 from goldmar.config import load_tolerances
 from goldmar.errors import StorageError, UsageError
 from goldmar.golden import find_drawings
 from goldmar.init import Kind, scaffold
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "src/goldmar/scaffold"
+COMMON = TEMPLATES.parents[2] / "handlers/common"
 
 FILES = {
     "golden/gear/.gitignore",
@@ -25,6 +28,7 @@ FILES = {
     "handlers/gear/archive.toml",
     "handlers/gear/decoder.py",
     "handlers/gear/decoder_process.py",
+    "handlers/gear/drawing_handler.py",
     "handlers/gear/handler.py",
     "handlers/gear/training/make_weights.py",
     "handlers/gear/model-config.yaml",
@@ -102,10 +106,21 @@ def test_needs_nothing_else_of_the_project(tmp_path):
     assert "common = []" in (tmp_path / "handlers/gear/archive.toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["decoder.py", "decoder_process.py", "readers.py", "stages.py"])
-def test_some_files_are_those_of_the_reference_handlers(name):
-    ours = TEMPLATES.parents[2] / "handlers/common" / name
-    assert (TEMPLATES / "handler" / name).read_bytes() == ours.read_bytes(), f"cp {ours} {TEMPLATES}/handler/"
+def test_some_files_are_those_of_the_reference_handlers(tmp_path):
+    scaffold(tmp_path, "gear")
+    names = (TEMPLATES / "COMMON").read_text().split()
+    assert {"decoder.py", "stages.py"} < set(names)
+    for name in names:
+        assert (tmp_path / "handlers/gear" / name).read_bytes() == (COMMON / name).read_bytes()
+
+
+def test_a_package_without_them_writes_nothing_and_says_so(tmp_path, monkeypatch):
+    shutil.copytree(TEMPLATES, tmp_path / "installed/goldmar/scaffold")
+    monkeypatch.setattr(init, "_PACKAGE", tmp_path / "installed/goldmar")
+    monkeypatch.setattr(init, "_TEMPLATES", tmp_path / "installed/goldmar/scaffold")
+    with pytest.raises(UsageError, match="was installed without"):
+        scaffold(tmp_path / "project", "gear")
+    assert not (tmp_path / "project").exists() or not files(tmp_path / "project")
 
 
 def test_follows_the_folders_that_the_project_names(tmp_path):
