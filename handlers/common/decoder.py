@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import decoder_process as wire
 from readers import LEAST_S, MEMORY, TIME, DecoderFault, Helper, Job, Lost, Reader, wait
 from sheet import BadDrawing, Sheet
 
@@ -61,6 +62,7 @@ class Decoder:
 
         module: has `function`, and BadDrawing, which it raises. Without torch in it the process starts soon.
         """
+        wire.keep_freed_memory()
         self._limits = limits
         self._helper = Helper(
             {"module": module, "function": function, "seconds": limits.longest, "memory_mb": limits.memory_mb}

@@ -255,6 +255,30 @@ def test_memory_comes_back(obedient: Decoder) -> None:
         time.sleep(0.02)
 
 
+def test_a_reader_uses_its_memory_again(obedient: Decoder) -> None:
+    """Each picture in new memory is 70 page faults, and time that a good drawing has to wait."""
+
+    def faults() -> int:
+        (reader,) = readers(obedient)
+        return int(Path(f"/proc/{reader.pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+    obedient.decode([b"size 448 640"] * 2)
+    before = faults()
+    obedient.decode([b"size 448 640"] * 2)
+    assert faults() - before < 110  # in new memory 145
+
+
+def test_a_worker_uses_its_memory_again() -> None:
+    code = (
+        f"import sys, resource; sys.path.insert(0, {str(HANDLERS / 'common')!r})\n"
+        "from decoder import Decoder, Limits\n"
+        "decoder, size = Decoder(Limits()), 2**20\n"
+        "def infer(): [b'x' * size for _ in range(8)]; return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "infer(); print(-infer() + infer()); decoder.close()\n"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", code])) < 500  # in new memory 2,048
+
+
 def test_a_reader_is_bound(obedient: Decoder) -> None:
     obedient.decode([b"good"])
     (reader,) = readers(obedient)

@@ -45,7 +45,7 @@ def test_a_reader_leaves_after_a_bad_drawing_and_when_it_grew(
     wire._serve(drawings, answers, answer, 20.0)
     assert signal.alarm(0) == 0  # none goes off in a reader that waits
     assert all(20 < clock <= 22 for clock in clocks)
-    assert os.read(back, 100) == b"x" * taken == b"x" * len(clocks)
+    assert os.read(back, 100) == (kind + b"x") * taken == (kind + b"x") * len(clocks)
     for descriptor in (drawings, back, answers, *([to] if taken == 1 else [])):
         os.close(descriptor)
 
@@ -92,10 +92,10 @@ def test_whose_fault_it_is(
     def read(data: bytes) -> Any:
         exec(compiled, {"BadDrawing": BadDrawing, "Panic": Panic})
 
-    said, content = wire._answer(read, BadDrawing, b"")
-    head, body = wire.HEADER.unpack_from(content), content[wire.HEADER.size :].decode()
-    assert (said, head[0]) == (kind, kind)
-    assert head[-1] == len(body.encode()) <= wire.MAX_TEXT
+    head, content = wire._answer(read, BadDrawing, b"")
+    (said, *_, length), body = wire.HEADER.unpack(head), content.decode()
+    assert said == kind
+    assert length == len(content) <= wire.MAX_TEXT
     assert text in body if kind == wire.FAULT else text == body
 
 
