@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.packages import stand_in
+
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = {"bash", "console"}
 OTHER = {"csv", "json", "make", "python", "toml", "xml", "yaml", "text"}
@@ -180,8 +182,20 @@ class Shell:
             self._process.stdout.close()
 
 
+def stand_in_wheel(copy: Path, tmp_path: Path) -> Path:
+    """Have the copy's lock file name a torch of 400 bytes, and return where it is: see tests/support/stand_in.
+
+    No model of a page computes with the torch of that lock file; docs/culprit.md has lock files of its own.
+    """
+    wheels, lock = tmp_path / "stand_in", copy / "ci/locks/serve.txt"
+    text = lock.read_text(encoding="utf-8")
+    assert "\ntorch==" in text
+    lock.write_text(re.sub(r"(?m)^torch==.*", f"torch=={stand_in(wheels)}", text), encoding="utf-8")
+    return wheels
+
+
 @pytest.fixture
-def shell(tmp_path):
+def shell(tmp_path, monkeypatch):
     """A shell in a copy of the repository that shares the environment of this one."""
     skip = shutil.ignore_patterns(
         ".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "reports", "*.mar", "obtained.*"
@@ -196,6 +210,7 @@ def shell(tmp_path):
     shutil.copy(copy / "ci/locks/dev.txt", copy / ".venv/.locked")
     shutil.copy(copy / "pyproject.toml", copy / ".venv/.editable")
     (tmp_path / "home").mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{os.environ.get('PIP_FIND_LINKS', '')} {stand_in_wheel(copy, tmp_path)}")
     opened = Shell(copy, tmp_path / "home")
     yield opened
     opened.close()
