@@ -9,6 +9,7 @@ import sys
 import time
 import venv
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from goldmar.packages import reachable
 from goldmar.records import Answer, Drawing
 from goldmar.serve.worker import WorkerServer
 from tests.support.odd import ANSWERS, HANDLER, failed, make
+from tests.support.packages import STAND_IN
 
 
 class Asker:
@@ -41,6 +43,14 @@ class Asker:
         path = self.folder / f"{time.monotonic_ns()}"
         path.write_bytes(body.encode() if isinstance(body, str) else body)
         return self.server.target(model, Drawing("sheet/1", path, content_type))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_in() -> Iterator[None]:
+    """The models do not compute with torch, but for the one that says so: workers import a stand-in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(STAND_IN))
+        yield
 
 
 @pytest.fixture
@@ -352,8 +362,9 @@ def test_an_end_of_the_parent_is_the_end_of_the_worker(temp, tmp_path, end, stat
     assert list(temp.iterdir()) == []
 
 
-def test_an_archive_of_torch_model_archiver_with_a_built_in_handler(temp, tmp_path):
+def test_an_archive_of_torch_model_archiver_with_a_built_in_handler(temp, tmp_path, monkeypatch):
     """The handlers that need no more than torch are few: base_handler loads any TorchScript, and takes no HTTP body."""
+    monkeypatch.delenv("PYTHONPATH")
     script = (
         "import torch, sys\n"
         "class Double(torch.nn.Module):\n"
