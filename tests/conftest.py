@@ -68,6 +68,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(line, red=True)
 
 
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[None]:
+    """Workers whose models do not compute with torch import a stand-in: the real one takes them two seconds of CPU."""
+    from tests.support.packages import STAND_IN
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(STAND_IN))
+        yield
+
+
 @pytest.fixture
 def soon() -> Iterator[None]:
     """The test ends within seconds, or fails: for what must not be waited for."""

@@ -12,7 +12,7 @@ import requests
 from goldmar.serve.local import LocalServer
 from tests.e2e.conftest import Archiver, Remains, wait_until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
 
 class Asking(threading.Thread):

@@ -18,7 +18,7 @@ from goldmar.errors import ExitCode
 from goldmar.serve.local import LocalServer
 from tests.support.foreign import foreign_project, write_golden
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
 GOLDMAR = Path(sys.executable).with_name("goldmar")
 
@@ -71,7 +71,7 @@ def means(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def means_server(means: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+def means_server(means: Path, tmp_path_factory: pytest.TempPathFactory, stand_in: None) -> Iterator[Remote]:
     with LocalServer([means / "model_store/means.mar"]) as server:
         yield remote(server, tmp_path_factory.mktemp("token"))
 
@@ -178,7 +178,10 @@ def served(mar: Path) -> LocalServer:
     return LocalServer([mar], properties={"service_envelope": "body"})
 
 
-def test_torchserves_own_handler_is_recorded_approved_and_then_held(tmp_path: Path) -> None:
+def test_torchserves_own_handler_is_recorded_approved_and_then_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")  # this one computes with torch
     project = tmp_path / "project"
     write_drawings(project)
     golden = project / "golden/deviation"

@@ -12,7 +12,7 @@ from goldmar.records import Drawing, Prediction
 from goldmar.serve.local import LocalServer
 from tests.e2e.conftest import Archiver
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
 Draw = Callable[[bytes], Drawing]
 LIMIT = 8_000_000

@@ -18,7 +18,7 @@ from goldmar.serve import launch
 from goldmar.serve.local import LocalServer
 from tests.e2e.conftest import Archiver, Remains
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
 
 def ask(endpoint: Endpoint, body: bytes, model: str = "obedient", **headers: str) -> requests.Response:

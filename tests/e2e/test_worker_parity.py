@@ -11,7 +11,7 @@ from goldmar.serve.local import LocalServer
 from goldmar.serve.worker import WorkerServer
 from tests.support.odd import ANSWERS, make
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
 REQUESTS = {
     "image": (b"\x89PNG\r\n", "image/png"),
@@ -26,7 +26,7 @@ REQUESTS = {
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalServer, WorkerServer, Path]]:
+def both(tmp_path_factory: pytest.TempPathFactory, stand_in: None) -> Iterator[tuple[LocalServer, WorkerServer, Path]]:
     folder = tmp_path_factory.mktemp("odd")
     mar = make(folder)
     with LocalServer([mar]) as local, WorkerServer([mar]) as worker:

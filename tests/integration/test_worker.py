@@ -9,7 +9,6 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +29,8 @@ from goldmar.packages import reachable
 from goldmar.records import Answer, Drawing
 from goldmar.serve.worker import WorkerServer
 from tests.support.odd import ANSWERS, HANDLER, failed, make
-from tests.support.packages import STAND_IN
+
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 class Asker:
@@ -45,14 +45,6 @@ class Asker:
         return self.server.target(model, Drawing("sheet/1", path, content_type))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def stand_in() -> Iterator[None]:
-    """The models do not compute with torch, but for the one that says so: workers import a stand-in."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(STAND_IN))
-        yield
-
-
 @pytest.fixture
 def temp(tmp_path, monkeypatch) -> Path:
     """A temporary folder of the test's own, for workers to be unpacked in."""
@@ -63,7 +55,7 @@ def temp(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory):
+def odd(tmp_path_factory, stand_in):
     root = tmp_path_factory.mktemp("odd")
     progress: list[str] = []
     with WorkerServer([make(root), make(root, "even")], on_progress=progress.append) as server:
@@ -252,8 +244,8 @@ def test_a_handler_that_does_not_load(temp, tmp_path, how):
 def test_a_handler_that_never_loads(temp, tmp_path):
     slow = "import time\ntime.sleep(600)\n" + HANDLER
     with (
-        pytest.raises(NotReadyError, match=r"Not READY within 20 s: slow\.") as caught,
-        WorkerServer([make(tmp_path, "quick"), make(tmp_path, "slow", handler=slow)], startup_timeout_s=20),
+        pytest.raises(NotReadyError, match=r"Not READY within 8 s: slow\.") as caught,
+        WorkerServer([make(tmp_path, "quick"), make(tmp_path, "slow", handler=slow)], startup_timeout_s=8),
     ):
         pass
     assert caught.value.model == "slow"
