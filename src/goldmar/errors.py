@@ -13,7 +13,10 @@ GoldmarError                       what went wrong, where, and the command that 
 │   ├── UnreachableError       3   nothing answers at that address, or the connection broke
 │   ├── NotReadyError          3   it runs, but never had its workers READY
 │   ├── WorkerDiedError        3   a worker died; carries the handler's own traceback where there is one
-│   └── OverloadedError        3   the queue stayed full through every retry
+│   ├── OverloadedError        3   the queue stayed full through every retry
+│   └── CommandError           3   a program that goldmar runs has failed
+│       ├── NotStartedError    3   it could not be run: not found, say
+│       └── TooLongError       3   it did not end in time
 ├── StorageError               3   a file could not be written (disk full, no permission)
 └── Interrupted              130   Ctrl-C or SIGTERM; what was obtained so far is on disk
 
@@ -26,6 +29,7 @@ from pathlib import Path
 __all__ = [
     "FOR_CPUS",
     "ArchiveError",
+    "CommandError",
     "ConfigError",
     "ExitCode",
     "GoldenError",
@@ -34,10 +38,12 @@ __all__ = [
     "MissingExtraError",
     "ModelUnknownError",
     "NotReadyError",
+    "NotStartedError",
     "OverloadedError",
     "ServerError",
     "StorageError",
     "TokenError",
+    "TooLongError",
     "UninstallableError",
     "UnreachableError",
     "UsageError",
@@ -156,6 +162,28 @@ class WorkerDiedError(ServerError):
 
 class OverloadedError(ServerError):
     """The queue stayed full through every retry."""
+
+
+class CommandError(ServerError):
+    """A program that goldmar runs has failed; `detail` holds the end of what it said."""
+
+
+class NotStartedError(CommandError):
+    """It could not be run. `reason` is the system's, `missing` whether there is no such program."""
+
+    def __init__(self, name: str, reason: str, *, missing: bool = False) -> None:
+        super().__init__(
+            f"{name} could not be run: {reason}.", fix=f"Install {name}, or put it on PATH" if missing else None
+        )
+        self.reason = reason
+        self.missing = missing
+
+
+class TooLongError(CommandError):
+    """It did not end in time, and was ended."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(f"{name} did not end within {seconds:g} s.", fix="Run it again on a machine that is less busy")
 
 
 class StorageError(GoldmarError):

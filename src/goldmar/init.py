@@ -14,8 +14,8 @@ from pathlib import Path
 from goldmar.config import Project, load_project
 from goldmar.errors import StorageError, UsageError
 from goldmar.files import note_written, refuse_links
-from goldmar.interrupts import held_up
 from goldmar.layout import check_name, survey
+from goldmar.process import held_up
 
 __all__ = ["Kind", "scaffold"]
 

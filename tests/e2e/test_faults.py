@@ -80,10 +80,10 @@ def test_a_server_killed_in_mid_run(archive_of: Archiver, remains: Remains, tmp_
         assert server._launch is not None
         asking = Asking(server, 30, tmp_path)
         asking.begin()
-        os.kill(server._launch.pid, signal.SIGKILL)
+        os.kill(server._launch.process.pid, signal.SIGKILL)
         asking.join(timeout=30)
         assert isinstance(asking.error, requests.ConnectionError)
-        assert "TorchServe ended with signal 9." in (server.trouble() or "")
+        assert "TorchServe was killed (SIGKILL) by " in (server.trouble() or "")
         assert not server.alive()
         assert remains.processes(), "the worker is still busy, and is ours to end"
     assert remains.nothing()

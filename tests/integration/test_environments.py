@@ -498,7 +498,7 @@ def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
     builder = in_a_process(place, stderr=subprocess.PIPE)
     wait_for(lambda: (place / "building").exists())
     os.killpg(int((place / "building").read_text()), signal.SIGKILL)
-    assert "ServerError: uv was ended by SIGKILL" in builder.communicate(timeout=30)[1]
+    assert "ServerError: uv was killed (SIGKILL) by " in builder.communicate(timeout=30)[1]
     assert left_over(place) == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.interrupts import held_up
+from goldmar.process import held_up
 from tests.integration.fake_server import FakeServer, json_answer, late
 from tests.integration.test_cli import NOBODY, project
 

@@ -24,7 +24,7 @@ from goldmar.errors import GoldenError, ServerError
 from goldmar.pipeline.project import Fate, Prepared, prepare
 from goldmar.pipeline.selection import select_models
 from goldmar.project_files import digest
-from goldmar.serve.engine import Compose, find_compose, run
+from goldmar.serve.engine import Compose, find_compose
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "compose"
@@ -430,9 +430,3 @@ def test_the_plugin_is_preferred(tmp_path, monkeypatch, plugin, found):
     assert find_compose() == Compose(found, "2.26.1" if plugin == "0" else "1.29.2")
     monkeypatch.setenv("GOLDMAR_COMPOSE", "docker-compose")
     assert find_compose().name == "docker-compose"
-
-
-def test_lines_are_told_as_they_come():
-    lines: list[str] = []
-    done = run(["sh", "-c", "echo one; echo two >&2; exit 7"], on_line=lines.append)
-    assert (done.code, lines) == (7, ["one", "two"])

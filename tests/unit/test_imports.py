@@ -22,7 +22,7 @@ FLOORS = {
     "errors": 0,
     "records": 0,
     "files": 0,
-    "interrupts": 0,
+    "process": 0,
     "text": 0,
     "config": 1,
     "mar": 1,

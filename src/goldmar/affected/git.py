@@ -6,16 +6,16 @@ anything but a NUL.
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from goldmar.affected.links import Links, follow
-from goldmar.errors import UsageError
+from goldmar.errors import NotStartedError, UsageError
 from goldmar.files import read_whole
 from goldmar.layout import did_you_mean
+from goldmar.process import Completed, run
 
 __all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_file", "read_tree"]
 
@@ -193,7 +193,7 @@ class _Repository:
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
         environment |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
         done = _git(root, environment, "rev-parse", "--is-shallow-repository", "--show-prefix", "--show-toplevel")
-        if done.returncode:
+        if done.code:
             raise _no_repository(root, done.stderr)
         shallow, prefix, top = os.fsdecode(done.stdout).split("\n", 2)
         return cls(root, Path(top.removesuffix("\n")), PurePosixPath(prefix), shallow == "true", environment)
@@ -201,7 +201,7 @@ class _Repository:
     def run(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         """Standard output of a git command that is expected to work."""
         done = _git(self.top, self.environment, *arguments, stdin=stdin)
-        if done.returncode:
+        if done.code:
             raise UsageError(
                 f"git {arguments[0]} failed in {self.top}.",
                 fix=f"git -C '{self.top}' status",
@@ -213,14 +213,14 @@ class _Repository:
 
     def commit(self, ref: str) -> str:
         done = _git(self.top, self.environment, "rev-parse", "--verify", f"{ref}^{{commit}}")
-        if done.returncode:
+        if done.code:
             raise self._unknown(ref)
         return os.fsdecode(done.stdout).strip()
 
     def merge_bases(self, base: str, tip: str) -> list[str]:
         theirs, ours = self.commit(base), self.commit(tip)
         done = _git(self.top, self.environment, "merge-base", "--all", theirs, ours)
-        if done.returncode == 0:
+        if done.code == 0:
             return os.fsdecode(done.stdout).split()
         if self.shallow:
             raise UsageError(
@@ -233,7 +233,7 @@ class _Repository:
         )
 
     def _unknown(self, ref: str) -> UsageError:
-        if ref == "HEAD" or _git(self.top, self.environment, "rev-parse", "--verify", "HEAD").returncode:
+        if ref == "HEAD" or _git(self.top, self.environment, "rev-parse", "--verify", "HEAD").code:
             return UsageError(f"There is no commit in {self.top} yet.", fix="git add -A && git commit")
         more = " This clone is shallow: it may lie further back." if self.shallow else ""
         name = ref.removeprefix("origin/")
@@ -373,20 +373,13 @@ class _Repository:
         return any(place == "." or at == place or at.startswith(f"{place}/") for place in places)
 
 
-def _git(
-    folder: Path, environment: Mapping[str, str], *arguments: str, stdin: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
+def _git(folder: Path, environment: Mapping[str, str], *arguments: str, stdin: bytes | None = None) -> Completed:
     try:
-        return subprocess.run(
-            ["git", *(part for setting in _STATS for part in ("-c", setting)), *arguments],
-            cwd=folder,
-            env=environment,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError:
+        command = ["git", *(part for setting in _STATS for part in ("-c", setting)), *arguments]
+        return run(command, cwd=folder, env=environment, stdin=stdin or b"", kept=False)
+    except NotStartedError as error:
+        if not error.missing:
+            raise
         msg = "What a change reaches is read from git, and there is no git on this machine."
         raise UsageError(msg, fix="apt-get install git") from None
 

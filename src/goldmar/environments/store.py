@@ -16,7 +16,6 @@ import os
 import platform
 import secrets
 import shutil
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +28,17 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_version
 
 from goldmar.environments import content, uv
-from goldmar.errors import GoldmarError, MissingExtraError, StorageError, UninstallableError, UnreachableError
+from goldmar.errors import (
+    CommandError,
+    GoldmarError,
+    MissingExtraError,
+    StorageError,
+    UninstallableError,
+    UnreachableError,
+)
 from goldmar.files import write_atomically
 from goldmar.locks import Lock, Pin
+from goldmar.process import run
 
 __all__ = ["KEEP", "Environment", "Environments", "cache_folder"]
 
@@ -326,15 +333,10 @@ def _whole(folder: Path) -> bool:
     if not (folder / _MARKER).exists() or _changed(folder):
         return False
     try:
-        done = subprocess.run(
-            [folder / "bin" / "python", "-I", "-c", "import sys; print(sys.prefix)"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
+        done = run([folder / "bin" / "python", "-I", "-c", "import sys; print(sys.prefix)"], check=True, timeout_s=60)
+    except CommandError:
         return False
-    return done.returncode == 0 and Path(done.stdout.strip()).resolve() == folder.resolve()
+    return Path(done.text.strip()).resolve() == folder.resolve()
 
 
 def _marker(folder: Path) -> dict[str, Any]:

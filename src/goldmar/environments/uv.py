@@ -9,8 +9,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +17,17 @@ from pathlib import Path
 
 from goldmar.environments import builds
 from goldmar.errors import (
+    CommandError,
     GoldmarError,
     MissingExtraError,
+    NotStartedError,
     ServerError,
     StorageError,
     UninstallableError,
     UnreachableError,
 )
-from goldmar.interrupts import held_up
 from goldmar.locks import Lock, parse_lock
+from goldmar.process import Completed, Exit, run
 from goldmar.requirements import Option, without_password
 
 __all__ = [
@@ -96,7 +96,7 @@ def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = 
         command += ["--require-hashes"] if Option("--require-hashes") in lock.options else []
         # What is asked for anew is not to come out of uv's cache.
         done = _run([*command, *more], what=str(lock.path), hold=hold) if more else None
-        return _warnings((done or _cached_or_not(command, what=str(lock.path), hold=hold)).stderr)
+        return _warnings((done or _cached_or_not(command, what=str(lock.path), hold=hold)).errors)
 
 
 def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
@@ -107,7 +107,7 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
     with _for_cpus(lock, python) as options:
         command = [*_COMPILE, "--python", str(python), *options, *_flags(lock), str(requirements)]
         done = _cached_or_not(command, what=str(lock.path))
-    return parse_lock(done.stdout, lock.path)
+    return parse_lock(done.text, lock.path)
 
 
 def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = False) -> Lock:
@@ -118,7 +118,7 @@ def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = Fa
     with _for_cpus(lock, python) as options:
         command = [*_COMPILE, "--generate-hashes", "--python", str(python), *options, *_flags(lock), str(requirements)]
         done = _run([*command, *(["--offline"] if offline else [])], what=str(lock.path))
-    return parse_lock(done.stdout, lock.path)
+    return parse_lock(done.text, lock.path)
 
 
 def _flags(lock: Lock) -> list[str]:
@@ -164,7 +164,7 @@ def _compiled(
         wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         command = [*_COMPILE, "--python", str(python), *options, str(wanted)]
         with contextlib.suppress(UninstallableError, UnreachableError):
-            return parse_lock(_cached_or_not(command, what=what, variables=dict(variables)).stdout, what)
+            return parse_lock(_cached_or_not(command, what=what, variables=dict(variables)).text, what)
     return None
 
 
@@ -210,18 +210,13 @@ def places() -> frozenset[str]:
 def _pip_settings() -> tuple[tuple[str, str], ...]:
     """pip's options as it reads them itself, the later ones winning; nothing where there is no pip."""
     try:
-        done = subprocess.run(
-            # -P: a folder of that name in a project is no pip.
-            [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError):
+        # -P: a folder of that name in a project is no pip.
+        asked = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"]
+        done = run(asked, check=True, timeout_s=60)
+    except CommandError:
         return ()
     found = []
-    for line in done.stdout.splitlines():
+    for line in done.text.splitlines():
         key, _, quoted = line.partition("=")
         section, _, option = key.strip().rpartition(".")
         if section in {"global", "install", "download", ":env:"}:
@@ -245,7 +240,7 @@ def executable(purpose: str = "Building the environment of a lock file") -> str:
 
 def _cached_or_not(
     command: Sequence[str], *, what: str, hold: Sequence[int] = (), variables: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+) -> Completed:
     """From uv's own cache first: what is pinned does not change, and a network may be slow, or dead."""
     try:
         return _run([*command, "--offline"], what=what, hold=hold)
@@ -261,7 +256,7 @@ def _run(
     hold: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
-) -> subprocess.CompletedProcess[str]:
+) -> Completed:
     environment = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "UV_PYTHON"}}
     environment |= handed_over(os.environ) | {
         "UV_PYTHON_DOWNLOADS": "never",
@@ -277,48 +272,26 @@ def _run(
     if alone and command[0] == "pip" and "--no-index" not in command:
         command = [*command, "--no-index"]
     full = [executable(), *where, *command]
-    process: subprocess.Popen[str] | None = None
     try:
-        try:
-            with held_up():
-                process = subprocess.Popen(
-                    full,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    errors="replace",
-                    env=environment,
-                    cwd=folder,
-                    pass_fds=list(hold),
-                    start_new_session=True,  # what uv starts to build a package ends with it
-                )
-        except OSError as error:
-            msg = f"uv could not be run: {error.strerror}."
-            raise MissingExtraError("uv", "bisect", msg) from error
-        stdout, stderr = process.communicate()
-    except BaseException:
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        raise
-    if process.returncode != 0:
-        raise _why(what, stderr.strip() or stdout.strip(), process.returncode)
-    return subprocess.CompletedProcess(full, 0, stdout, stderr)
+        done = run(full, env=environment, cwd=folder, pass_fds=hold)  # what uv starts to build a package ends with it
+    except NotStartedError as error:
+        raise MissingExtraError("uv", "bisect", error.what) from error
+    if done.code != 0:
+        raise _why(what, done.errors.strip() or done.text.strip(), done.exit)
+    return done
 
 
-def _why(what: str, said: str, code: int) -> GoldmarError:
+def _why(what: str, said: str, ended: Exit) -> GoldmarError:
     """uv's words as an error of ours: what cannot be installed is told from what could not be fetched or written."""
-    if code < 0 and code != -signal.SIGXFSZ:
+    if ended.signal not in {"", "SIGXFSZ"}:
         return ServerError(
-            f"uv was ended by {signal.Signals(-code).name} while it installed {what}.",
+            f"uv {ended} while it installed {what}.",
             fix="Run it again; whether the system ended it for want of memory: dmesg | grep -i 'out of memory'",
         )
     said = without_password(said)
     noise = ("Using Python", "Using CPython", "Resolved ", "warning: Failed to hardlink")
     said = "\n".join(line for line in said.splitlines() if not line.startswith(noise))
-    if _DISK.search(said) or code == -signal.SIGXFSZ:
+    if _DISK.search(said) or ended.signal == "SIGXFSZ":
         return StorageError(
             f"The environment of {what} could not be written.",
             fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
@@ -357,7 +330,7 @@ def _why(what: str, said: str, code: int) -> GoldmarError:
             fix="Pin a version that has a wheel, or install what its build needs (a compiler, headers)",
             detail=said,
         )
-    if code == 1:  # uv's own code for what it understands; 2 is for the rest
+    if ended.code == 1:  # uv's own code for what it understands; 2 is for the rest
         return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
     return ServerError(f"uv failed while it installed {what}.", fix="Read what uv says above", detail=said)
 

@@ -23,7 +23,7 @@ from goldmar.golden.csv_file import read_values
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
 from goldmar.golden.stage_file import KEPT, OBTAINED, read_stages
-from goldmar.interrupts import held_up
+from goldmar.process import held_up
 from goldmar.records import Provenance, Staged, Values
 
 __all__ = ["approve", "read_golden", "read_kept_stages"]

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,10 +16,11 @@ import goldmar
 from goldmar.config import Project, load_project
 from goldmar.environments import uv
 from goldmar.environments.lockfile import make_lock
-from goldmar.errors import UsageError
+from goldmar.errors import NotStartedError, UsageError
 from goldmar.files import write_atomically
 from goldmar.init import Kind, scaffold
 from goldmar.layout import REQUIREMENTS, survey
+from goldmar.process import run
 from goldmar.project_files import (
     MANIFEST,
     Fate,
@@ -130,8 +130,8 @@ def _left_out_by_git(project: Project, manifest: Manifest) -> Iterator[str]:
     """Which files of the workflow and of the models a .gitignore would keep from a CI server, and what to do."""
     listed = ["git", "-C", str(project.root), "ls-files", "--others", "--ignored", "--exclude-standard", "-z"]
     try:
-        done = subprocess.run(listed, capture_output=True, check=False)
-    except OSError:
+        done = run(listed, kept=False)
+    except NotStartedError:
         return
     ignored = {name for name in os.fsdecode(done.stdout).split("\0") if name}
     needed = {*manifest.files, *manifest.locks, MANIFEST}

@@ -12,12 +12,12 @@ from pathlib import Path
 from goldmar import archive
 from goldmar.config import Project
 from goldmar.errors import MissingExtraError, ServerError, UsageError
-from goldmar.interrupts import held_up
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden, drawings_of
 from goldmar.pipeline.jobs import Opener
 from goldmar.pipeline.selection import select_served
 from goldmar.pipeline.watch import Watch
+from goldmar.process import held_up
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve import Server
 from goldmar.serve.compose import ComposeServer

@@ -1,35 +1,28 @@
 """One archive, unpacked to a folder of its own and served by one subprocess: start, talk, bury."""
 
 import os
-import shutil
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
-from goldmar.errors import FOR_CPUS, ArchiveError, MissingExtraError, NotReadyError, StorageError, WorkerDiedError
+from goldmar.errors import FOR_CPUS, ArchiveError, MissingExtraError, NotReadyError, NotStartedError, WorkerDiedError
 from goldmar.mar import Manifest, unpack
+from goldmar.process import Keeper, Process
 from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
-from goldmar.serve.launch import MAX_BODY
+from goldmar.serve.launch import MAX_BODY, environment, private_folder
 from goldmar.serve.log import last_traceback, missing_module
-from goldmar.serve.memory import for_want_of_memory, oom_kills
 
 __all__ = ["Child"]
 
 SCRIPT = Path(__file__).with_name("_worker_process.py")
 MAX_FIELDS = 300_000  # of an answer: a stream of 20,000 pieces; each costs time and memory, empty or not
-LOG_LINES = 2000  # kept in memory; a traceback is far shorter
 MAX_HEADS = 1024 * 1024  # bytes of an answer beside its body, all pieces of a stream together
-LOG_LINE = 4000  # characters of one line that are kept
-GRACE_S = 2.0  # for a worker to leave by itself; the child's own grace is longer, so that the parent is first
+GRACE_S = 2.0  # for a worker to leave by itself
 CHATTER = ("[METRICS]", "Backend received inference at")  # several lines for each request
 
 
@@ -51,18 +44,11 @@ class Child:
         self.lock = Lock()
         self.socket: socket.socket
         self._python = str(python)
-        self._lines: deque[str] = deque(maxlen=LOG_LINES)
-        self._process: subprocess.Popen[str] | None = None
-        self._oom_kills = oom_kills()
-        self._reader: Thread | None = None
+        self._process: Process | None = None
+        self._private = private_folder()
+        self._keeper = Keeper(folder=self._private)
         self._ready = False
         self._stopped = False
-        try:
-            self._private = Path(tempfile.mkdtemp(prefix="goldmar-worker-"))
-        except OSError as error:
-            raise StorageError(
-                f"No temporary folder could be made: {error.strerror or error}.", fix="Name another one in TMPDIR"
-            ) from error
         try:
             # As TorchServe unpacks, so that its paths in tracebacks are recognised and cut down.
             self._model_dir = self._private / "models" / uuid.uuid4().hex
@@ -76,11 +62,11 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.alive
 
     def said(self) -> str | None:
         """The handler's last traceback in the log, or None."""
-        return last_traceback(list(self._lines))
+        return last_traceback(self._lines())
 
     def ask(self, request: bytes, timeout_s: float) -> list[Frame]:
         """Send a command and read its answer: one frame, or several where the handler streams.
@@ -143,31 +129,32 @@ class Child:
 
     def _died(self) -> WorkerDiedError:
         """What to raise when the worker is gone; waits for its last words."""
-        asked_to = self._stopped
-        lingers = False
+        asked_to, lingers = self._stopped, False
         if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 self._process.wait(GRACE_S)
-            # On a busy machine the interpreter may take longer than that to go; the kill that follows is then ours.
-            lingers = self._process.poll() is None
+            except TimeoutError:
+                # On a busy machine the interpreter may take longer to go; the kill that follows is then ours.
+                lingers = True
         self.stop()
+        ended = self._process.exit if self._process is not None else None
         model = self.model
         if asked_to:
             return WorkerDiedError(f"The worker of {model} was stopped.", fix="Start it again", model=model)
         when = "answered" if self._ready else "loaded its handler"
         trace = self.said()
-        reason = _last_line(trace) if trace and (lingers or self._returncode >= 0) else self._how_it_ended()
         fix = f"Mend the handler, then: goldmar archive {model}"
-        if self._returncode == -signal.SIGKILL and not lingers:
-            killed = for_want_of_memory(self._oom_kills, oom_kills())
-            reason = f"it was killed (SIGKILL) {killed}."
+        reason = _last_line(trace) if trace else ""
+        if ended is not None and not lingers and (ended.signal or not reason):
+            reason = f"it {ended}."
+        if reason.startswith("it was killed"):
             fix = "Give it more memory, or look for who killed it: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
         elif missing := missing_module(reason):
             fix = f"Install the package that provides {missing!r} where the handlers run (requirements.txt), "
             fix += f"or do without it: goldmar archive {model}"
-        detail = trace or "\n".join(list(self._lines)[-20:]) or None
+        detail = trace or "\n".join(self._lines()[-20:]) or None
         return WorkerDiedError(
             f"The worker of {model} died while it {when}: {reason}", fix=fix, model=model, detail=detail
         )
@@ -183,57 +170,39 @@ class Child:
     def stop(self) -> None:
         """End the process group and remove the folder; may be called twice, and while another thread is talking."""
         self.hang_up()
-        if self._process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                # One that has not loaded yet listens to nobody and has nothing to lose.
-                self._process.wait(GRACE_S if self._ready else 0)
-            # Also what the handler itself may have started.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            if self._reader is not None:
-                self._reader.join(GRACE_S)
-            if self._process.stdin is not None:
-                self._process.stdin.close()
-            self.socket.close()
-        shutil.rmtree(self._private, ignore_errors=True)
+        if self._process is None:
+            self._keeper.dismiss()
+            return
+        # One that has not loaded yet listens to nobody and has nothing to lose.
+        self._process.end(GRACE_S if self._ready else 0, first=None)
+        self.socket.close()
 
     def _start(self) -> None:
         self.socket, theirs = socket.socketpair()
         # A model of TorchServe's finds its own modules by PYTHONPATH, behind those of the environment.
         paths = [os.environ.get("PYTHONPATH", ""), str(self._model_dir)]
-        # TS_DECODE_INPUT_REQUEST and the like change what a handler is given.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
-        environment = inherited | {
+        variables = environment() | {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            "PYTHONFAULTHANDLER": "1",
             "TMPDIR": str(self._private),
         }
         if self._python != sys.executable:
             # The environment of a lock file is a cache: bytecode that is kept there saves the next one from compiling.
-            environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [str(self._python), "-u", str(SCRIPT), str(theirs.fileno()), str(self._model_dir), str(self._private)]
+            variables.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = [self._python, "-u", str(SCRIPT), str(theirs.fileno())]
         try:
             with theirs:
-                self._process = subprocess.Popen(
+                self._process = Process.start(
                     command,
-                    stdin=subprocess.PIPE,  # open and silent, as behind TorchServe: who reads it waits for ever
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    encoding="utf-8",
-                    errors="replace",
                     cwd=self._model_dir,
-                    env=environment,
+                    env=variables,
+                    keeper=self._keeper,
+                    ignore=CHATTER,
+                    stdin=None,  # open and silent, as behind TorchServe: who reads it waits for ever
                     pass_fds=[theirs.fileno()],
-                    start_new_session=True,  # Ctrl-C at the terminal is for the parent, which ends the child
                 )
-        except OSError as error:
+        except NotStartedError as error:
             self.socket.close()
-            raise NotReadyError(
-                f"{self._python} could not be run: {error.strerror}.", fix="Name a Python interpreter"
-            ) from error
-        self._reader = Thread(target=self._keep_log, name=f"goldmar-log-{self.model}", daemon=True)
-        self._reader.start()
+            raise NotReadyError(error.what, fix="Name a Python interpreter") from error
         with suppress(OSError):  # gone already: whoever waits for the answer will see
             self.socket.sendall(
                 load_request(
@@ -248,16 +217,6 @@ class Child:
     def response_timeout_s(self) -> int:
         """What the archive's model-config.yaml says, or TorchServe's default."""
         return _positive(self.settings.get("responseTimeout"), 120)
-
-    def _keep_log(self) -> None:
-        if self._process is not None and self._process.stdout is not None:
-            with self._process.stdout as stream:
-                whole = True
-                # A piece at a time: a handler that prints without a line end must not fill the memory.
-                while line := stream.readline(LOG_LINE):
-                    if whole and not line.startswith(CHATTER):
-                        self._lines.append(line.rstrip("\n"))
-                    whole = line.endswith("\n")
 
     def _within(self, deadline: float) -> None:
         left = deadline - time.monotonic()
@@ -278,15 +237,8 @@ class Child:
             done += got
         return bytes(buffer)
 
-    @property
-    def _returncode(self) -> int:
-        return self._process.returncode if self._process is not None else 0
-
-    def _how_it_ended(self) -> str:
-        code = self._returncode
-        if code < 0:
-            return f"ended by {signal.Signals(-code).name}."
-        return f"exit code {code}."
+    def _lines(self) -> list[str]:
+        return self._process.lines() if self._process is not None else []
 
 
 def _settings(mar: Path, manifest: Manifest, model_dir: Path) -> dict[str, Any]:

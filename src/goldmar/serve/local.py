@@ -18,17 +18,17 @@ from goldmar.errors import (
     UsageError,
     WorkerDiedError,
 )
-from goldmar.interrupts import held_up
 from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.packages import Installed
+from goldmar.process import Exit, held_up
+from goldmar.process.memory import for_want_of_memory, oom_kills
 from goldmar.records import Drawing, Endpoint
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
 from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, missing_module, passings, tail
 from goldmar.serve.management import Described, Management
-from goldmar.serve.memory import for_want_of_memory, oom_kills
 from goldmar.text import excerpt
 from goldmar.transport.connection import MAX_ANSWER_BYTES, Request
 from goldmar.transport.control import Control
@@ -119,7 +119,7 @@ class LocalServer:
 
     def alive(self) -> bool:
         """Whether the server process still runs."""
-        return self._launch is not None and self._launch.exit_code() is None
+        return self._launch is not None and self._launch.process.alive
 
     def pids(self) -> Mapping[str, tuple[int, ...]]:
         """Model name -> process ids of its READY workers. Raises ServerError."""
@@ -143,9 +143,8 @@ class LocalServer:
     def _trouble(self) -> str | None:
         if self._launch is None or self._log is None:
             return None
-        code = self._launch.exit_code()
-        if code is not None:
-            return _last_words(self._launch, code)
+        if ended := self._launch.process.exit:
+            return _last_words(self._launch, ended)
         for _ in range(25):  # a traceback is many lines: take it when no more come
             if not self._log.read_new():
                 break
@@ -304,9 +303,8 @@ class LocalServer:
 
     def _look_for_death(self, launch: Launch, log: LogReader | None, during: str = "it was loading the model") -> None:
         """Raise where the server has ended or a worker died, as soon as the log has all of it."""
-        code = launch.exit_code()
-        if code is not None:
-            words = _last_words(launch, code)
+        if ended := launch.process.exit:
+            words = _last_words(launch, ended)
             if _PORT_TAKEN.search(words) or _PORT_TAKEN.search(tail(launch.log, 200)):
                 raise _PortTakenError
             msg = "TorchServe ended before it was ready."
@@ -366,6 +364,5 @@ def _epitaph(gone: Passing, before: int | None) -> str:
     return f"{how}\n{said}" if said else how
 
 
-def _last_words(launch: Launch, code: int) -> str:
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return "\n".join(text for text in (f"TorchServe ended with {how}.", tail(launch.console), tail(launch.log)) if text)
+def _last_words(launch: Launch, ended: Exit) -> str:
+    return "\n".join(filter(None, (f"TorchServe {ended}.", *ended.tail, tail(launch.log))))

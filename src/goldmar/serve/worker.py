@@ -25,9 +25,9 @@ from goldmar.errors import (
     WorkerDiedError,
 )
 from goldmar.files import read_whole
-from goldmar.interrupts import held_up
 from goldmar.layout import by_model, did_you_mean
 from goldmar.packages import Installed
+from goldmar.process import held_up
 from goldmar.records import Answer, Ask, Drawing
 from goldmar.serve.child import Child
 from goldmar.serve.frames import BadFrame, answer, predict_request

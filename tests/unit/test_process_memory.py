@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from goldmar.serve.memory import for_want_of_memory, oom_kills
+from goldmar.process.memory import for_want_of_memory, oom_kills
 
 
 def test_the_counter_of_our_cgroup_comes_first(tmp_path: Path) -> None:
