@@ -95,8 +95,8 @@ def test_secrets_are_for_the_owner_alone_and_in_no_log(server: LocalServer) -> N
     assert stat.S_IMODE(running.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     tokens = [h["Authorization"].split()[1] for h in (server.target.headers, server.target.management_headers)]
-    written = running.log.read_text() + running.console.read_text()
-    commands = " ".join(" ".join(p.cmdline()) for p in _family(running.pid))
+    written = running.log.read_text() + "".join(running.process.lines())
+    commands = " ".join(" ".join(p.cmdline()) for p in _family(running.process.pid))
     for token in tokens:
         assert token in key_file.read_text()
         assert token not in written
@@ -110,7 +110,7 @@ def test_every_port_is_on_loopback(server: LocalServer) -> None:
     assert running is not None
     listening = [
         connection.laddr.ip
-        for process in _family(running.pid)
+        for process in _family(running.process.pid)
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
@@ -135,7 +135,7 @@ def test_two_servers_at_once_and_one_ends(server: LocalServer, archive_of: Archi
         assert len(remains.folders()) == 1
         assert len(remains.processes()) == 3
         assert len(remains.keepers()) == 1
-        java = second._launch.pid if second._launch else 0
+        java = second._launch.process.pid if second._launch else 0
         assert not list(Path("/tmp").glob(f"hsperfdata_*/{java}")), "Java's own file is nobody's to remove"
     assert remains.nothing()
     assert not second.alive()
