@@ -15,7 +15,7 @@ from rich.console import Console
 
 from goldmar.pipeline.archives import build_archives
 from goldmar.pipeline.jobs import Job, check
-from goldmar.pipeline.reports import show
+from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_handlers, select_models
 from goldmar.pipeline.servers import local_opener
 from goldmar.progress import ConsoleWatch
@@ -46,7 +46,7 @@ def main() -> None:
         job = Job(project, models, local_opener(project, watch), watch, clients=project.clients)
         run, verdict = check(job)
         console.print("$ goldmar check", style="bold")
-        show(run, verdict, console)
+        report.terminal.render(run, verdict, console)
         svg = console.export_svg(title="goldmar check")
     # rich would fetch its font from the web; the reader's own monospaced one will do.
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)

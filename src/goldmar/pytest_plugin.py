@@ -151,11 +151,11 @@ class GoldenMismatch(AssertionError):
         from rich.console import Console
 
         from goldmar.pipeline.jobs import judge
-        from goldmar.pipeline.reports import show
+        from goldmar.pipeline.reports import run as report
 
         run = RunResult((self.result,), self.backend, self.url, datetime.now(UTC), 0.0)
         page = io.StringIO()
-        show(run, judge(run), Console(file=page, width=110, no_color=True, highlight=False))
+        report.terminal.render(run, judge(run), Console(file=page, width=110, no_color=True, highlight=False))
         return clean_lines(page.getvalue())
 
 

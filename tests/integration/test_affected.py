@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from goldmar.errors import GoldmarError, UsageError
-from goldmar.pipeline.affected import Reached, find_affected
-from goldmar.pipeline.selection import load_project, model_names, select_models
+from goldmar.pipeline.affected import find_affected
+from goldmar.pipeline import load_project, model_names, select_models
+from goldmar.records import Selection
+from goldmar.report.affected.terminal import lines
 from tests.support.repository import LOCK, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +22,7 @@ def repo(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "models")
 
 
-def reached(repo: Repository, base: str = "main", head: str | None = None) -> Reached:
+def reached(repo: Repository, base: str = "main", head: str | None = None) -> Selection:
     return find_affected(load_project(repo.root), base, head)
 
 
@@ -251,8 +253,8 @@ def test_a_change_in_the_working_tree_reaches(name: str, repo: Repository) -> No
     change, models, said = SHAPES[name]
     change(repo)
     found = reached(repo)
-    assert set(found.selection.models) == models
-    assert said in "\n".join(found.lines())
+    assert set(found.models) == models
+    assert said in "\n".join(lines(found))
 
 
 REFUSED = {
@@ -294,7 +296,7 @@ def test_every_model_is_one_to_affected_as_to_check(repo: Repository) -> None:
     repo.write("model_store/README.md", "new\n")
     link("golden/linked", "nowhere")(repo)
     project = load_project(repo.root)
-    found = find_affected(project, None, None).selection
+    found = find_affected(project, None, None)
     assert list(found.models) == model_names(project)
     assert {"9", "a.b", "linked", "obtained.v2", "pin", "t", "wheel"} < set(found.models)
 
@@ -305,8 +307,8 @@ def test_a_model_without_golden_on_purpose_is_passed_over_and_that_is_said(repo:
     repo.write("pyproject.toml", '[tool.goldmar.no_golden]\nrim = "its drawings are secret"\n')
     for base in ("main", None):
         found = find_affected(load_project(repo.root), base, None)
-        assert set(found.selection.models) == {"gear", "shaft"}
-        assert ("golden/rim", "no golden on purpose: its drawings are secret") in found.selection.passed_over
+        assert set(found.models) == {"gear", "shaft"}
+        assert ("golden/rim", "no golden on purpose: its drawings are secret") in found.passed_over
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -316,8 +318,8 @@ def test_a_change_that_is_committed_reaches_the_same(name: str, repo: Repository
     repo.commit()
     for head in (None, "HEAD", "branch"):
         found = reached(repo, head=head)
-        assert set(found.selection.models) == models
-        assert said.replace("is not in git yet", "added") in "\n".join(found.lines())
+        assert set(found.models) == models
+        assert said.replace("is not in git yet", "added") in "\n".join(lines(found))
 
 
 HARNESS = {
@@ -349,7 +351,7 @@ def test_a_bump_of_what_goldmar_needs_reaches_what_an_answer_can_depend_on(repo:
     for name, models in HARNESS.items():
         repo.write("ci/locks/base.txt", re.sub(rf"^{name}==.*$", f"{name}==9999", lock + more, flags=re.MULTILINE))
         found = reached(repo)
-        assert set(found.selection.models) == models, name
+        assert set(found.models) == models, name
         assert f"{name} " in "\n".join(found.lines())
 
 
@@ -361,11 +363,11 @@ def test_what_only_goldmar_needs_reaches_a_model_that_does_not_say_what_it_needs
     repo.commit()
     repo.git("checkout", "-q", "-B", "branch")
     repo.write("ci/locks/base.txt", re.sub(r"^typer==.*$", "typer==9999", lock, flags=re.MULTILINE))
-    assert set(reached(repo).selection.models) == {"shaft"}
+    assert set(reached(repo).models) == {"shaft"}
     # On one side alone the notes say that only typer needs it.
     text = re.sub(r"^annotated-doc==.*$", "annotated-doc==9999", lock, flags=re.MULTILINE)
     repo.write("ci/locks/base.txt", text.replace("    #   typer", "    #   -r x.in\n    #   typer", 1))
-    assert set(reached(repo).selection.models) == ALL
+    assert set(reached(repo).models) == ALL
 
 
 def test_a_commit_that_is_unknown_names_the_command_that_brings_it(repo: Repository) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from goldmar.affected.rules import ALWAYS, EVERYTHING, IGNORED
 from goldmar.errors import ConfigError
-from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.affected import find_affected
 from goldmar.pipeline.selection import load_project
+from goldmar.records import Selection
+from goldmar.report.affected.terminal import lines
 from tests.support.repository import FILES, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +40,12 @@ def repo(template: Path, tmp_path: Path) -> Repository:
     return copy
 
 
-def find(repo: Repository, head: str | None = None) -> Reached:
+def find(repo: Repository, head: str | None = None) -> Selection:
     return find_affected(load_project(repo.root), "main", head)
 
 
 def names(repo: Repository, head: str | None = None) -> list[str]:
-    return list(find(repo, head).selection.models)
+    return list(find(repo, head).models)
 
 
 def on_main(repo: Repository, change: Callable[[], object]) -> None:
@@ -114,8 +116,8 @@ def test_the_table_of_the_head_exempts_nothing(repo: Repository, table: str, hea
     repo.edit("ci/locks/api.txt", "torch==2.13.0", "torch==2.13.1")
     repo.commit()
     found = find(repo, head)
-    assert list(found.selection.models) == ALL
-    said = "\n".join(found.lines())
+    assert list(found.models) == ALL
+    said = "\n".join(lines(found))
     assert "pyproject.toml changed: it says what is installed" in said
     assert "data/table.bin added, and what it is for cannot be told" in said
     assert "torch 2.13.0 -> 2.13.1" in said
@@ -156,9 +158,9 @@ def test_a_base_whose_table_cannot_be_read_reaches_everything(repo: Repository, 
     repo.git("checkout", "-q", "branch")
     repo.append("README.md")
     found = find(repo)
-    assert list(found.selection.models) == ALL
-    assert "does not say what reaches no model" in found.selection.everything[0]
-    assert said in found.selection.everything[0]
+    assert list(found.models) == ALL
+    assert "does not say what reaches no model" in found.everything[0]
+    assert said in found.everything[0]
 
 
 def test_a_base_whose_table_is_a_link_reaches_everything(repo: Repository) -> None:
@@ -209,9 +211,9 @@ def test_models_whose_folders_the_change_names_anew_are_all_reached(
         repo.git("rm", "-rqf", "apis/rim", "expected/rim")
     repo.commit()
     found = find(repo, head)
-    assert list(found.selection.models) == (["gear", "shaft"] if moved else ALL)
-    assert found.selection.deleted == (["rim"] if moved else [])
-    assert any("has the models in other folders" in why for why in found.selection.everything)
+    assert list(found.models) == (["gear", "shaft"] if moved else ALL)
+    assert found.deleted == (["rim"] if moved else [])
+    assert any("has the models in other folders" in why for why in found.everything)
 
 
 @pytest.mark.parametrize("path", ["data/notes.md/table.bin", "LICENSE.d/x.py", "docs/x.bin", "a/b.md/c.rst/d.md"])
@@ -255,8 +257,8 @@ def test_what_git_is_told_to_ignore_and_an_archive_takes_is_never_passed_over(re
     assert names(repo) == []
     repo.write("handlers/gear/hidden.py", "x")
     found = find(repo)
-    assert list(found.selection.models) == ["gear"]
-    assert "handlers/gear/hidden.py is ignored by git" in found.selection.models["gear"][0]
+    assert list(found.models) == ["gear"]
+    assert "handlers/gear/hidden.py is ignored by git" in found.models["gear"][0]
     assert names(repo, "HEAD") == []
     repo.write("golden/rim/request.toml", 'field = "image"\n')
     assert names(repo) == ["gear", "rim"]
@@ -334,8 +336,8 @@ def test_a_link_that_git_cannot_follow_reaches_everything(
     repo.append("docs/table.csv")
     repo.commit()
     found = find(repo, head)
-    assert list(found.selection.models) == ALL
-    assert any(said in why and "cannot be told" in why for why in found.selection.everything)
+    assert list(found.models) == ALL
+    assert any(said in why and "cannot be told" in why for why in found.everything)
 
 
 @HEADS
@@ -356,8 +358,8 @@ def test_a_link_in_git_that_is_a_plain_file_here_reaches_everything(repo: Reposi
     (repo.root / "handlers/gear/table.csv").write_text("../common/unused.py")
     repo.append("README.md")
     found = find(repo)
-    assert list(found.selection.models) == ALL
-    assert "none on disk" in found.selection.everything[0]
+    assert list(found.models) == ALL
+    assert "none on disk" in found.everything[0]
 
 
 def test_a_link_into_a_submodule_is_reached_when_that_moves(repo: Repository, tmp_path: Path) -> None:
@@ -385,8 +387,8 @@ def test_a_lock_file_that_is_a_link_reaches_everything(repo: Repository, head: s
     repo.edit("docs/api.txt", "pytest==9.0.1", "pytest==9.0.2")
     repo.commit()
     found = find(repo, head)
-    assert list(found.selection.models) == ALL
-    assert "a lock file that is no plain file" in found.selection.everything[0]
+    assert list(found.models) == ALL
+    assert "a lock file that is no plain file" in found.everything[0]
 
 
 @HEADS
@@ -420,7 +422,7 @@ def test_a_nested_project_follows_links_of_the_whole_repository(tmp_path: Path) 
     repo.append("teams/web/table.csv")
     root = repo.root / "teams/vision"
     found = find_affected(load_project(root), "main", None)
-    assert list(found.selection.models) == ["gear"]
+    assert list(found.models) == ["gear"]
 
 
 def test_a_replaced_commit_is_not_believed(repo: Repository) -> None:

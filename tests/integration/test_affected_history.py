@@ -12,8 +12,11 @@ import jsonschema
 import pytest
 
 from goldmar.errors import UsageError
-from goldmar.pipeline.affected import Reached, find_affected
+from goldmar.pipeline.affected import find_affected
 from goldmar.pipeline.selection import load_project
+from goldmar.records import Selection
+from goldmar.report.affected.json import render
+from goldmar.report.affected.terminal import lines
 from tests.support.repository import FILES, Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,12 +36,12 @@ def repo(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "models")
 
 
-def find(root: Path, base: str | None = "main", head: str | None = None) -> Reached:
+def find(root: Path, base: str | None = "main", head: str | None = None) -> Selection:
     return find_affected(load_project(root), base, head)
 
 
 def names(root: Path, base: str = "main", head: str | None = None) -> list[str]:
-    return list(find(root, base, head).selection.models)
+    return list(find(root, base, head).models)
 
 
 # ---- history --------------------------------------------------------------------------------------------------------
@@ -95,7 +98,7 @@ def test_branches_that_crossed_have_two_merge_bases_and_both_count(repo: Reposit
     repo.commit()
     found = find(repo.root)
     assert len(found.bases) == 2
-    assert list(found.selection.models) == ALL
+    assert list(found.models) == ALL
 
 
 def test_what_was_changed_and_taken_back_does_not_count(repo: Repository) -> None:
@@ -103,8 +106,8 @@ def test_what_was_changed_and_taken_back_does_not_count(repo: Repository) -> Non
     repo.commit()
     repo.git("revert", "--no-edit", "HEAD")
     found = find(repo.root)
-    assert found.selection.models == {}
-    assert "Nothing differs" in "\n".join(found.lines())
+    assert found.models == {}
+    assert "Nothing differs" in "\n".join(lines(found))
 
 
 def test_what_is_committed_and_taken_back_in_the_working_tree_counts_by_what_is_there(repo: Repository) -> None:
@@ -181,18 +184,18 @@ def test_staged_unstaged_and_untracked_files_count_and_ignored_ones_do_not(repo:
     repo.write("golden/rim/obtained.tmp", "x")
     repo.write("somewhere.tmp", "x")
     found = find(repo.root)
-    assert list(found.selection.models) == ALL
-    assert found.selection.everything == []
-    assert "what is not committed included" in "\n".join(found.lines())
+    assert list(found.models) == ALL
+    assert found.everything == []
+    assert "what is not committed included" in "\n".join(lines(found))
     assert names(repo.root, head="HEAD") == []
 
 
 def test_a_file_taken_out_of_git_and_left_there_is_changed_at_most(repo: Repository) -> None:
     repo.git("rm", "-q", "-r", "--cached", "handlers/gear", "golden/gear")
     found = find(repo.root)
-    assert list(found.selection.models) == ["gear"]
-    assert found.selection.deleted == []
-    assert "handlers/gear/handler.py changed" in found.selection.models["gear"]
+    assert list(found.models) == ["gear"]
+    assert found.deleted == []
+    assert "handlers/gear/handler.py changed" in found.models["gear"]
 
 
 def test_a_conflict_that_is_not_resolved_counts(repo: Repository) -> None:
@@ -261,7 +264,7 @@ def test_a_change_of_what_a_link_leads_to_reaches_the_model_that_has_the_link(
     repo.append("golden/gear/drawings/one.json")
     repo.commit()
     assert names(repo.root, head=head) == ALL
-    assert "handlers/rim/unused.py leads" in "\n".join(find(repo.root, head=head).lines())
+    assert "handlers/rim/unused.py leads" in "\n".join(lines(find(repo.root, head=head)))
 
 
 def test_a_link_in_place_of_a_whole_model_is_followed(repo: Repository) -> None:
@@ -306,7 +309,7 @@ def test_links_in_circles_reach_everything(repo: Repository) -> None:
     on_main(repo, links)
     repo.append("handlers/gear/model.py")
     assert names(repo.root) == ALL
-    assert "in circles" in "\n".join(find(repo.root).lines())
+    assert "in circles" in "\n".join(lines(find(repo.root)))
 
 
 def submodule(repo: Repository, tmp_path: Path, path: str) -> Path:
@@ -354,16 +357,16 @@ def test_a_project_in_a_folder_of_a_larger_repository(nested: Repository, head: 
     nested.edit("teams/vision/ci/locks/api.txt", "imagecodecs==2026.3.6", "imagecodecs==2026.4.0")
     nested.commit()
     found = find(root, head=head)
-    assert list(found.selection.models) == ALL
-    assert found.selection.everything == []
-    assert "imagecodecs 2026.3.6 -> 2026.4.0" in found.selection.models["rim"][0]
+    assert list(found.models) == ALL
+    assert found.everything == []
+    assert "imagecodecs 2026.3.6 -> 2026.4.0" in found.models["rim"][0]
 
 
 def test_what_lies_outside_the_project_reaches_everything_until_it_is_ignored(nested: Repository) -> None:
     root = nested.root / "teams/vision"
     nested.append("teams/web/page.html")
     assert names(root) == ALL
-    assert "../web/page.html changed" in "\n".join(find(root).lines())
+    assert "../web/page.html changed" in "\n".join(lines(find(root)))
     on = 'ignore = ["../web/**"]'
     nested.write("teams/vision/pyproject.toml", f"[tool.goldmar.affected]\n{on}\n")
     nested.commit()
@@ -470,14 +473,14 @@ def test_a_pin_for_another_python_cannot_be_placed(repo: Repository) -> None:
     on_main(repo, marked)
     repo.edit("ci/locks/api.txt", "tomli==2.0", "tomli==2.1")
     assert names(repo.root) == ALL
-    assert "for another Python or system: tomli 2.0 -> 2.1" in "\n".join(find(repo.root).lines())
+    assert "for another Python or system: tomli 2.0 -> 2.1" in "\n".join(lines(find(repo.root)))
 
 
 def test_the_passwords_of_an_index_are_not_told(repo: Repository) -> None:
     repo.edit(
         "ci/locks/api.txt", "#\nfilelock", "#\n--extra-index-url https://user:secret@example.org/simple\nfilelock"
     )
-    assert "secret" not in find(repo.root).to_json()
+    assert "secret" not in render(find(repo.root))
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------

@@ -176,8 +176,8 @@ def test_no_model_is_missed(start: Path, before: list, change: list, commit: boo
             repo.commit()
         found = find_affected(load_project(repo.root), "base", "HEAD" if commit else None)
         must = {model for model in new if new[model] != old.get(model)}
-        assert must <= set(found.selection.models)
-        assert set(found.selection.models) <= set(new)
-        assert {model for model in old if model not in new} <= set(found.selection.deleted)
-        if new == old and not found.selection.everything:
-            assert set(found.selection.deleted) == set()
+        assert must <= set(found.models)
+        assert set(found.models) <= set(new)
+        assert {model for model in old if model not in new} <= set(found.deleted)
+        if new == old and not found.everything:
+            assert set(found.deleted) == set()

@@ -11,7 +11,7 @@ from tests.integration.fake_server import FakeServer, json_answer
 from tests.support.foreign import NUMBERS, write_golden
 
 SRC = Path(__file__).parents[2] / "src"
-LINE = "from goldmar.report.run import json, junit, markdown"
+LINE = "from goldmar.report.run import json, junit, markdown, terminal"
 STUB = '''"""The run as a page for a browser."""
 
 from goldmar.records import RunResult, Verdict

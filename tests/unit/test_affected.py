@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
-from goldmar.affected import MOST_JOBS, Selection, matrix
 from goldmar.affected.locks import BESIDE, compare, needed
+from goldmar.records import Selection
+from goldmar.report.affected.matrix import MOST_JOBS, render
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src/goldmar"
@@ -193,7 +194,7 @@ def selection(count: int, why: str = "it changed") -> Selection:
 
 @given(count=st.integers(0, 1200), jobs=st.integers(1, MOST_JOBS))
 def test_every_model_is_in_one_job_and_jobs_are_as_even_as_can_be(count: int, jobs: int) -> None:
-    include = json.loads(matrix(selection(count), jobs))["include"]
+    include = json.loads(render(selection(count), jobs))["include"]
     sizes = [len(job["models"].split()) for job in include]
     assert " ".join(job["models"] for job in include).split() == list(selection(count).models)
     assert len(include) == min(jobs, count)
@@ -202,13 +203,13 @@ def test_every_model_is_in_one_job_and_jobs_are_as_even_as_can_be(count: int, jo
 
 
 def test_a_matrix_is_one_line_and_short_whatever_the_reasons() -> None:
-    line = matrix(selection(MOST_JOBS, "a reason\n" * 1000))
+    line = render(selection(MOST_JOBS, "a reason\n" * 1000))
     assert "\n" not in line
     assert len(line) < 2**20
-    assert matrix(selection(0)) == '{"include":[]}'
+    assert render(selection(0)) == '{"include":[]}'
 
 
 def test_the_reasons_of_all_are_those_of_each() -> None:
     found = Selection(models={"a": ["of its own"], "b": []}, everything=["compose changed"])
-    whys = [job["why"] for job in json.loads(matrix(found))["include"]]
+    whys = [job["why"] for job in json.loads(render(found))["include"]]
     assert whys == ["of its own; compose changed", "compose changed"]

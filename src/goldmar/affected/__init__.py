@@ -1,20 +1,16 @@
 """Which models a change reaches, and why: git tells what differs, the rules place it.
 
-`git` reads a change, `recipes` what each model is made of, `locks` what a changed lock file means; `rules` joins them
-and `matrix` writes the outcome for a CI server. None of it needs pandas or numpy: it has to be quick.
+`git` reads a change, `recipes` what each model is made of, `locks` what a changed lock file means; `rules` joins them.
+None of it needs pandas or numpy: it has to be quick.
 """
 
 from goldmar.affected.git import Change, read_changes, read_file, read_tree
-from goldmar.affected.matrix import MOST_JOBS, matrix
 from goldmar.affected.recipes import Layout
-from goldmar.affected.rules import Selection, select, select_all
+from goldmar.affected.rules import select, select_all
 
 __all__ = [
-    "MOST_JOBS",
     "Change",
     "Layout",
-    "Selection",
-    "matrix",
     "read_changes",
     "read_file",
     "read_tree",

@@ -10,8 +10,9 @@ from goldmar.affected.locks import BESIDE, Difference, compare, needed
 from goldmar.affected.recipes import Layout, Models, below, is_part, shown
 from goldmar.layout import COMMON, HANDLER, OF_GOLDEN, RECIPE, REQUIREMENTS, is_model_name, model_of_archive
 from goldmar.patterns import deciding
+from goldmar.records import Selection
 
-__all__ = ["EVERYTHING", "IGNORED", "RULES", "Selection", "select", "select_all"]
+__all__ = ["EVERYTHING", "IGNORED", "RULES", "select", "select_all"]
 
 _T = TypeVar("_T")
 
@@ -53,27 +54,6 @@ ALWAYS = {
 """The same, and no project can ignore it."""
 
 ATTRIBUTES = ".gitattributes"
-
-
-@dataclass(slots=True)
-class Selection:
-    """What a change reaches.
-
-    Attributes:
-        models: every model that is reached, sorted by name, with the reasons of its own in words.
-        everything: why all models are reached; empty where only some are.
-        deleted: models that the change takes away.
-        passed_over: paths, or packages in one, that reach no model, with the reason in words.
-        known: how many models there are in all.
-        touched: how many paths differ.
-    """
-
-    models: dict[str, list[str]] = field(default_factory=dict)
-    everything: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
-    known: int = 0
-    touched: int = 0
 
 
 @dataclass(slots=True)

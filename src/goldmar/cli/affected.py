@@ -9,7 +9,8 @@ from rich.markup import escape
 from goldmar.cli.app import app, echo, echo_json, out
 from goldmar.cli.options import Json
 from goldmar.errors import UsageError
-from goldmar.pipeline.affected import MOST_JOBS, find_affected
+from goldmar.pipeline.affected import find_affected
+from goldmar.pipeline.reports import affected as report
 from goldmar.pipeline.selection import load_project
 from goldmar.text import clean
 
@@ -31,8 +32,8 @@ def affected(
     as_names: Annotated[bool, typer.Option("--names", help="Print the models' names alone, one a line.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a section for a summary page.")] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, max=MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
-    ] = MOST_JOBS,
+        int, typer.Option(min=1, max=report.matrix.MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
+    ] = report.matrix.MOST_JOBS,
 ) -> None:
     """Which models the change since BASE reaches, and why. What cannot be placed reaches all of them.
 
@@ -45,15 +46,15 @@ def affected(
         msg = "Say what the change goes into." if base is None else "--all looks at no change, and --base names one."
         raise UsageError(msg, fix="goldmar affected --base main, or goldmar affected --all")
     project = load_project(Path.cwd())
-    reached = find_affected(project, base, head)
+    found = find_affected(project, base, head)
     if as_json:
-        echo_json(reached.to_json())
+        echo_json(report.json.render(found))
     elif as_matrix:
-        echo_json(reached.to_matrix(jobs))
+        echo_json(report.matrix.render(found, jobs))
     elif as_names:
-        echo("".join(f"{clean(name)}\n" for name in reached.selection.models))
+        echo("".join(f"{clean(name)}\n" for name in found.models))
     elif as_markdown:
-        echo(reached.to_markdown())
+        echo(report.markdown.render(found))
     else:
-        for line in reached.lines():
+        for line in report.terminal.lines(found):
             out.print(escape(line))

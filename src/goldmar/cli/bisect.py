@@ -9,7 +9,8 @@ from rich.markup import escape
 from goldmar.cli.app import app, echo_json, err, out
 from goldmar.cli.options import Json, Models, TrustLock
 from goldmar.errors import ExitCode
-from goldmar.pipeline.reports import bisection_to_json, show_bisection, write_bisection
+from goldmar.pipeline.reports import bisection as report
+from goldmar.pipeline.reports import write_bisection
 from goldmar.pipeline.selection import load_project, select_models
 from goldmar.progress import ConsoleWatch
 
@@ -42,12 +43,12 @@ def bisect(
     with ConsoleWatch(err) as watch:
         found = find_culprits(project, good, bad, chosen, watch, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
     if as_json:
-        echo_json(bisection_to_json(found))
+        echo_json(report.json.render(found))
     else:
-        show_bisection(found, out)
+        report.terminal.render(found, out)
     if markdown is not None:
-        write_bisection(found, markdown, root=project.root)
-        err.print(f"the section for the pull request is in {escape(str(markdown))}")
+        written = write_bisection(found, markdown, root=project.root)
+        err.print(f"the section for the pull request is in {escape(str(written))}")
     write_kept(found)
     if found.culprits:
         raise typer.Exit(ExitCode.DIFFERENT)

@@ -34,7 +34,8 @@ from goldmar.cli.options import (
     request_options,
 )
 from goldmar.errors import ExitCode, UsageError
-from goldmar.pipeline.reports import REPORTS, show, show_approval, to_json, write_reports
+from goldmar.pipeline.reports import REPORTS, approval, write_reports
+from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_models, select_recorded
 from goldmar.progress import ConsoleWatch
 from goldmar.records import RunResult, Verdict
@@ -188,7 +189,7 @@ def approve(
     proposals = [propose(project, model) for model in chosen]
     if not as_json:
         for proposal in proposals:
-            show_approval(proposal.model, proposal.obtained, proposal.difference, out)
+            approval.render(proposal.model, proposal.obtained, proposal.difference, out)
     if not yes:
         if not sys.stdin.isatty():
             msg = "Nobody is there to answer: standard input is not a terminal."
@@ -220,6 +221,6 @@ def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
-        echo_json(to_json(run, verdict))
+        echo_json(report.json.render(run, verdict))
     else:
-        show(run, verdict, out)
+        report.terminal.render(run, verdict, out)
