@@ -18,8 +18,9 @@ FROM ${BASE_IMAGE} AS archives
 ARG GOLDMAR_ARCHIVES
 ARG GOLDMAR_MODELS
 ARG GOLDMAR_SOURCE=src/goldmar
-# With goldmar's own reader of archives: of its repository, or of the copy that `goldmar init --compose` makes.
-COPY compose/archives.py ${GOLDMAR_SOURCE}/zips.py /build/
+# With goldmar's own reader of archives and rule for names: of its repository, or of the copy that `goldmar init
+# --compose` makes.
+COPY compose/archives.py ${GOLDMAR_SOURCE}/names.py ${GOLDMAR_SOURCE}/zips.py /build/
 COPY compose/config.properties compose/log4j2.xml compose/ready.py compose/serve.py /build/
 COPY compose/config.properties model_store/*.ma[r] /store/
 RUN ["python3", "/build/archives.py", "/store", "/opt/goldmar"]

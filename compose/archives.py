@@ -3,26 +3,19 @@
     archives.py STORE TARGET    GOLDMAR_MODELS and GOLDMAR_ARCHIVES in the environment
 
 The build ends here where an archive is not the one that the label will speak of, or where TorchServe could find another
-model in it than the digest is of. What is in an archive is read by goldmar's own zips.py, which the build copies beside
-this; goldmar itself is not installed.
+model in it than the digest is of. What is in an archive is read by goldmar's own zips.py, and what a model may be
+called is said by its names.py; the build copies both beside this, and goldmar itself is not installed.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
 
+import names
 import zips
-
-# What a model may be called: that of goldmar.layout, which says why; a test holds the two equal.
-NAME = re.compile(
-    r"(?!(?i:common|.*\.mar|(?:readme|license|notice|makefile|dockerfile|codeowners)(?:\..*)?"
-    r"|.*\.(?:cfg|csv|html|in|ini|ipynb|json|lock|log|md|py|rst|sh|toml|txt|xml|ya?ml))\Z)"
-    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
-)
 
 
 def main() -> None:
@@ -32,8 +25,8 @@ def main() -> None:
         fail("model_store/ holds no archive", "goldmar archive")
     models = os.environ.get("GOLDMAR_MODELS", "").split() or list(there)
     for model in models:
-        if not NAME.fullmatch(model):
-            fail(f"{model!r} is no name for a model", "rename it; docs/formats.md says what a model may be called")
+        if not names.is_model_name(model):
+            fail(names.no_name(model).rstrip("."), f"rename it. {names.NAME_FIX}")
         if model not in there:
             fail(f"GOLDMAR_MODELS names {model}, and there is no model_store/{model}.mar", f"goldmar archive {model}")
     said = dict(pair.split("=", 1) for pair in os.environ.get("GOLDMAR_ARCHIVES", "").split() if "=" in pair)
@@ -41,7 +34,9 @@ def main() -> None:
         check(model, there.get(model), said.get(model))
 
     shutil.copytree(
-        Path(__file__).parent, target, ignore=shutil.ignore_patterns("archives.py", "zips.py", "__pycache__")
+        Path(__file__).parent,
+        target,
+        ignore=shutil.ignore_patterns("archives.py", "names.py", "zips.py", "__pycache__"),
     )
     (target / "models").mkdir()
     for model in models:

@@ -2,15 +2,14 @@
 
 The rule: whatever exists in handlers/, golden/ or model_store/ is a model. What can be none and must not be passed over
 either (a name that is not allowed, a file in the place of a folder, a link that leads nowhere) is a `Problem`.
-
-compose/archives.py cannot import this and has a copy of `NAME`; a test holds the two equal.
 """
 
 import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 
 from goldmar.config import Project, read_toml
 from goldmar.errors import ArchiveError, ConfigError, GoldenError, GoldmarError, UsageError
+from goldmar.names import NAME_FIX, NOTE, is_model_name, no_name
 
 __all__ = [
     "COMMON",
     "GOLDEN",
     "HANDLER",
     "IN_ARCHIVE",
-    "NAME",
     "NAME_FIX",
     "OF_GOLDEN",
     "RECIPE",
@@ -55,20 +54,7 @@ IN_ARCHIVE = frozenset({HANDLER, RECIPE, CONFIG, REQUIREMENTS, MODEL, WEIGHTS})
 OF_GOLDEN = frozenset({GOLDEN, "drawings", "request.toml", "tolerance.toml"})
 """What of a golden's folder an answer is asked with or compared with."""
 
-# Beside the folders of the models there may be files for people and tools. A name that such a file could have is no
-# model's: a file in the place of a folder (a link that git wrote as text) is then never taken for a note.
-_NOTE = (
-    r"(?:readme|license|notice|makefile|dockerfile|codeowners)(?:\..*)?"
-    r"|.*\.(?:cfg|csv|html|in|ini|ipynb|json|lock|log|md|py|rst|sh|toml|txt|xml|ya?ml)"
-)
-
-# Addresses, file names, commands, and lists with blanks or commas between: hence so few letters.
-NAME = re.compile(rf"(?!(?i:common|.*\.mar|{_NOTE})\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,62}}[A-Za-z0-9_-])?")
 _AT_WORK = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what `init` is just laying together
-NAME_FIX = (
-    "Use letters, digits, '_', '-' and '.', at most 64, a letter or digit first and no '.' last; "
-    "not 'common', and not the name of a file such as notes.md"
-)
 
 
 class Place(StrEnum):
@@ -85,11 +71,6 @@ _MARKS = {
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------
-
-
-def is_model_name(name: str) -> bool:
-    """Whether a model may be called so."""
-    return NAME.fullmatch(name) is not None
 
 
 def check_name(name: str) -> str:
@@ -138,11 +119,6 @@ def model_of_archive(name: str) -> str:
     return model if model != name and is_model_name(model) else ""
 
 
-def no_name(name: object) -> str:
-    """In the same words everywhere."""
-    return f"{name!r} is no name for a model."
-
-
 # ---- one thing ------------------------------------------------------------------------------------------------------
 
 
@@ -165,8 +141,7 @@ def kind_of(place: Place, name: str, *, is_folder: bool, inside: Iterable[str] =
         return Entry.refused if holds_model and not _AT_WORK.fullmatch(name) else Entry.beside
     if is_model_name(name):
         return Entry.model
-    is_note = not is_folder and re.fullmatch(_NOTE, name, re.IGNORECASE | re.DOTALL)
-    return Entry.beside if is_note else Entry.refused
+    return Entry.beside if not is_folder and NOTE.fullmatch(name) else Entry.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +193,12 @@ class Survey:
 def survey(project: Project) -> Survey:
     """What exists in handlers/, golden/ and model_store/. Reads names and archive.toml, and nothing else."""
     found = _Found()
-    for path, name in _entries(found, project.handlers):
-        _take_handler(found, path, name)
-    for path, name in _entries(found, project.golden):
-        _take_golden(found, path, name)
-    for path, name in _entries(found, project.model_store):
-        _take_archive(found, path, name)
+    for path in found.entries(project.handlers):
+        found.take_folder(Place.handlers, path)
+    for path in found.entries(project.golden):
+        found.take_folder(Place.golden, path)
+    for path in found.entries(project.model_store):
+        found.take_archive(path)
     _refuse_twins(found)
     _refuse_left_over(found)
     problems = tuple(found.problems)
@@ -254,74 +229,56 @@ class _Found:
     def refuse(self, path: Path, what: str, fix: str, model: str = "", *, golden: bool = False) -> None:
         self.problems.append(Problem(path, what, fix, model, golden))
 
-
-def _entries(found: _Found, folder: Path) -> Iterator[tuple[Path, str]]:
-    """What lies in one of the three folders, sorted; nothing where the project does not have it."""
-    if not os.path.lexists(folder):
-        return
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        found.refuse(folder, f"{folder} cannot be listed: {error.strerror}.", f"ls -ld '{folder}'")
-        return
-    yield from ((folder / name, name) for name in names)
-
-
-def _inside(found: _Found, path: Path) -> list[str] | None:
-    """The names in a folder; None where there is none, or where a link leads nowhere."""
-    try:
-        return sorted(each.name for each in path.iterdir())
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-            return None
-        found.refuse(path, f"{path} cannot be listed: {error.strerror}.", f"ls -ld '{path}'", _named(path.name))
-        return []
-
-
-def _take_handler(found: _Found, path: Path, name: str) -> None:
-    inside = _inside(found, path)
-    kind = kind_of(Place.handlers, name, is_folder=inside is not None, inside=inside or ())
-    if kind is Entry.refused:
-        fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
-        found.refuse(path, f"{path}: {no_name(name)}", fix)
-    elif kind is Entry.model and inside is None:
-        found.refuse(path, _no_folder(path), f"Put the handler's folder there, or: rm '{path}'", name)
-    elif kind is Entry.model:
-        model = name
+    def entries(self, folder: Path, model: str = "") -> list[Path]:
+        """What lies in a folder, sorted; nothing where it is not there or cannot be listed, which is a problem."""
         try:
-            if RECIPE in (inside or ()):
-                model = model_of(read_toml(path / RECIPE), name)
-        except ConfigError as error:
-            what = error.what if str(path) in error.what else f"{path / RECIPE}: {error.what}"
-            found.refuse(path, what, error.fix or "", name)
-        found.handlers.setdefault(model, []).append(path)
+            return sorted(folder.iterdir()) if os.path.lexists(folder) else []
+        except OSError as error:
+            self.refuse(folder, f"{folder} cannot be listed: {error.strerror}.", f"ls -ld '{folder}'", model)
+            return []
+
+    def take_folder(self, place: Place, path: Path) -> None:
+        name, golden, is_folder = path.name, place is Place.golden, _is_folder(path)
+        inside = {each.name for each in self.entries(path, _named(name))} if is_folder else set[str]()
+        kind = kind_of(place, name, is_folder=is_folder, inside=inside)
+        if kind is Entry.refused:
+            fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
+            self.refuse(path, f"{path}: {no_name(name)}", fix, golden=golden)
+        elif kind is Entry.model and not is_folder:
+            back = f" (git checkout -- '{path}')" if golden else ""
+            fix = f"Put the {place if golden else 'handler'}'s folder there{back}, or: rm '{path}'"
+            self.refuse(path, _no_folder(path), fix, name, golden=golden)
+        elif kind is Entry.model and golden:
+            self.golden[name] = path
+        elif kind is Entry.model:
+            try:
+                model = model_of(read_toml(path / RECIPE), name) if RECIPE in inside else name
+            except ConfigError as error:
+                what = error.what if str(path) in error.what else f"{path / RECIPE}: {error.what}"
+                self.refuse(path, what, error.fix or "", name)
+                model = name
+            self.handlers.setdefault(model, []).append(path)
+
+    def take_archive(self, path: Path) -> None:
+        stem, suffix = os.path.splitext(path.name)  # noqa: PTH122, a Path would see no suffix in `.mar`
+        if path.name.startswith(".") or suffix.lower() != SUFFIX:
+            return
+        if suffix != SUFFIX or not is_model_name(stem):
+            what = f"{path}: {no_name(stem)}" if suffix == SUFFIX else f"{path} does not end in {SUFFIX}."
+            self.refuse(path, what, f"mv '{path}' to a name that is one, or: rm '{path}'. {NAME_FIX}", _named(stem))
+        elif not path.is_file():
+            what = f"{path} is a link that leads nowhere." if not path.exists() else f"{path} is no file."
+            self.refuse(path, what, f"rm -r '{path}' && goldmar archive {stem}", stem)
+        else:
+            self.archives[stem] = path
 
 
-def _take_golden(found: _Found, path: Path, name: str) -> None:
-    inside = _inside(found, path)
-    kind = kind_of(Place.golden, name, is_folder=inside is not None, inside=inside or ())
-    if kind is Entry.refused:
-        fix = f"mv '{path}' to a name that is one, or out of {path.parent}. {NAME_FIX}"
-        found.refuse(path, f"{path}: {no_name(name)}", fix, golden=True)
-    elif kind is Entry.model and inside is None:
-        fix = f"Put the golden's folder there (git checkout -- '{path}'), or: rm '{path}'"
-        found.refuse(path, _no_folder(path), fix, name, golden=True)
-    elif kind is Entry.model:
-        found.golden[name] = path
-
-
-def _take_archive(found: _Found, path: Path, name: str) -> None:
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122, a Path would see no suffix in `.mar`
-    if name.startswith(".") or suffix.lower() != SUFFIX:
-        return
-    if suffix != SUFFIX or not is_model_name(stem):
-        what = f"{path}: {no_name(stem)}" if suffix == SUFFIX else f"{path} does not end in {SUFFIX}."
-        found.refuse(path, what, f"mv '{path}' to a name that is one, or: rm '{path}'. {NAME_FIX}", _named(stem))
-    elif not path.is_file():
-        what = f"{path} is a link that leads nowhere." if not path.exists() else f"{path} is no file."
-        found.refuse(path, what, f"rm -r '{path}' && goldmar archive {stem}", stem)
-    else:
-        found.archives[stem] = path
+def _is_folder(path: Path) -> bool:
+    """Or may be one: whether it is cannot always be told."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        return error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def _named(name: str) -> str:

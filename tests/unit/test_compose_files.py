@@ -149,6 +149,7 @@ def test_the_build_takes_the_archives_of_the_label_and_no_other(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "target/models/m.mar").read_bytes() == path.read_bytes()
     assert not (tmp_path / "target/zips.py").exists()
+    assert not (tmp_path / "target/names.py").exists()
     assert "the label would say" in build_of_archives(tmp_path, f"m=sha256:{'0' * 64}").stderr
 
 
@@ -243,7 +244,7 @@ def test_the_build_refuses_a_name_with_2(tmp_path, model):
     (tmp_path / "store").mkdir()
     zipped(tmp_path / f"store/{model}.mar", {"x": b"1"})
     (tmp_path / "scripts").mkdir()  # as in the image while it is built
-    for script in (COMPOSE / "archives.py", ROOT / "src/goldmar/zips.py"):
+    for script in (COMPOSE / "archives.py", ROOT / "src/goldmar/names.py", ROOT / "src/goldmar/zips.py"):
         shutil.copy(script, tmp_path / "scripts")
     for named in ("", model):
         done = subprocess.run(

@@ -27,6 +27,7 @@ FLOORS = {
     "config": 1,
     "mar": 1,
     "packages": 1,
+    "names": 0,
     "zips": 0,
     "golden": 1,
     "layout": 1,
