@@ -23,6 +23,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from pip._internal.exceptions import InstallationError
+from pip._internal.network.session import PipSession
+from pip._internal.req.req_file import parse_requirements
 from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
 from pip._vendor.packaging.version import Version
 
@@ -58,22 +61,21 @@ def pins(lock: Path) -> list[tuple[Requirement, bool]]:
     Ends where the lock file pins packages for CUDA: it was resolved for another build.
     """
     try:
-        text = lock.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(parse_requirements(str(lock), session=PipSession()))
+    except (OSError, UnicodeDecodeError, InstallationError) as error:
         fail(2, f"{lock} cannot be read: {error}.", f"ls -l '{lock}'")
     found, cuda = [], []
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        requirement = re.split(r"(?:^|\s)#|\s--", line)[0].strip()
+    for line in lines:
         try:
-            pin = Requirement(requirement)
+            pin = Requirement(line.requirement)
         except InvalidRequirement:
-            continue  # an option; for anything else pip has words
+            continue  # a file or a folder; for anything else pip has words
         if pin.marker is not None and not pin.marker.evaluate():
             continue
         if CUDA.match(pin.name):
             cuda.append(pin.name)
         elif pin.name.lower() in PACKAGES:
-            found.append((pin, "--hash" in line))
+            found.append((pin, bool(line.options and line.options.get("hashes"))))
     if found and cuda:
         fail(
             2,

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ MALFORMED_TOML = (ValueError, RecursionError)
 """What tomllib raises: a number of more digits than Python reads is a ValueError, nesting without end the other."""
 
 _COLUMNS = ("drawing_id", "name", "pred")
+_UNITS = {"timeout_s": "seconds", "startup_timeout_s": "seconds", "max_drawing_mb": "megabytes"}
 _TOLERANCE_KEYS = ("atol", "rtol", "exact")
 
 
@@ -125,37 +126,25 @@ def _tool_table(path: Path, document: dict[str, Any]) -> dict[str, Any] | None:
 
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
-    folders_known = ("handlers", "golden", "model_store")
-    numbers_known = ("clients", "timeout_s", "startup_timeout_s", "max_drawing_mb")
-    only_known(path, where, table, (*folders_known, *numbers_known, "affected", "no_golden"))
-    folders = {}
-    for key in folders_known:
-        value = table.get(key, key)
-        if not isinstance(value, str) or not value:
-            raise _wrong(path, where, key, value, 'the name of a folder, for example "golden"')
-        folders[key] = root / value
-    clients = table.get("clients", 4)
+    only_known(path, where, table, tuple(each.name for each in fields(Project) if each.name != "root"))
+    said: dict[str, Any] = {}
+    for key in ("handlers", "golden", "model_store"):
+        folder = table.get(key, key)
+        if not isinstance(folder, str) or not folder:
+            raise _wrong(path, where, key, folder, 'the name of a folder, for example "golden"')
+        said[key] = root / folder
+    for key, unit in _UNITS.items():
+        if key in table:
+            wanted = f"a number of {unit} above 0"
+            said[key] = _number(path, where, key, table[key], wanted)
+            if said[key] == 0:
+                raise _wrong(path, where, key, said[key], wanted)
+    clients = said["clients"] = table.get("clients", 4)
     if not isinstance(clients, int) or isinstance(clients, bool) or clients < 1:
         raise _wrong(path, where, "clients", clients, "a whole number of at least 1")
-    numbers = {}
-    for key, default, unit in (
-        ("timeout_s", 60.0, "seconds"),
-        ("startup_timeout_s", 120.0, "seconds"),
-        ("max_drawing_mb", 64.0, "megabytes"),
-    ):
-        wanted = f"a number of {unit} above 0"
-        numbers[key] = _number(path, where, key, table.get(key, default), wanted)
-        if numbers[key] == 0:
-            raise _wrong(path, where, key, numbers[key], wanted)
     return Project(
         root=root,
-        handlers=folders["handlers"],
-        golden=folders["golden"],
-        model_store=folders["model_store"],
-        clients=clients,
-        timeout_s=numbers["timeout_s"],
-        startup_timeout_s=numbers["startup_timeout_s"],
-        max_drawing_mb=numbers["max_drawing_mb"],
+        **said,
         affected=_affected(path, _table(path, f"{where}.affected", table.get("affected", {}))),
         no_golden=_no_golden(path, _table(path, f"{where}.no_golden", table.get("no_golden", {}))),
     )
@@ -181,9 +170,7 @@ def _affected(path: Path, table: dict[str, Any]) -> Affected:
         for pattern in patterns:
             if not is_pattern(pattern):
                 msg = f"{path}: {pattern!r} in [{where}] is no pattern of paths that could ever fit."
-                raise ConfigError(
-                    msg, fix="Write it as in a .gitignore, for example notebooks/**; \\# for a # in front"
-                )
+                raise ConfigError(msg, fix="Write it as in a .gitignore, for example notebooks/**")
     return Affected(**{key: tuple(value) for key, value in table.items()})
 
 

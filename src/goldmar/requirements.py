@@ -18,6 +18,8 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from goldmar.files import read_whole
+
 __all__ = ["Asked", "Line", "Option", "asked_for", "lines", "on_disk", "without_password"]
 
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")  # the # of a URL has no blank before it
@@ -147,7 +149,7 @@ def asked_for(path: str, read: Callable[[str], bytes | None]) -> Asked:
 def on_disk(path: str) -> bytes | None:
     """To read files with; None where there is none."""
     try:
-        return Path(path).read_bytes()
+        return read_whole(Path(path))
     except OSError:
         return None
 

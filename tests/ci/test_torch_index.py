@@ -162,6 +162,11 @@ def test_the_pins_that_count(text: str, found: list[str], tmp_path: Path) -> Non
     assert [f"{str(pin).split(';')[0]}{' with hashes' if hashed else ''}" for pin, hashed in pins] == found
 
 
+def test_pins_that_a_lock_file_includes_count(tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("torch==2.13.0\n")
+    assert [str(pin) for pin, _ in loaded().pins(locked(tmp_path, "-r more.txt\nnumpy==2.4.6\n"))] == ["torch==2.13.0"]
+
+
 @pytest.mark.parametrize("pinned", ["nvidia-cublas==13", "triton==3.6", "cuda-bindings==13.0", "pytorch-triton==3"])
 def test_a_lock_that_was_made_for_cuda_is_refused(pinned: str, tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from goldmar.affected.git import Kind, Tree
-from goldmar.config import MALFORMED_TOML
+from goldmar.config import MALFORMED_TOML, Affected
 from goldmar.errors import ConfigError, UsageError
 from goldmar.layout import (
     COMMON,
@@ -32,12 +32,10 @@ __all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]
 class Layout:
     """Where things are, below the project's root, with "/", and what [tool.goldmar.affected] says."""
 
-    handlers: str = "handlers"
-    golden: str = "golden"
-    model_store: str = "model_store"
-    ignore: tuple[str, ...] = ()
-    locks: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
+    handlers: str
+    golden: str
+    model_store: str
+    rules: Affected
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
         doubts: why every model is reached, whatever differs.
     """
     placing = _Placing(
-        change, layout, Models(change.after, layout), Models(change.before, layout), (*IGNORED, *layout.ignore)
+        change, layout, Models(change.after, layout), Models(change.before, layout), (*IGNORED, *layout.rules.ignore)
     )
     placing.models.check()
     placing.everything += doubts
@@ -232,13 +232,13 @@ def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
     """A name such as *.md is that of a file: what lies in a folder of that name is no document for that."""
     folder = touched.path.rpartition("/")[0]
     ours = (pattern for pattern in IGNORED if pattern.endswith("/**") or not deciding(folder, [pattern]))
-    pattern = deciding(touched.path, (*ours, *placing.layout.ignore))
+    pattern = deciding(touched.path, (*ours, *placing.layout.rules.ignore))
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
 
 
 def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
     """A lock file is placed later: what counts is which of its packages differ."""
-    if deciding(touched.path, placing.layout.locks) is None:
+    if deciding(touched.path, placing.layout.rules.locks) is None:
         return False
     if touched.kind is not Kind.file or placing.change.after.is_link(touched.path):
         return placing.reach_all(f"{said}: a lock file that is no plain file")
@@ -312,7 +312,7 @@ def _place_packages(placing: _Placing, path: str, difference: Difference) -> Non
         for name, way in difference.reached(roots).items():
             placed.add(name)
             placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
-    tools = difference.only(placing.layout.tools)
+    tools = difference.only(placing.layout.rules.tools)
     beside = difference.only(BESIDE) if difference.holds_harness else frozenset[str]()
     left = difference.changed.keys() - placed
     reached = cache(difference.reached)  # most models of a repository ask for the same

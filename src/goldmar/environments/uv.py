@@ -62,6 +62,7 @@ _INDEXES = {
     "UV_NO_INDEX": (),
 }
 """What says where packages come from, and the newer names of the same."""
+_SAYS_WHERE = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
 
 _DISK = re.compile(
     r"\(os error (?:13|20|27|28|30|122)\)|No space left on device|Failed to initialize cache", re.IGNORECASE
@@ -188,8 +189,7 @@ def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
 def index_settings() -> tuple[str, ...]:
     """Where packages come from here, without passwords: it tells two environments with the same pins apart."""
     environment = dict(os.environ) | handed_over(os.environ)
-    names = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
-    said = {name: environment[name] for name in names if environment.get(name)} | builds.settings()
+    said = {name: environment[name] for name in _SAYS_WHERE if environment.get(name)} | builds.settings()
     return tuple(without_password(f"{name}={value}") for name, value in said.items())
 
 
@@ -197,7 +197,7 @@ def places() -> frozenset[str]:
     """The indexes and folders that this machine is set up with, letter by letter, with their passwords and without."""
     environment = dict(os.environ) | handed_over(os.environ)
     found: set[str] = set()
-    for name in {*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)} - {"UV_NO_INDEX"}:
+    for name in {*_SAYS_WHERE} - {"UV_NO_INDEX"}:
         for word in re.split(r"[\s,]+" if name == "UV_FIND_LINKS" else r"\s+", environment.get(name, "")):
             place = re.sub(r"^[A-Za-z0-9_.-]+=(?=\w+:)", "", word)  # UV_INDEX may give each a name
             found |= {place, re.sub(r"://[^/@\s\\]*@", "://", place)}

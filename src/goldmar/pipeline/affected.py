@@ -58,14 +58,10 @@ def _without_golden(project: Project, found: Selection) -> Selection:
 
 
 def _layout(project: Project, rules: Affected) -> Layout:
-    return Layout(
-        handlers=_below(project, project.handlers),
-        golden=_below(project, project.golden),
-        model_store=_below(project, project.model_store),
-        ignore=rules.ignore,
-        locks=rules.locks,
-        tools=rules.tools,
+    handlers, golden, store = (
+        _below(project, each) for each in (project.handlers, project.golden, project.model_store)
     )
+    return Layout(handlers, golden, store, rules)
 
 
 def _below(project: Project, folder: os.PathLike[str]) -> str:
