@@ -8,7 +8,7 @@ import pytest
 
 from goldmar.errors import GoldmarError, UsageError
 from goldmar.pipeline.affected import find_affected
-from goldmar.pipeline import load_project, model_names, select_models
+from goldmar.pipeline.selection import load_project, model_names, select_models
 from goldmar.records import Selection
 from goldmar.report.affected.terminal import lines
 from tests.support.repository import LOCK, Repository
@@ -352,7 +352,7 @@ def test_a_bump_of_what_goldmar_needs_reaches_what_an_answer_can_depend_on(repo:
         repo.write("ci/locks/base.txt", re.sub(rf"^{name}==.*$", f"{name}==9999", lock + more, flags=re.MULTILINE))
         found = reached(repo)
         assert set(found.models) == models, name
-        assert f"{name} " in "\n".join(found.lines())
+        assert f"{name} " in "\n".join(lines(found))
 
 
 def test_what_only_goldmar_needs_reaches_a_model_that_does_not_say_what_it_needs(repo: Repository) -> None:
