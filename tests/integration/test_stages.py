@@ -1,7 +1,10 @@
-"""`record --stages` and `check --explain` on TorchServe's real worker: each change is named by the stage it is in."""
+"""`record --stages` and `check --explain` on TorchServe's real worker: each change is named by the stage it is in.
+
+The model is a small one without torch, which its worker would import anew for each check; the reference models and
+their handler do the same in tests/e2e/test_stages.py, tests/handlers/test_stages.py and docs/stages.md.
+"""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -13,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
+from PIL import Image
 
 from goldmar.golden import read_kept_stages
+from tests.integration.conftest import Done, in_process
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GOLDMAR = Path(sys.executable).with_name("goldmar")
@@ -24,28 +29,100 @@ DRAWINGS = 3
 STAGES = ["decode", "preprocess", "inference", "postprocess"]
 
 
+pytestmark = pytest.mark.usefixtures("stand_in")
+
+BASE = """
+import json
+from pathlib import Path
+
+import numpy as np
+from sheet import BadDrawing
+
+
+class Base:
+    def initialize(self, context):
+        self.weights = np.load(Path(context.system_properties["model_dir"]) / "weights.pt")
+
+    def handle(self, data, context):
+        return [json.dumps(self.answer_or_refuse(index, bytes(row["body"]), context)) for index, row in enumerate(data)]
+
+    def answer_or_refuse(self, index, body, context):
+        context.set_response_content_type(index, "application/json")
+        try:
+            return self.answer(index, body)
+        except BadDrawing as error:
+            context.set_response_status(code=400, phrase="BadDrawing", idx=index)
+            return {"code": 400, "type": "BadDrawing", "message": str(error)}
+"""
+HANDLER = """
+import numpy as np
+import preprocess
+from base import Base
+from sheet import NOMINAL_MM_PER_PX
+from stages import Stages
+
+
+class Handler(Stages, Base):
+    def answer(self, index, body):
+        sheet = preprocess.read(body)
+        self.keep(index, "decode", sheet)
+        ink = preprocess.tensor(sheet)
+        self.keep(index, "preprocess", ink)
+        output = np.array([ink.mean(), ink.std()]) + self.weights
+        self.keep(index, "inference", output)
+        mm = float(output.sum())
+        return {"thickness": mm * sheet.mm_per_px / NOMINAL_MM_PER_PX}
+"""
+PREPROCESS = """
+import io
+
+import numpy as np
+from PIL import Image
+from sheet import NOMINAL_MM_PER_PX, Sheet, check_shape
+
+
+def read_sheet(data):
+    image = Image.open(io.BytesIO(data))
+    check_shape(*image.size)
+    return Sheet(np.asarray(image), NOMINAL_MM_PER_PX, 1.0)
+
+
+def read(data):
+    return read_sheet(data)
+
+
+def tensor(sheet):
+    return (255 - sheet.pixels.astype(np.float32)) * np.float32(1 / 255)
+"""
+CONFIG = """minWorkers: 1
+maxWorkers: 1
+batchSize: 1
+maxBatchDelay: 1
+startupTimeout: 60
+responseTimeout: 30
+handler:
+  stages: true
+"""
+
+
 @dataclass(frozen=True)
 class Project:
-    """A copy of the thickness model with three of its drawings, and nothing tolerated."""
+    """A small model named thickness with three drawings, and nothing tolerated."""
 
     root: Path
 
-    def goldmar(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(GOLDMAR), *arguments],
-            cwd=self.root,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def goldmar(self, *arguments: str, **environment: str) -> Done:
+        """In this process: most of what a process of its own does is to import."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.root)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return in_process(*arguments)
 
     def succeeds(self, *arguments: str) -> str:
         done = self.goldmar(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.code == 0, done.out + done.err
+        return done.out
 
     def edit(self, path: str, old: str, new: str) -> None:
         text = (self.root / path).read_text(encoding="utf-8")
@@ -56,8 +133,8 @@ class Project:
         """Build, check with exit code 1, and what is said of each drawing."""
         self.succeeds("archive", "thickness")
         done = self.goldmar("check", "--backend", "worker", "--explain", "--json", **environment)
-        assert done.returncode == 1, done.stdout + done.stderr
-        (model,) = json.loads(done.stdout)["models"]
+        assert done.code == 1, done.out + done.err
+        (model,) = json.loads(done.out)["models"]
         failing = sorted({failure["drawing_id"] for failure in model["failures"]} - {""})
         assert [one["drawing_id"] for one in model["explanations"]] == failing
         found: list[dict[str, str]] = model["explanations"]
@@ -69,18 +146,31 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def approved(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def approved(tmp_path_factory: pytest.TempPathFactory, stand_in: None) -> Project:
     """Archive, record with stages, approve."""
     root = tmp_path_factory.mktemp("stages")
-    shutil.copy(REPOSITORY / "pyproject.toml", root)
-    for folder in ("handlers/thickness", "handlers/common"):
-        shutil.copytree(REPOSITORY / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    drawings = REPOSITORY / "golden/thickness/drawings"
-    chosen = sorted(path for path in drawings.rglob("*") if path.suffix == ".png")[:DRAWINGS]
-    for path in chosen:
-        target = root / "golden/thickness/drawings" / path.relative_to(drawings)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, target)
+    files = {
+        "pyproject.toml": "",
+        "handlers/thickness/archive.toml": 'version = "1.0"\ncommon = ["sheet.py", "stages.py"]\n',
+        "handlers/thickness/base.py": BASE,
+        "handlers/thickness/handler.py": HANDLER,
+        "handlers/thickness/preprocess.py": PREPROCESS,
+        "handlers/thickness/model-config.yaml": CONFIG,
+        "handlers/thickness/requirements.txt": "numpy\npillow\n",
+    }
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    (root / "handlers/common").mkdir()
+    for name in ("sheet.py", "stages.py"):
+        shutil.copy(REPOSITORY / "handlers/common" / name, root / "handlers/common")
+    with (root / "handlers/thickness/weights.pt").open("wb") as file:
+        np.save(file, np.array([3.0, 4.0]))
+    for number in range(DRAWINGS):
+        drawing = root / f"golden/thickness/drawings/WA/{number}.png"
+        drawing.parent.mkdir(parents=True, exist_ok=True)
+        shades = np.clip(3 * np.add.outer(np.arange(96), np.arange(128)) - 50 * (number + 1), 0, 255)
+        Image.fromarray(shades.astype(np.uint8)).save(drawing)
     project = Project(root)
     project.succeeds("archive")
     project.succeeds("record", "thickness", "--stages", "--backend", "worker")
@@ -106,8 +196,8 @@ def test_recording_keeps_every_stage_of_every_drawing(approved: Project) -> None
 
 def test_what_is_equal_is_not_explained(project: Project) -> None:
     done = project.goldmar("check", "--backend", "worker", "--explain", "--json")
-    assert done.returncode == 0, done.stdout
-    assert json.loads(done.stdout)["models"][0]["explanations"] == []
+    assert done.code == 0, done.out
+    assert json.loads(done.out)["models"][0]["explanations"] == []
 
 
 def change_decode(project: Project) -> None:
@@ -128,16 +218,14 @@ def change_scale(project: Project) -> None:
 
 
 def change_preprocess(project: Project) -> None:
-    project.edit("handlers/common/tensor.py", "np.float32(1 / 255)", "np.float32(1 / 254)")
+    project.edit("handlers/thickness/preprocess.py", "np.float32(1 / 255)", "np.float32(1 / 254)")
 
 
 def change_weights(project: Project) -> None:
     path = project.root / "handlers/thickness/weights.pt"
-    weights = torch.load(path, weights_only=True)
-    for name, tensor in weights.items():
-        if name.endswith("bias"):
-            weights[name] = tensor + 0.01
-    torch.save(weights, path)
+    weights = np.load(path)
+    with path.open("wb") as file:
+        np.save(file, weights + 0.01)
 
 
 def change_postprocess(project: Project) -> None:
@@ -268,9 +356,9 @@ def test_stages_of_another_golden_are_not_trusted(project: Project) -> None:
 
 def test_recording_without_a_server_that_tells(project: Project) -> None:
     done = project.goldmar("record", "thickness", "--stages", "--backend", "worker", GOLDMAR_STAGES="off")
-    assert done.returncode == 2
-    assert "stages: true" in done.stderr
-    assert "so far: golden/thickness/obtained.csv" in done.stderr
+    assert done.code == 2
+    assert "stages: true" in done.err
+    assert "so far: golden/thickness/obtained.csv" in done.err
     assert not (project.golden / "obtained.stages.jsonl").exists()
 
 
@@ -289,8 +377,10 @@ def test_every_report_names_the_stage(project: Project) -> None:
     change_preprocess(project)
     project.succeeds("archive")
     done = project.goldmar("check", "--backend", "worker", "--explain", "--reports", "reports")
-    assert done.returncode == 1
-    assert re.search(rf"first to differ: preprocess in {DRAWINGS} drawings\n +\S+: tensor differs in", done.stdout)
+    assert done.code == 1
+    assert re.search(rf"first to differ: preprocess in {DRAWINGS} drawings\n +\S+: tensor differs in", done.out), (
+        done.out
+    )
     says = r"tensor differs in \d+\.\d % of elements, largest 0\.00394, after equal decode"
     junit = (project.root / "reports/junit.xml").read_text()
     assert len(re.findall(f"\nfirst to differ: preprocess: {says}<", junit)) == DRAWINGS
