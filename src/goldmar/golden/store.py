@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from goldmar.errors import GoldenError
-from goldmar.files import read_whole, refuse_links, remove, write_atomically
-from goldmar.golden.csv_file import read_values
+from goldmar.files import refuse_links, remove, write_atomically
+from goldmar.golden.csv_file import parse_values, read_content
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import FILES, alone, origin_of, refuse_unfinished, sha256_of, stages_fit
 from goldmar.golden.stage_file import KEPT, OBTAINED, read_stages
@@ -37,14 +37,15 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Value
     """
     path, beside = folder / "expected.csv", folder / "provenance.toml"
     model = folder.name
-    values = read_values(path, columns)
+    content = read_content(path)
+    values = parse_values(path, content, columns)
     if not os.path.lexists(beside):
         return values
     approved = read_provenance(beside)
-    if approved.csv_sha256 == sha256_of(_content(path)):
+    if approved.csv_sha256 == sha256_of(content):
         return values
     obtained = folder / "obtained.csv"
-    if obtained.exists() and approved.csv_sha256 == sha256_of(_content(obtained)):
+    if obtained.exists() and approved.csv_sha256 == sha256_of(read_content(obtained)):
         msg = f"An approval of {model} was cut off before {path} was written."
         raise GoldenError(msg, fix=f"Finish it: goldmar approve {model} --reason {approved.reason!r}", model=model)
     msg = f"{path} is not the file that was approved: its SHA-256 differs from csv_sha256 in {beside.name}."
@@ -93,7 +94,7 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
     if not source.exists():
         msg = f"Nothing to approve: {source} is missing."
         raise GoldenError(msg, fix=fix, model=model)
-    content = _content(source)
+    content = read_content(source)
     digest = sha256_of(content)
     recorded = read_provenance(folder / "obtained.toml")
     if digest != recorded.csv_sha256:
@@ -104,7 +105,7 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
     if provenance.csv_sha256 and shown != recorded:
         msg = f"{source} changed while its approval was under way."
         raise GoldenError(msg, fix=f"Look at it again: goldmar approve {model} --reason ...", model=model)
-    if not len(read_values(source)):
+    if not len(parse_values(source, content)):
         msg = f"{source} holds no values: an empty golden would hold nothing."
         raise GoldenError(msg, fix=fix, model=model)
     if (folder / OBTAINED).exists():
@@ -112,18 +113,10 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
             msg = f"{folder / OBTAINED} does not belong to {source.name}: one of the two was edited."
             raise GoldenError(msg, fix=f"{fix} --stages", model=model)
         # Before provenance.toml: an approval that is cut off leaves stages that say of themselves that they do not fit.
-        write_atomically(folder / KEPT, _content(folder / OBTAINED))
+        write_atomically(folder / KEPT, read_content(folder / OBTAINED))
     with held_up():  # Ctrl-C finds it approved or not, and can say which
         write_provenance(folder / "provenance.toml", dataclasses.replace(provenance, csv_sha256=digest))
         write_atomically(target, content)
         for name in FILES:
             remove(folder / name)
     return target
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return read_whole(path)
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
-        raise GoldenError(msg, fix=f"ls -l '{path}'") from error
