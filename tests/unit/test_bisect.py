@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldmar.bisect import Outcome, Search, by_suspicion
+from goldmar.config import load_project
+from goldmar.locks import parse_lock
+from goldmar.pipeline.bisect import _order
 from tests.support.examples import times
 
 
@@ -201,3 +204,15 @@ def test_suspects_are_what_the_models_ask_for_and_what_computes():
     order = by_suspicion(changes, asked_for=["pillow", "requests"], closure=["pillow", "requests", "numpy", "jinja2"])
     assert order == ["pillow", "numpy", "scipy", "requests", "jinja2", "new", "rich", "aiohttp"]
     assert by_suspicion({}, [], []) == []
+
+
+def test_what_a_model_asks_for_is_found_where_its_handler_lies(tmp_path):
+    """archive.toml may call the model otherwise than its folder."""
+    folder = tmp_path / "handlers/gear_v2"
+    folder.mkdir(parents=True)
+    (folder / "archive.toml").write_text('version = "1"\nmodel = "gear"\n')
+    (folder / "requirements.txt").write_text("-r more.txt\n")
+    (folder / "more.txt").write_text("zlib-ng\n")
+    lock = parse_lock("abc==1\n    # via -r x.in\nzlib-ng==1\n    # via -r x.in\n", "lock.txt")
+    moved = {"abc": ("1", "2"), "zlib-ng": ("1", "2")}
+    assert _order(load_project(tmp_path), [lock, lock], ["gear"], moved) == ["zlib-ng", "abc"]

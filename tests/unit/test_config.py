@@ -7,6 +7,7 @@ import re
 import time
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -273,3 +274,18 @@ def test_a_project_whose_folder_is_a_link_to_nowhere_is_not_the_one_above_it(tmp
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / home).symlink_to("nowhere")
     assert load_project(tmp_path / "inner").root == tmp_path / "inner"
+
+
+@pytest.mark.parametrize("key", ["ignore", "locks"])
+@pytest.mark.parametrize("pattern", ["# notes", " ", "notes[", "[[:alpha:]]", "/"])
+def test_a_pattern_that_could_never_fit_is_refused(tmp_path, key, pattern):
+    """Not where it stands for the name of a tool."""
+    path = tmp_path / "pyproject.toml"
+    for refused, table in ((True, {key: ["docs/**", pattern]}), (False, {"tools": [pattern]})):
+        path.write_text(f"[tool.goldmar.affected]\n{tomli_w.dumps(table)}")
+        if refused:
+            with pytest.raises(ConfigError, match="no pattern of paths") as caught:
+                load_project(tmp_path)
+            assert repr(pattern) in caught.value.what
+        else:
+            assert load_project(tmp_path).affected.tools == (pattern,)

@@ -379,6 +379,7 @@ def test_anything_else_is_named(line):
         "evil==1 --global-option=x",
         "evil==1 --hash=x",
         "evil==1 -i https://evil.example",
+        "evil==1 ; platform_version != 'a -b c'",
         "evil>=1",
         "--config-settings x=y",
         "--index-ur https://evil.example",

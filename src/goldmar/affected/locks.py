@@ -108,7 +108,7 @@ def _own(lock: Lock, roots: frozenset[str]) -> frozenset[str]:
     needed_by = {
         name: {who for pin in lock.forks[name] for who in pin.via if not who.startswith("-c ")} for name in own - roots
     }
-    while more := {name for name in own - roots if not needed_by[name] or not needed_by[name] <= own}:
+    while more := {name for name in own - roots if not needed_by[name] <= own}:
         own -= more
     return own
 
