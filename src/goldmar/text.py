@@ -12,6 +12,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "keep_secret_headers",
     "listed",
     "shortened",
+    "shown_path",
     "some",
     "userinfo_of",
     "without_userinfo",
@@ -137,6 +140,13 @@ def some(names: Sequence[str], at_most: int) -> str:
     """`a, b and 3 more`: the first names on one line, however many there are."""
     more = f" and {len(names) - at_most:,} more" if len(names) > at_most else ""
     return f"{', '.join(names[:at_most])}{more}"
+
+
+def shown_path(path: Path) -> str:
+    """Relative where it lies below the working directory: shorter, and what one would type."""
+    with suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return path.as_posix()
 
 
 # ---- secrets --------------------------------------------------------------------------------------------------------

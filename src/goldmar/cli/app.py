@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from rich.segment import Segment
 from goldmar import __version__
 from goldmar.text import clean, json_safe
 
-__all__ = ["app", "echo", "echo_json", "err", "out", "short"]
+__all__ = ["app", "echo", "echo_json", "err", "out"]
 
 app = typer.Typer(
     name="goldmar",
@@ -77,11 +76,3 @@ def _root(
     if version:
         out.print(f"goldmar {__version__}")
         raise typer.Exit
-
-
-def short(path: Path) -> Path:
-    """As the user would type it here."""
-    try:
-        return path.resolve().relative_to(Path.cwd().resolve())
-    except ValueError:
-        return path

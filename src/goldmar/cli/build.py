@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar.cli.app import app, echo, echo_json, err, out, short
+from goldmar.cli.app import app, echo, echo_json, err, out
 from goldmar.cli.options import Json, Models
 from goldmar.errors import UsageError
 from goldmar.pipeline.project import Ci, Fate, Kind, Prepared, lock_models, prepare, scaffold
 from goldmar.pipeline.selection import built_elsewhere, load_project, select_handlers
 from goldmar.progress import ConsoleWatch
+from goldmar.text import shown_path
 
 
 @app.command(
@@ -63,7 +64,7 @@ def init(
     project = load_project(Path.cwd(), create=True)
     written = scaffold(project.root, model, kind or Kind.drawing) if model is not None else []
     for path in written:
-        out.print(f"  {escape(str(short(path)))}")
+        out.print(f"  {escape(shown_path(path))}")
     if compose or ci:
         _show(prepare(project.root, ci, package))
     if ci:
@@ -128,11 +129,11 @@ def archive(
         echo_json(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for name in built_elsewhere(project, models or []) if verify is None else ():
-        mar = escape(str(short(project.model_store / f"{name}.mar")))
+        mar = escape(shown_path(project.model_store / f"{name}.mar"))
         out.print(f"kept {mar}  built elsewhere: no handler here makes it; where {name} is renamed or gone: rm {mar}")
     for b in built:
         word = "verified" if verify is not None else "built"
-        out.print(f"{word} {escape(str(short(b.path)))}  {b.model} {b.version}  {b.digest}")
+        out.print(f"{word} {escape(shown_path(b.path))}  {b.model} {b.version}  {b.digest}")
 
 
 @app.command(epilog="Example: `goldmar serve thickness --port 8080 --token-file /tmp/token`")

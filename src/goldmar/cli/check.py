@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from goldmar.cli.app import app, echo_json, err, out, short
+from goldmar.cli.app import app, echo_json, err, out
 from goldmar.cli.options import (
     Backend,
     BackendOption,
@@ -39,7 +39,7 @@ from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_models, select_recorded
 from goldmar.progress import ConsoleWatch
 from goldmar.records import RunResult, Verdict
-from goldmar.text import listed
+from goldmar.text import listed, shown_path
 
 
 @app.command(
@@ -152,7 +152,7 @@ def record(
     complete = [result for result in run.models if not result.failures and result.obtained]
     if not as_json:
         for result in complete:
-            where = escape(str(short(result.obtained or Path())))
+            where = escape(shown_path(result.obtained or Path()))
             out.print(f"{result.drawings} drawings, {result.values} values of {result.model} in {where}")
         if complete:
             out.print(f"Next: goldmar approve {' '.join(result.model for result in complete)} --reason '...'")
@@ -199,7 +199,7 @@ def approve(
     for accepted in accept_all(proposals, reason=reason, approver=approver):
         approved.append({"model": accepted.model, "path": str(accepted.path), "stages": accepted.stages})
         if not as_json:
-            out.print(f"approved {escape(str(short(accepted.path)))}")
+            out.print(f"approved {escape(shown_path(accepted.path))}")
             if accepted.stages:
                 out.print(escape(accepted.stages))
     if as_json:

@@ -7,10 +7,10 @@ import typer
 from rich.markup import escape
 
 from goldmar.cli import affected, bisect, build, check, signals, streams
-from goldmar.cli.app import app, err, short
+from goldmar.cli.app import app, err
 from goldmar.errors import ExitCode, GoldmarError, Interrupted, StorageError
 from goldmar.files import written
-from goldmar.text import clean, clean_lines
+from goldmar.text import clean, clean_lines, shown_path, some
 
 __all__ = ["app", "run"]
 
@@ -85,9 +85,8 @@ def _interrupted() -> int:
 
 def _kept(besides: Path | None = None) -> str:
     """What this command has written and is still there, ready to be printed."""
-    paths = [clean_lines(str(short(path))) for path in written() if path != besides]
-    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
-    return escape(", ".join(paths[:_NAMED])) + more
+    paths = [clean_lines(shown_path(path)) for path in written() if path != besides]
+    return escape(some(paths, _NAMED))
 
 
 def _print_error(error: GoldmarError) -> None:
@@ -95,7 +94,7 @@ def _print_error(error: GoldmarError) -> None:
     if error.detail:
         err.print(escape(clean_lines(error.detail.rstrip())), style="dim")
     if error.saved:
-        err.print(f"so far: {escape(clean_lines(str(short(error.saved))))}")
+        err.print(f"so far: {escape(clean_lines(shown_path(error.saved)))}")
     if isinstance(error, Interrupted) and (kept := _kept(error.saved)):
         err.print(f"written before that: {kept}")
     if error.fix:

@@ -26,6 +26,7 @@ from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for, on_disk
+from goldmar.text import some
 
 __all__ = ["find_culprits", "write_kept"]
 
@@ -160,7 +161,7 @@ def _test(mixes: Mixes, end: Trial, watch: Watch, taken: frozenset[str]) -> Outc
     known = mixes.known(taken)
     trial = mixes.trial(taken)
     if not known:
-        watch.note(_told(trial, _some(taken)))
+        watch.note(_told(trial, some(sorted(taken), 4)))
     return _outcome(trial, end)
 
 
@@ -252,8 +253,3 @@ def _told(trial: Trial, what: str) -> str:
     again = ", remembered" if trial.remembered else ""
     why = "" if not trial.reason else f": {trial.reason.splitlines()[0]}"
     return f"{what}: {trial.outcome}{worst}{why} ({trial.seconds:.1f} s{again})"
-
-
-def _some(taken: frozenset[str]) -> str:
-    names = sorted(taken)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -24,6 +24,7 @@ from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.records import Comparison, DifferenceKind, ModelResult, Trial, TrialOutcome, Values
 from goldmar.serve.worker import WorkerServer
+from goldmar.text import some
 
 __all__ = ["Mixes", "breakage", "held"]
 
@@ -215,8 +216,7 @@ class Mixes:
         if taken == self.changed:
             return self._bad
         lock = mixed(self._good, self._bad, taken)
-        some = ", ".join(sorted(taken)[:3]) + (f" and {len(taken) - 3} more" if len(taken) > 3 else "")
-        return replace(lock, path=Path(f"{self._good.path} with {some} of {self._bad.path}"))
+        return replace(lock, path=Path(f"{self._good.path} with {some(sorted(taken), 3)} of {self._bad.path}"))
 
     def _extra(self, lock: Lock) -> frozenset[str]:
         """What the resolver adds to a lock file as it is: one made by pip-compile leaves setuptools out, say."""

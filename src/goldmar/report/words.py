@@ -4,9 +4,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
-from pathlib import Path
 
-from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, NameSummary, RunResult, Value
+from goldmar.records import Comparison, DifferenceKind, ModelResult, NameSummary, RunResult, Value
 from goldmar.text import clean, counted, some, without_userinfo
 
 _NAMED = 8
@@ -135,55 +134,22 @@ def model_columns(result: ModelResult) -> tuple[str, ...]:
 
 def summary_words(summary: NameSummary) -> str:
     """The tolerance that would pass one pattern."""
-    reached = summary.failed - summary.beyond
     parts = []
-    if reached:
-        choices = [f"{key} = {rounded_up(needed)}" for key, needed in _needed(summary) if math.isfinite(needed)]
+    if summary.failed > summary.beyond:
+        needed = {"atol": summary.atol_needed, "rtol": summary.rtol_needed}
+        choices = [f"{key} = {rounded_up(value)}" for key, value in needed.items() if math.isfinite(value)]
         parts.append(" or ".join(choices) or "no finite tolerance")
     if summary.beyond:
         parts.append(f"none passes {counted(summary.beyond, 'value')}")
     return "; ".join(parts) or "as it is"
 
 
-def _needed(summary: NameSummary) -> tuple[tuple[str, float], tuple[str, float]]:
-    return ("atol", summary.atol_needed), ("rtol", summary.rtol_needed)
-
-
 def failed_drawings(result: ModelResult) -> str:
     return counted(len({failure.drawing_id for failure in result.failures if failure.drawing_id}), "drawing")
-
-
-def said_of(explanations: Sequence[Explanation]) -> list[tuple[str, str]]:
-    """What is said, and of which drawings: many a cause has the same words for all of them."""
-    found: dict[str, list[str]] = {}
-    for explanation in explanations:
-        found.setdefault(explanation.detail, []).append(explanation.drawing_id)
-    return [(detail, ", ".join(drawings)) for detail, drawings in found.items()]
-
-
-def explanation_words(explanation: Explanation) -> str:
-    """`preprocess: tensor differs in 3.1 % of elements, largest 0.004, after equal decode`."""
-    return f"{explanation.stage}: {explanation.detail}" if explanation.stage else explanation.detail
-
-
-def shown_path(path: Path) -> str:
-    """Relative where it lies below the working directory: shorter, and what one would type."""
-    try:
-        return path.relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path.as_posix()
 
 
 def headline(run: RunResult) -> str:
     """What was asked, where, when, with what."""
     versions = [f"{name} {run.packages[name]}" for name in ("torch", "torchserve") if name in run.packages]
-    return " · ".join(
-        part
-        for part in (
-            f"backend {run.backend}",
-            without_userinfo(run.url),
-            f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip(),
-            *versions,
-        )
-        if part
-    )
+    started = f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip()
+    return " · ".join(filter(None, (f"backend {run.backend}", without_userinfo(run.url), started, *versions)))

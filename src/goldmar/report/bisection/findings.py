@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 from goldmar.records import Bisection, CulpritSet, DifferenceKind, Trial, TrialOutcome
 from goldmar.report import words
-from goldmar.text import counted
+from goldmar.text import counted, shown_path
 
 
 def headline(found: Bisection) -> str:
     """The finding in one sentence."""
     if not found.culprits:
         among = counted(len(found.changes), "change")
-        return f"{words.shown_path(found.bad)} is green: there is nothing to find among {among}"
+        return f"{shown_path(found.bad)} is green: there is nothing to find among {among}"
     sets = " and ".join(" with ".join(_change(found, name) for name in culprit.packages) for culprit in found.culprits)
     broken = found.culprits[0].trial.outcome is TrialOutcome.BROKEN
     verb, what = ("break", "the models") if broken else ("turn", "the check red")
@@ -57,9 +57,9 @@ def closing(found: Bisection) -> Iterator[str]:
         blamed = {name for culprit in found.culprits for name in culprit.packages}
         also = sorted(set(found.changes) - set(found.rest.taken) - blamed)
         needing = f" and what needs {it} ({', '.join(also)})" if also else ""
-        yield f"{words.shown_path(found.bad)} without {it}{needing}: {_outcome(found.rest)}"
+        yield f"{shown_path(found.bad)} without {it}{needing}: {_outcome(found.rest)}"
     if found.keep_rest is not None and found.kept is not None:
-        path, held = words.shown_path(found.keep_rest), ", ".join(found.held)
+        path, held = shown_path(found.keep_rest), ", ".join(found.held)
         if found.kept.outcome is TrialOutcome.GREEN:
             count = f"{len(found.changes) - len(found.held)} of {counted(len(found.changes), 'change')}"
             back = f" and holds back {held}" if held else ""

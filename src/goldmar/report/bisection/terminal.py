@@ -26,15 +26,10 @@ def render(found: Bisection, console: Console) -> None:
 
 
 def _parts(found: Bisection) -> Iterator[RenderableType]:
-    rows: Iterator[tuple[Part, ...]] = (
-        (
-            taken(found, trial),
-            (trial.outcome.value, _COLOURS[trial.outcome]),
-            worst(trial),
-            "earlier" if trial.remembered else f"{trial.seconds:.1f}",
-        )
-        for trial in found.trials
-    )
+    rows: list[tuple[Part, ...]] = []
+    for trial in found.trials:
+        seconds = "earlier" if trial.remembered else f"{trial.seconds:.1f}"
+        rows.append((taken(found, trial), (trial.outcome.value, _COLOURS[trial.outcome]), worst(trial), seconds))
     yield table(["taken from the bad lock file", "outcome"], ["worst", "seconds"], rows)
     yield ""
     yield line(("FOUND", "bold red") if found.culprits else ("GREEN", "bold green"), f"  {headline(found)}")

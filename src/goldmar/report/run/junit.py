@@ -15,6 +15,7 @@ _AT_MOST = 100
 """Lines in one failure; a drawing with thousands of values would swamp the page that shows it."""
 
 _WHOLE = "the whole model"
+_COUNTED = {"tests": "testcase", "failures": ".//failure", "errors": ".//error", "skipped": ".//skipped"}
 
 
 @file("junit.xml")
@@ -32,10 +33,8 @@ def render(run: RunResult, verdict: Verdict) -> str:
         case = _sub(suite, "testcase", classname="goldmar", name="verdict")
         _fail(case, "verdict", verdict.reasons or ["nothing was compared"])
     for suite in root:
-        suite.set("tests", str(len(suite.findall("testcase"))))
-        suite.set("failures", str(len(suite.findall("testcase/failure"))))
-        suite.set("errors", "0")
-        suite.set("skipped", str(len(suite.findall("testcase/skipped"))))
+        for key, path in _COUNTED.items():
+            suite.set(key, str(len(suite.findall(path))))
     for key in ("tests", "failures", "errors"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     ET.indent(root)
@@ -60,7 +59,10 @@ def _suite(root: ET.Element, result: ModelResult, run: RunResult) -> None:
     for failure in result.failures:
         by_drawing.setdefault(failure.drawing_id, []).append(failure)
     whole = by_drawing.pop("", [])
-    explained = {one.drawing_id: [f"first to differ: {words.explanation_words(one)}"] for one in result.explanations}
+    explained = {
+        one.drawing_id: [f"first to differ: {f'{one.stage}: ' if one.stage else ''}{one.detail}"]
+        for one in result.explanations
+    }
     for drawing in dict.fromkeys([*result.drawing_ids, *by_drawing]):
         case = _case(suite, result.model, drawing)
         if failures := by_drawing.get(drawing):

@@ -9,7 +9,7 @@ from rich.text import Text
 from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, RunResult, Verdict
 from goldmar.report import words
 from goldmar.report.screen import Part, line, table
-from goldmar.text import counted
+from goldmar.text import counted, shown_path
 
 _AT_MOST = 10
 """Failures of one model that are shown; the others are counted and lie in the obtained file."""
@@ -43,25 +43,16 @@ def _parts(run: RunResult, verdict: Verdict) -> Iterator[RenderableType]:
 
 
 def _row(result: ModelResult) -> tuple[Part, ...]:
-    name, drawings, values, failed, absolute, relative, p50, p95 = words.model_columns(result)
-    if not result.summaries:
-        passing = ("–", "dim")
-    elif any(summary.beyond for summary in result.summaries):
-        passing = ("none", "red")
-    else:
-        needed = words.rounded_up(max(summary.atol_needed for summary in result.summaries))
-        passing = (needed, "red" if any(summary.failed for summary in result.summaries) else "green")
-    return (
-        (name, "bold"),
-        drawings,
-        values,
-        (failed, "bold red" if result.failures else "green"),
-        absolute,
-        relative,
-        f"{p50}/{p95}",
-        words.number(words.per_second(result)),
-        passing,
-    )
+    name, drawings, values, failed, *errors, p50, p95 = words.model_columns(result)
+    passing, colour = "–", "dim"
+    if any(summary.beyond for summary in result.summaries):
+        passing, colour = "none", "red"
+    elif result.summaries:
+        passing = words.rounded_up(max(summary.atol_needed for summary in result.summaries))
+        colour = "red" if any(summary.failed for summary in result.summaries) else "green"
+    counts = (drawings, values, (failed, "bold red" if result.failures else "green"))
+    rate = words.number(words.per_second(result))
+    return (name, "bold"), *counts, *errors, f"{p50}/{p95}", rate, (passing, colour)
 
 
 def _model(result: ModelResult) -> Iterator[RenderableType]:
@@ -73,7 +64,7 @@ def _model(result: ModelResult) -> Iterator[RenderableType]:
             yield line(f"{what}, {share:.2g} of what is allowed", style="dim")
         return
     yield ""
-    where = f"  {words.shown_path(result.obtained)}" if result.obtained else ""
+    where = f"  {shown_path(result.obtained)}" if result.obtained else ""
     count = f"{counted(len(result.failures), 'failure')} in {words.failed_drawings(result)}"
     yield line((result.model, "bold red"), f"  {count}", (where, "dim"))
     yield from failures(result)
@@ -91,8 +82,10 @@ def _explained(explanations: Sequence[Explanation]) -> Iterator[Text]:
     for stage, found in sorted(by_stage.items(), key=lambda item: (not item[0], -len(item[1]))):
         head = "  first to differ: " if stage else "  not explained"
         yield line(head, (stage, "bold red"), (f" in {counted(len(found), 'drawing')}", "default"), style="dim")
-        for detail, drawings in words.said_of(found[:_AT_MOST]):
-            yield line("    ", (drawings, "bold"), f": {detail}")
+        drawings: dict[str, list[str]] = {}  # many a cause has the same words for all of them
+        for one in found[:_AT_MOST]:
+            drawings.setdefault(one.detail, []).append(one.drawing_id)
+        yield from (line("    ", (", ".join(ids), "bold"), f": {detail}") for detail, ids in drawings.items())
         yield from _and_more(len(found) - _AT_MOST, "    ")
 
 
@@ -126,5 +119,5 @@ def _values(found: Sequence[Comparison]) -> Table:
 
 def _and_more(count: int, indent: str, result: ModelResult | None = None) -> Iterator[Text]:
     if count > 0:
-        where = f" in {words.shown_path(result.obtained)}" if result and result.obtained else ""
+        where = f" in {shown_path(result.obtained)}" if result and result.obtained else ""
         yield line(f"{indent}… and {count:,} more{where}", style="dim")
