@@ -48,7 +48,7 @@ class Pin:
     is that reference as it is. `requirement` is the whole on one line, with extras and marker and without hashes, and
     `line` has those, too. `via` are those who need it: canonical names of packages, and as they are written the files
     and projects that ask for it (`-r requirements.in`, `goldmar (pyproject.toml)`); empty where the lock file has no
-    note. `place` are its lines in the file, notes included, from 0.
+    note.
     """
 
     name: str
@@ -59,7 +59,6 @@ class Pin:
     marker: str = ""
     hashes: tuple[str, ...] = ()
     url: str = ""
-    place: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
     def line(self) -> str:
@@ -77,15 +76,13 @@ class Lock:
     """A lock file: canonical name -> pin, in the order of the file, and the options (`--index-url ...`).
 
     `pins` are those whose markers hold for the Python that runs this; `forks` has for each package all of its pins,
-    those for other platforms and Pythons included. `trusted` says that whatever it names may be run. `option_places`
-    are the lines of each option in the file.
+    those for other platforms and Pythons included. `trusted` says that whatever it names may be run.
     """
 
     path: Path
     pins: Mapping[str, Pin]
     options: tuple[Option, ...] = ()
     forks: Mapping[str, tuple[Pin, ...]] = field(default_factory=dict)
-    option_places: tuple[tuple[int, int], ...] = field(default=(), compare=False)
     trusted: bool = False
 
     def anchored(self) -> tuple[Option, ...]:
@@ -149,7 +146,7 @@ def parse_lock(text: str, where: Path | str) -> Lock:
     """
     pins: dict[str, Pin] = {}
     forks: dict[str, tuple[Pin, ...]] = {}
-    options: list[tuple[Option, tuple[int, int]]] = []
+    options: list[Option] = []
     anew = f"make the file anew: {_COMPILE.format(where=where)}"
 
     def refused(line: Line, what: str, fix: str = "Write NAME==VERSION, or ") -> ConfigError:
@@ -161,7 +158,7 @@ def parse_lock(text: str, where: Path | str) -> Lock:
             raise refused(line, f"{said} {line.problem}")
         if any(option.name in ("-r", "-c", "-e") for option in line.options):
             raise refused(line, f"{said} makes it no lock file of its own", "Write all pins into one file, or ")
-        options += ((option, (line.first, line.end)) for option in line.options)
+        options += line.options
         if line.requirement is None:
             continue
         try:
@@ -180,7 +177,7 @@ def parse_lock(text: str, where: Path | str) -> Lock:
             raise refused(line, f"{pin.name} is pinned {twice}", fix)
     if not pins:
         raise ConfigError(f"{where} pins nothing.", fix=f"Make a lock file: {_COMPILE.format(where=where)}")
-    return Lock(Path(where), pins, tuple(each for each, _ in options), forks, tuple(place for _, place in options))
+    return Lock(Path(where), pins, tuple(options), forks)
 
 
 def _pin(line: Line, requirement: Requirement) -> Pin:
@@ -200,7 +197,6 @@ def _pin(line: Line, requirement: Requirement) -> Pin:
         "" if requirement.marker is None else str(requirement.marker),
         line.hashes,
         requirement.url or "",
-        (line.first, line.end),
     )
 
 
@@ -336,9 +332,9 @@ def mixed(good: Lock, bad: Lock, taken: Iterable[str]) -> Lock:
     return Lock(good.path, dict(sorted(pins.items())), tuple(options), forks, trusted=good.trusted and bad.trusted)
 
 
-def held_back(good: str, bad: str, names: Collection[str], where: Path) -> str:
+def held_back(good: str, bad: str, names: Collection[str]) -> str:
     """The text of `bad` with the packages and options `names` as `good` has them, and all else to the letter."""
-    ours, theirs = (_places(text, where, names) for text in (good, bad))
+    ours, theirs = (_places(text, names) for text in (good, bad))
     original, text = good.splitlines(keepends=True), bad.splitlines(keepends=True)
     if text and not text[-1].endswith("\n"):
         text[-1] += "\n"
@@ -357,15 +353,14 @@ def held_back(good: str, bad: str, names: Collection[str], where: Path) -> str:
     return "".join((*options, *kept, *left[len(options) :]))
 
 
-def _places(text: str, where: Path, names: Collection[str]) -> dict[str, list[tuple[int, int]]]:
+def _places(text: str, names: Collection[str]) -> dict[str, list[tuple[int, int]]]:
     """The lines of packages and options in a lock file, by name."""
-    lock = parse_lock(text, where)
     found: dict[str, list[tuple[int, int]]] = {}
-    pins = ((pin.name, pin.place) for pins in lock.forks.values() for pin in pins)
-    options = ((option.name, place) for option, place in zip(lock.options, lock.option_places, strict=True))
-    for name, place in (*pins, *options):
-        if name in names:
-            found.setdefault(name, []).append(place)
+    for line in lines(text):
+        name = line.requirement and canonicalize_name(line.requirement.name)
+        for each in (name,) if name else (option.name for option in line.options):
+            if each in names:
+                found.setdefault(each, []).append((line.first, line.end))
     return found
 
 

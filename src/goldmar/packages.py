@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -46,13 +46,7 @@ def reachable(installed: Installed, requirements: Iterable[Requirement], modules
             continue
         seen.add((name, extras))
         found[names[name]] = installed.versions[names[name]]
-        for line in installed.requires.get(names[name], ()):
-            try:
-                needed = Requirement(line)
-            except InvalidRequirement:
-                continue  # of an old distribution, which pip does not follow either
-            if _holds(needed, extras, installed.environment):
-                waiting.append(needed)
+        waiting += _needed(installed, names[name], extras)
     return dict(sorted(found.items()))
 
 
@@ -62,26 +56,20 @@ def unmet(installed: Installed, wanted: Iterable[Requirement], limits: Iterable[
     An extra asks for the package and for what the package declares for it. A build of a version (2.13.0+cpu) and a
     pre-release count as that version; of a URL only the name counts. Source: PyPA's dependency specifiers.
     """
-    versions = {canonicalize_name(name): version for name, version in installed.versions.items()}
-    needs = {canonicalize_name(name): lines for name, lines in installed.requires.items()}
+    names = {canonicalize_name(name): name for name in installed.versions}
     asked = [each for each in wanted if _holds(each, frozenset(), installed.environment)]
     for each in tuple(asked):
-        for line in needs.get(canonicalize_name(each.name), ()) if each.extras else ():
-            with suppress(InvalidRequirement):
-                more = Requirement(line)
-                theirs = [
-                    _holds(more, extras, installed.environment) for extras in (frozenset(each.extras), frozenset())
-                ]
-                if theirs == [True, False]:
-                    asked.append(more)
-    asked += [each for each in limits if canonicalize_name(each.name) in versions]
+        if each.extras and (name := names.get(canonicalize_name(each.name))):
+            without = {*map(str, _needed(installed, name, frozenset()))}
+            asked += (more for more in _needed(installed, name, frozenset(each.extras)) if str(more) not in without)
+    asked += [each for each in limits if canonicalize_name(each.name) in names]
     found = []
     for each in asked:
-        version = versions.get(canonicalize_name(each.name))
-        if version is None:
+        name = names.get(canonicalize_name(each.name))
+        if name is None:
             found.append(f"{each} is not installed")
-        elif not each.specifier.contains(version, prereleases=True):
-            found.append(f"{each} is asked for, and {version} is installed")
+        elif not each.specifier.contains(installed.versions[name], prereleases=True):
+            found.append(f"{each} is asked for, and {installed.versions[name]} is installed")
     return found
 
 
@@ -99,6 +87,14 @@ def imported(sources: Iterable[bytes]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.split(".")[0])
     return found - sys.stdlib_module_names
+
+
+def _needed(installed: Installed, name: str, extras: frozenset[str]) -> Iterator[Requirement]:
+    """What a distribution declares to need with these extras."""
+    for line in installed.requires.get(name, ()):
+        with suppress(InvalidRequirement):  # of an old distribution, which pip does not follow either
+            if _holds(needed := Requirement(line), extras, installed.environment):
+                yield needed
 
 
 def _holds(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:

@@ -285,12 +285,12 @@ w==2 ; sys_platform != "win32"
 
 
 def test_a_lock_file_without_its_culprits_is_the_bad_one_to_the_letter_but_for_them():
-    kept = held_back(BEFORE, AFTER, ["a", "w"], Path("kept.txt"))
+    kept = held_back(BEFORE, AFTER, ["a", "w"])
     assert kept == AFTER.replace(
         "a==2 \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n    # via b\n",
         "a==1 \\\n    --hash=sha256:aa\n    # via b\n",
     ).replace("w==2", "w==1")
-    assert held_back(BEFORE, AFTER, [], Path("kept.txt")) == AFTER
+    assert held_back(BEFORE, AFTER, []) == AFTER
 
 
 @given(st.sets(st.sampled_from(["a", "b", "gone", "new", "w", "--find-links", "--pre"])))
@@ -298,14 +298,14 @@ def test_what_is_held_back_is_that_mix(names):
     good, bad = parse_lock(BEFORE, "kept.txt"), parse_lock(AFTER, "kept.txt")
     everything = {change.name for change in changes(good, bad)}
     assert everything == {"a", "b", "gone", "new", "w", "--find-links", "--pre"}
-    kept = parse_lock(held_back(BEFORE, AFTER, names, Path("kept.txt")), "kept.txt")
+    kept = parse_lock(held_back(BEFORE, AFTER, names), "kept.txt")
     assert changes(kept, mixed(good, bad, everything - names)) == ()
     assert {len(pins) for name, pins in kept.forks.items() if name == "w"} == {2}
 
 
 def test_what_is_held_back_keeps_line_ends_and_a_last_line_without_one():
-    assert held_back("a==1\r\nb==1", "a==2\r\nb==2", ["b"], Path("x.txt")) == "a==2\r\nb==1\n"
-    assert held_back("a==1\nc==1", "a==2", ["c"], Path("x.txt")) == "a==2\nc==1\n"
+    assert held_back("a==1\r\nb==1", "a==2\r\nb==2", ["b"]) == "a==2\r\nb==1\n"
+    assert held_back("a==1\nc==1", "a==2", ["c"]) == "a==2\nc==1\n"
 
 
 # ---- what code is named ---------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, 
     if rest is None or rest.outcome is not TrialOutcome.GREEN:
         return found
     good, bad = (lock.path.read_bytes().decode("utf-8-sig") for lock in locks)
-    text = held_back(good, bad, held, path)
+    text = held_back(good, bad, held)
     lock = replace(parse_lock(text, path), trusted=locks[1].trusted)
     kept = frozenset(found.changes) - held
     if changes(lock, mixes.lock(kept)):
