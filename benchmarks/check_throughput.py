@@ -16,10 +16,10 @@ from statistics import median, quantiles
 from benchmarks.common import ROOT, Bar, Outcome, Table, interleaved, main, median_ratio
 from benchmarks.wrk import wrk
 from goldmar.archive import build
+from goldmar.backends.local import LocalServer
 from goldmar.golden import find_drawings
 from goldmar.predict import predict
 from goldmar.records import Prediction
-from goldmar.serve.local import LocalServer
 
 
 def measure(asked: argparse.Namespace) -> Outcome:
@@ -36,13 +36,13 @@ def measure(asked: argparse.Namespace) -> Outcome:
             def by_goldmar(count: int) -> tuple[float, list[Prediction]]:
                 some = list(islice(cycle(drawings), count))
                 started = time.perf_counter()
-                predictions = predict(model, some, server.target, clients=clients)
+                predictions = predict(model, some, server, clients=clients)
                 rate = count / (time.perf_counter() - started)
                 assert all(prediction.problem is None for prediction in predictions)
                 return rate, predictions
 
             def by_wrk() -> float:
-                load = wrk(server.target, model, drawings, clients=clients, seconds=seconds)
+                load = wrk(server.endpoint, model, drawings, clients=clients, seconds=seconds)
                 wrk_p50.append(load.p50_s)
                 return load.rate
 

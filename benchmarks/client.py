@@ -3,9 +3,9 @@
     python -m benchmarks.client
 
 Nothing is cheaper for a server than /ping, so the rates are those of the clients, sharing the machine with the server
-as they do when `goldmar check` starts it. goldmar's figure is that of `goldmar.predict.exchange`, which `predict` sends
-its drawings through: threads, retries, bounds and latencies included. Every contestant checks the status and reads the
-body. wrk is the reference, written in C: what the server can do.
+as they do when `goldmar check` starts it. goldmar's figure is that of `goldmar.predict.replies_of`, which `predict`
+sends its drawings through: threads, retries, bounds and latencies included. Every contestant checks the status and
+reads the body. wrk is the reference, written in C: what the server can do.
 """
 
 import argparse
@@ -26,9 +26,13 @@ from statistics import median
 
 from benchmarks.common import ROOT, Bar, Outcome, Table, interleaved, main, median_ratio
 from goldmar.archive import build
-from goldmar.predict import Request, Retries, exchange
-from goldmar.records import Endpoint
-from goldmar.serve.local import LocalServer
+from goldmar.backends.http import HttpServer
+from goldmar.backends.local import LocalServer
+from goldmar.predict import Retries, replies_of
+from goldmar.protocols.torchserve import TorchServe
+from goldmar.records import Drawing, Origin, Request
+from goldmar.seam import Message
+from goldmar.transport.endpoint import Endpoint
 
 CLIENTS = 4
 # requests reads the environment's proxies anew for each request unless told not to: the bar is that of the faster way.
@@ -53,10 +57,27 @@ def goldmar(endpoint: Endpoint, seconds: float) -> float:
     return _exchanged(endpoint, max(500, round(rate * seconds)))
 
 
+class Ping(TorchServe):
+    """/ping in place of a prediction."""
+
+    def message(self, request: Request) -> Message:
+        return Message("/ping")
+
+
+class Pinged(HttpServer):
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(Ping())
+        self._open(endpoint)
+
+    @property
+    def origin(self) -> Origin:
+        return Origin("ping")
+
+
 def _exchanged(endpoint: Endpoint, count: int) -> float:
-    requests = [Request(f"{endpoint.url}/ping")] * count
+    nothing = [Drawing("", Path(), "")] * count
     started = time.perf_counter()
-    for reply in exchange(requests, endpoint, clients=CLIENTS, retries=Retries(limit=0)):
+    for reply in replies_of("", nothing, Pinged(endpoint), clients=CLIENTS, retries=Retries(limit=0)):
         assert reply.answer.status == 200
         assert reply.answer.body
     return count / (time.perf_counter() - started)
@@ -213,7 +234,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
         if name in (GOLDMAR, REQUESTS, FAST) or importlib.util.find_spec(package)
     }
     with tempfile.TemporaryDirectory(prefix="goldmar-bench-") as folder, LocalServer([_model(Path(folder))]) as server:
-        endpoint = server.target
+        endpoint = server.endpoint
         # Java compiles what it runs often; the first contestant must not pay for that.
         for _ in range(1 if asked.quick else 3):
             goldmar(endpoint, seconds)

@@ -32,7 +32,7 @@ import psutil
 
 from benchmarks.common import ROOT, Bar, Outcome, Table, main
 from goldmar.archive import build
-from goldmar.serve.local import LocalServer
+from goldmar.backends.local import LocalServer
 from tests.handlers.bad_drawings import GOOD, Request
 from tests.handlers.mutants import mutants
 
@@ -60,7 +60,7 @@ class Client:
     def __init__(self, server: LocalServer) -> None:
         parts = urlsplit(server.url)
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
-        self._headers = dict(server.target.headers)
+        self._headers = dict(server.endpoint.headers)
 
     def ask(self, model: str, request: Request) -> tuple[int, Any, float]:
         """Status, answer and seconds."""

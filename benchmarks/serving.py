@@ -32,10 +32,10 @@ from benchmarks.common import ROOT, Bar, Outcome, Table, interleaved, main, medi
 from benchmarks.inprocess import Limit
 from benchmarks.wrk import wrk
 from goldmar.archive import build
+from goldmar.backends.local import LocalServer
 from goldmar.golden import find_drawings
 from goldmar.predict import predict
 from goldmar.records import Drawing
-from goldmar.serve.local import LocalServer
 
 CLIENTS = 8
 CORES = len(os.sched_getaffinity(0))
@@ -176,13 +176,13 @@ class Bench:
         return len(many) / (time.perf_counter() - started)
 
     def _ask(self, server: LocalServer, setting: Setting, drawings: Sequence[Drawing]) -> None:
-        for prediction in predict(setting.name, drawings, server.target, clients=CLIENTS):
+        for prediction in predict(setting.name, drawings, server, clients=CLIENTS):
             if prediction.problem is not None:
                 msg = f"{setting.name} failed on {prediction.drawing_id}: {prediction.problem}"
                 raise RuntimeError(msg)
 
     def _wrk(self, server: LocalServer, setting: Setting, seconds: float) -> float:
-        return wrk(server.target, setting.name, self._drawings, clients=CLIENTS, seconds=seconds).rate
+        return wrk(server.endpoint, setting.name, self._drawings, clients=CLIENTS, seconds=seconds).rate
 
 
 class Shares:

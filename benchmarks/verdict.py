@@ -32,9 +32,10 @@ from urllib.request import urlopen
 import psutil
 
 from benchmarks.common import ROOT, Bar, Outcome, Table, interleaved, main, median_ratio, timed
+from goldmar.backends.remote import RemoteServer
 from goldmar.golden import find_drawings
 from goldmar.predict import predict
-from goldmar.records import Endpoint
+from goldmar.transport.endpoint import Endpoint
 
 CLIENTS = 4  # what goldmar check has by default
 POLL_S = 0.02
@@ -105,10 +106,10 @@ class Plain:
                 for model in self._models:
                     wait_until_ready(process, f"http://127.0.0.1:{management}/models/{model}")
                 ready = time.perf_counter()
-                endpoint = Endpoint(f"http://127.0.0.1:{inference}")
+                server = RemoteServer(Endpoint(f"http://127.0.0.1:{inference}"), None, self._models)
                 for model in self._models:
                     drawings = find_drawings(self._project / "golden" / model / "drawings")
-                    for prediction in predict(model, drawings, endpoint, clients=CLIENTS):
+                    for prediction in predict(model, drawings, server, clients=CLIENTS):
                         if prediction.problem is not None:
                             raise RuntimeError(prediction.problem)
                 done = time.perf_counter()

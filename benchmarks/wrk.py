@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldmar.records import Drawing, Endpoint
+from goldmar.records import Drawing
+from goldmar.transport.endpoint import Endpoint
 
 __all__ = ["Load", "wrk"]
 

@@ -17,8 +17,9 @@ from goldmar.pipeline.archives import build_archives
 from goldmar.pipeline.jobs import Job, check
 from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_handlers, select_models
-from goldmar.pipeline.servers import local_opener
+from goldmar.pipeline.servers import way_to
 from goldmar.progress import ConsoleWatch
+from goldmar.records import Reach
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "report.svg"
@@ -43,7 +44,7 @@ def main() -> None:
         watch = ConsoleWatch(Console(stderr=True))
         models = select_models(project, [])
         build_archives(project, select_handlers(project, models), watch)
-        job = Job(project, models, local_opener(project, watch), watch, clients=project.clients)
+        job = Job(project, models, way_to(Reach()), watch, clients=project.clients)
         run, verdict = check(job)
         console.print("$ goldmar check", style="bold")
         report.terminal.render(run, verdict, console)

@@ -11,6 +11,7 @@ GoldmarError                       what went wrong, where, and the command that 
 ├── UninstallableError         2   the pins of a lock file cannot be installed together, or one of them not at all
 ├── ServerError                3   the server could not be reached, started or kept alive
 │   ├── UnreachableError       3   nothing answers at that address, or the connection broke
+│   │   └── RefusedError       3   nothing listens there: not one byte was sent, and asking again is worth while
 │   ├── NotReadyError          3   it runs, but never had its workers READY
 │   ├── WorkerDiedError        3   a worker died; carries the handler's own traceback where there is one
 │   ├── OverloadedError        3   the queue stayed full through every retry
@@ -40,6 +41,7 @@ __all__ = [
     "NotReadyError",
     "NotStartedError",
     "OverloadedError",
+    "RefusedError",
     "ServerError",
     "StorageError",
     "TokenError",
@@ -150,6 +152,10 @@ class ServerError(GoldmarError):
 
 class UnreachableError(ServerError):
     """Nothing answers at that address, or the connection broke."""
+
+
+class RefusedError(UnreachableError):
+    """Nothing listens there (yet): not one byte was sent, and asking again is worth while."""
 
 
 class NotReadyError(ServerError):

@@ -18,11 +18,12 @@ __all__ = [
     "BUILT_IN_HANDLERS",
     "CHUNK",
     "MANIFEST",
+    "Archive",
     "Manifest",
     "content_digest",
     "digest",
+    "examine",
     "read",
-    "sources",
     "unpack",
 ]
 
@@ -68,6 +69,22 @@ class Manifest:
         return name if name.endswith(".py") else f"{name}.py"
 
 
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that was read: its digest, and the modules and requirements in it by name, which its handler may use.
+
+    A server names its model as the file without the suffix, whatever the manifest says.
+    """
+
+    path: Path
+    digest: str
+    sources: Mapping[str, bytes]
+
+    @property
+    def model(self) -> str:
+        return self.path.stem
+
+
 def read(mar: Path) -> Manifest:
     """The manifest of an archive, checked: well-formed, every file it names is there, every name stays inside.
 
@@ -83,15 +100,19 @@ def digest(mar: Path) -> str:
         return content_digest((member.name, sha256_of(file, member)) for member in found)
 
 
-def sources(mar: Path) -> dict[str, bytes]:
-    """The modules and the requirements of an archive, by name: what its handler may use. Raises ArchiveError."""
+def examine(mar: Path) -> Archive:
+    """An archive, opened and hashed once. Raises ArchiveError."""
     with _opened(mar) as (file, found):
         wanted = {_manifest(mar, file, found).requirements_file}
-        return {
-            each.name: b"".join(chunks(file, each))
-            for each in found
-            if each.name.endswith(".py") or each.name in wanted
-        }
+        return Archive(
+            mar,
+            content_digest((member.name, sha256_of(file, member)) for member in found),
+            {
+                each.name: b"".join(chunks(file, each))
+                for each in found
+                if each.name.endswith(".py") or each.name in wanted
+            },
+        )
 
 
 def unpack(mar: Path, folder: Path) -> Manifest:

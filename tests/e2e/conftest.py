@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from goldmar.serve.local import LocalServer
+from goldmar.backends.local import LocalServer
 from tests.support.packages import STAND_IN
 
 HANDLERS = Path(__file__).parent / "handlers"

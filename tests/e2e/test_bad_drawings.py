@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from goldmar.archive import build
+from goldmar.backends.local import LocalServer
 from goldmar.serve.launch import MAX_BODY
-from goldmar.serve.local import LocalServer
 from tests.handlers.attacks import ATTACKS
 from tests.handlers.bad_drawings import BAD, GOOD, Request, mutations
 from tests.handlers.mutants import mutants
@@ -41,7 +41,7 @@ def ask(server: LocalServer) -> Iterator[Ask]:
 
         def post(model: str, request: Request) -> requests.Response:
             body, content_type = request
-            headers = {**server.target.headers, "Content-Type": content_type}
+            headers = {**server.endpoint.headers, "Content-Type": content_type}
             return session.post(f"{server.url}/predictions/{model}", data=body, headers=headers, timeout=120)
 
         yield post

@@ -21,8 +21,8 @@ import psutil
 import pytest
 import requests
 
+from goldmar.backends.local import LocalServer
 from goldmar.errors import ExitCode
-from goldmar.serve.local import LocalServer
 from tests.e2e.conftest import Archiver, Remains, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -236,7 +236,7 @@ def test_the_handler_cannot_be_imported(local: Project, archive_of: Archiver, re
 @pytest.fixture
 def remote(tmp_path: Path, server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project that asks the shared server; its tokens are in INFERENCE_TOKEN and key_file.json."""
-    monkeypatch.setenv("INFERENCE_TOKEN", server.target.headers["Authorization"].removeprefix("Bearer "))
+    monkeypatch.setenv("INFERENCE_TOKEN", server.endpoint.headers["Authorization"].removeprefix("Bearer "))
     return Project(tmp_path / "project", {"a": "plate", "b": "flange"})
 
 
@@ -279,7 +279,7 @@ def test_the_token_expires(archive_of: Archiver, remains: Remains, tmp_path: Pat
 
 def test_the_model_is_not_served(remote: Project, server: LocalServer) -> None:
     (remote.root / "golden" / "obedient").rename(remote.root / "golden" / "thicknes")
-    management = str(server.target.management_url)
+    management = str(server.management.url)
     assert server._launch is not None
     keys = str(server._launch.folder / "key_file.json")
     done = goldmar(remote, "check", "--url", server.url, "--token-file", keys, "--management-url", management)
@@ -348,5 +348,5 @@ def test_the_disk_is_full(tmp_path: Path, server: LocalServer) -> None:
 
 def test_the_running_server_is_not_touched(server: LocalServer) -> None:
     """Whatever the tests above did to its clients."""
-    answer = requests.post(f"{server.url}/predictions/obedient", data=b"1", headers=server.target.headers, timeout=30)
+    answer = requests.post(f"{server.url}/predictions/obedient", data=b"1", headers=server.endpoint.headers, timeout=30)
     assert answer.json() == {"bytes": 1.0}

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import requests
 
-from goldmar.serve.local import LocalServer
+from goldmar.backends.local import LocalServer
 from tests.e2e.conftest import Archiver, Remains, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
@@ -21,7 +21,7 @@ class Asking(threading.Thread):
     def __init__(self, server: LocalServer, seconds: float, folder: Path) -> None:
         super().__init__()
         self.begun = folder / "begun"
-        self.url, self.headers = f"{server.target.url}/predictions/obedient", dict(server.target.headers)
+        self.url, self.headers = f"{server.endpoint.url}/predictions/obedient", dict(server.endpoint.headers)
         self.seconds = seconds
         self.answer: requests.Response | None = None
         self.error: requests.RequestException | None = None
@@ -50,8 +50,8 @@ def test_a_worker_killed_in_mid_run(archive_of: Archiver, remains: Remains, tmp_
         assert asking.answer is not None
         assert asking.answer.status_code in {500, 507}  # 507 where the worker was killed by SIGKILL
         assert asking.answer.json()["message"] == "Worker died."
-        assert (server.trouble() or "").startswith("W-9000-obedient_1.0 ended without a traceback")
-        assert server.trouble() is None, "it is told once, not for the next model too"
+        assert (server.diagnostics() or "").startswith("W-9000-obedient_1.0 ended without a traceback")
+        assert server.diagnostics() is None, "it is told once, not for the next model too"
         assert server.alive()
         again = Asking(server, 0, tmp_path)  # TorchServe starts another, and the queue waits for it
         again.run()
@@ -63,12 +63,15 @@ def test_a_worker_killed_in_mid_run(archive_of: Archiver, remains: Remains, tmp_
 
 def test_a_handler_that_raises_is_quoted(archive_of: Archiver, remains: Remains) -> None:
     with LocalServer([archive_of("obedient")]) as server:
-        assert server.trouble() is None
+        assert server.diagnostics() is None
         answer = requests.post(
-            f"{server.url}/predictions/obedient", data="raise no scale found", headers=server.target.headers, timeout=60
+            f"{server.url}/predictions/obedient",
+            data="raise no scale found",
+            headers=server.endpoint.headers,
+            timeout=60,
         )
         assert answer.status_code == 503
-        trouble = (server.trouble() or "").splitlines()
+        trouble = (server.diagnostics() or "").splitlines()
         assert trouble[0] == "Traceback (most recent call last):"
         assert trouble[-1] == "ValueError: no scale found"
         assert any('File "obedient.py"' in line for line in trouble)
@@ -83,7 +86,7 @@ def test_a_server_killed_in_mid_run(archive_of: Archiver, remains: Remains, tmp_
         os.kill(server._launch.process.pid, signal.SIGKILL)
         asking.join(timeout=30)
         assert isinstance(asking.error, requests.ConnectionError)
-        assert "TorchServe was killed (SIGKILL) by " in (server.trouble() or "")
+        assert "TorchServe was killed (SIGKILL) by " in (server.diagnostics() or "")
         assert not server.alive()
         assert remains.processes(), "the worker is still busy, and is ours to end"
     assert remains.nothing()
@@ -94,7 +97,7 @@ def test_a_worker_that_ignores_sigterm_and_its_child_are_ended(
 ) -> None:
     with LocalServer([archive_of("obedient")]) as server:
         url = f"{server.url}/predictions/obedient"
-        assert requests.post(url, data="stubborn", headers=server.target.headers, timeout=60).status_code == 200
+        assert requests.post(url, data="stubborn", headers=server.endpoint.headers, timeout=60).status_code == 200
         (worker,) = (psutil.Process(pid) for pid in server.pids()["obedient"])
         assert worker.cwd() == "/", "it is found by its process group"
         assert any("sleep" in process.cmdline() for process in remains.processes())

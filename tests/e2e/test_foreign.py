@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from goldmar.backends.local import LocalServer
 from goldmar.errors import ExitCode
-from goldmar.serve.local import LocalServer
 from tests.support.foreign import foreign_project, write_golden
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
@@ -37,7 +37,7 @@ class Remote:
 
 def remote(server: LocalServer, folder: Path) -> Remote:
     token = folder / "token"
-    token.write_text(server.target.headers["Authorization"].removeprefix("Bearer ") + "\n")
+    token.write_text(server.endpoint.headers["Authorization"].removeprefix("Bearer ") + "\n")
     return Remote(server.url, token)
 
 

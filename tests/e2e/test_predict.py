@@ -1,16 +1,16 @@
 """The words of a real TorchServe, as `predict` understands them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from goldmar.backends.local import LocalServer
 from goldmar.errors import GoldmarError, ModelUnknownError, ServerError, TokenError
 from goldmar.predict import predict
 from goldmar.records import Drawing, Prediction
-from goldmar.serve.local import LocalServer
 from tests.e2e.conftest import Archiver
+from tests.support.servers import At
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
 
@@ -35,8 +35,7 @@ def draw(tmp_path: Path) -> Draw:
 
 
 def ask(server: LocalServer, drawing: Drawing, **options: str) -> Prediction:
-    target = replace(server.target, version=options.get("version", ""))
-    (prediction,) = predict(options.get("model", "choosy"), [drawing], target)
+    (prediction,) = predict(options.get("model", "choosy"), [drawing], server, version=options.get("version", ""))
     return prediction
 
 
@@ -102,6 +101,6 @@ def test_a_version_that_is_served(choosy: LocalServer, draw: Draw) -> None:
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "wrong"}])
 def test_a_token_that_is_missing_or_wrong(choosy: LocalServer, draw: Draw, headers: dict[str, str]) -> None:
     with pytest.raises(TokenError) as caught:
-        predict("choosy", [draw(b"x")], replace(choosy.target, headers=headers))
+        predict("choosy", [draw(b"x")], At(choosy.endpoint.url, headers))
     assert "Token Authorization failed" in str(caught.value)
     assert isinstance(caught.value, GoldmarError)

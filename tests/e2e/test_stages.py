@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from goldmar.archive import build
+from goldmar.backends.local import LocalServer
+from goldmar.backends.worker import WorkerServer
 from goldmar.golden import find_drawings, read_kept_stages
 from goldmar.predict import NOT_GIVEN, ask_stages
-from goldmar.serve.local import LocalServer
-from goldmar.serve.worker import WorkerServer
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +44,7 @@ def ask(server: LocalServer, number: int, word: str) -> requests.Response:
     """One request to part_class, whose batches hold four; odd numbers are no drawing."""
     drawing = DRAWINGS[number % len(DRAWINGS)]
     body = b"no drawing" if number % 5 == 1 else drawing.path.read_bytes()
-    headers = {**server.target.headers, "Content-Type": drawing.content_type}
+    headers = {**server.endpoint.headers, "Content-Type": drawing.content_type}
     if word:
         headers["X-Goldmar-Stages"] = word
     return requests.post(f"{server.url}/predictions/part_class", data=body, headers=headers, timeout=60)
@@ -52,7 +52,7 @@ def ask(server: LocalServer, number: int, word: str) -> requests.Response:
 
 def test_clients_that_share_batches_get_their_own_stages(server: LocalServer) -> None:
     """Sixteen at once, some asking and some not, good drawings and bad ones."""
-    alone = {one.drawing_id: one for one in ask_stages("part_class", DRAWINGS, server.target)}
+    alone = {one.drawing_id: one for one in ask_stages("part_class", DRAWINGS, server)}
     words = ("full", "", "digest", "full")
     with ThreadPoolExecutor(16) as clients:
         replies = list(clients.map(lambda number: ask(server, number, words[number % 4]), range(48)))
@@ -83,8 +83,8 @@ def test_clients_that_share_batches_get_their_own_stages(server: LocalServer) ->
 def test_the_server_and_the_worker_alone_tell_the_same(server: LocalServer, archives: list[Path], model: str) -> None:
     chosen = DRAWINGS[::4]
     with WorkerServer([path for path in archives if path.stem == model]) as worker:
-        alone = list(ask_stages(model, chosen, worker.target))
-    assert alone == list(ask_stages(model, chosen, server.target))
+        alone = list(ask_stages(model, chosen, worker))
+    assert alone == list(ask_stages(model, chosen, server))
     assert all([stage.name for stage in one.stages] == ["drawing", *STAGES] for one in alone)
 
 
@@ -94,7 +94,7 @@ def test_what_is_kept_in_the_repository_is_what_the_models_do(server: LocalServe
         kept = read_kept_stages(REPOSITORY / "golden" / model)
         drawings = find_drawings(REPOSITORY / "golden" / model / "drawings")
         assert set(kept) == {drawing.id for drawing in drawings}
-        for told in ask_stages(model, drawings, server.target):
+        for told in ask_stages(model, drawings, server):
             for want, got in zip(kept[told.drawing_id].stages[:3], told.stages[:3], strict=True):
                 assert [p.sha256 for p in want.parts] == [p.sha256 for p in got.parts], (told.drawing_id, want.name)
 
@@ -102,7 +102,7 @@ def test_what_is_kept_in_the_repository_is_what_the_models_do(server: LocalServe
 def test_the_environment_of_the_server_turns_it_off(archives: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOLDMAR_STAGES", "off")
     with LocalServer(archives[-1:]) as running:
-        (told,) = ask_stages("thickness", DRAWINGS[:1], running.target)
+        (told,) = ask_stages("thickness", DRAWINGS[:1], running)
     assert (told.stages, told.problem) == ((), NOT_GIVEN)
 
 
@@ -134,7 +134,7 @@ def test_explain_through_torchserve_and_at_a_url(tmp_path: Path) -> None:
         check = ("check", "--explain", "--json")
         done = [goldmar(*check)]
         with LocalServer([tmp_path / "model_store/thickness.mar"]) as running:
-            environment["TOKEN"] = running.target.headers["Authorization"].removeprefix("Bearer ")
+            environment["TOKEN"] = running.endpoint.headers["Authorization"].removeprefix("Bearer ")
             done.append(goldmar(*check, "--url", running.url, "--token-env", "TOKEN"))
     finally:
         shutil.rmtree(temporary)

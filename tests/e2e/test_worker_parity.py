@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from goldmar.records import Answer, Drawing
-from goldmar.serve.local import LocalServer
-from goldmar.serve.worker import WorkerServer
+from goldmar.backends.local import LocalServer
+from goldmar.backends.worker import WorkerServer
+from goldmar.records import Answer, Drawing, Request
 from tests.support.odd import ANSWERS, make
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stand_in")]
@@ -42,9 +42,9 @@ def test_the_same_answer(both, request_):
     reply = requests.post(
         f"{local.url}/predictions/odd",
         data=body,
-        headers={**local.target.headers, "Content-Type": content_type},
+        headers={**local.endpoint.headers, "Content-Type": content_type},
         timeout=60,
     )
-    assert worker.target("odd", drawing) == Answer(
+    assert worker.ask(Request("odd", drawing)) == Answer(
         reply.status_code, reply.headers.get("content-type", ""), reply.content
     )

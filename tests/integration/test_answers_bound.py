@@ -14,8 +14,10 @@ import trustme
 
 from goldmar.errors import ExitCode, UnreachableError
 from goldmar.predict import Retries, predict
-from goldmar.records import Drawing, Endpoint
-from goldmar.transport.connection import Connection, Request
+from goldmar.records import Drawing
+from goldmar.seam import Message
+from goldmar.transport.connection import Connection
+from goldmar.transport.endpoint import Endpoint
 from tests.integration.fake_server import (
     Asked,
     Behaviour,
@@ -27,6 +29,7 @@ from tests.integration.fake_server import (
     then,
     torchserve,
 )
+from tests.support.servers import At
 
 MORE = "The server answers more than it is asked"
 
@@ -101,10 +104,10 @@ def setting(event: Event) -> Behaviour:
 def outcome(drawings: list[Drawing], *behaviours: Behaviour, clients: int = 1) -> tuple[list[object], str]:
     """The answers, or none and the error's words."""
     with FakeServer(*behaviours) as server:
-        return asked(drawings, Endpoint(server.url), clients)
+        return asked(drawings, At(server.url), clients)
 
 
-def asked(drawings: list[Drawing], endpoint: Endpoint, clients: int = 1) -> tuple[list[object], str]:
+def asked(drawings: list[Drawing], endpoint: At, clients: int = 1) -> tuple[list[object], str]:
     try:
         found = predict("gear", drawings, endpoint, clients=clients, retries=Retries(1, first_s=0.1))
     except UnreachableError as error:
@@ -172,9 +175,9 @@ def test_bytes_that_come_before_the_next_request_end_the_run(
 ) -> None:
     taken, came = Event(), Event()
     with FakeServer(then(first, waiting(taken), surplus, setting(came)), ECHO) as server:
-        connection = Connection(Endpoint(server.url), stopped=lambda: False)
-        requests = [Request(f"{server.url}/predictions/gear", drawing.path, "text/plain") for drawing in drawings[:2]]
-        answer, _ = connection.ask(requests[0])
+        connection = Connection(Endpoint(server.url))
+        requests = [Message("/predictions/gear", drawing.path.read_bytes(), "text/plain") for drawing in drawings[:2]]
+        answer = connection.ask(requests[0])
         assert answer.body == b"0"
         taken.set()
         assert came.wait(60)
@@ -202,7 +205,7 @@ def test_bytes_that_come_when_all_is_answered_are_nobodys(
 ) -> None:
     over = Event()
     with FakeServer(then(first, waiting(over), surplus)) as server:
-        assert asked(drawings[:1], Endpoint(server.url)) == ([0], "")
+        assert asked(drawings[:1], At(server.url)) == ([0], "")
         over.set()
 
 
@@ -250,14 +253,14 @@ def test_a_retried_request_that_is_answered_twice(drawings: list[Drawing]) -> No
 
 def test_each_request_has_a_name_of_its_own_retries_included(drawings: list[Drawing]) -> None:
     with FakeServer(answer(429, b"{}"), ECHO) as server:
-        predict("gear", drawings, Endpoint(server.url), clients=3, retries=Retries(1, first_s=0.01))
+        predict("gear", drawings, At(server.url), clients=3, retries=Retries(1, first_s=0.01))
     names = [asked.headers["x-request-id"] for asked in server.asked]
     assert len(names) == len(set(names)) == 7
 
 
 def test_a_name_of_the_users_own_stays(drawings: list[Drawing]) -> None:
     with FakeServer(PLAIN) as server:
-        predict("gear", drawings, Endpoint(server.url, headers={"X-Request-ID": "mine"}), clients=1)
+        predict("gear", drawings, At(server.url, headers={"X-Request-ID": "mine"}), clients=1)
     assert {asked.headers["x-request-id"] for asked in server.asked} == {"mine"}
     assert server.connections == len(drawings)
 
@@ -273,7 +276,7 @@ def test_a_connection_is_kept_where_answers_say_whose_they_are(
     drawings: list[Drawing], behaviour: Behaviour, connections: int
 ) -> None:
     with FakeServer(behaviour) as server:
-        found = predict("gear", drawings, Endpoint(server.url), clients=1)
+        found = predict("gear", drawings, At(server.url), clients=1)
     assert [prediction.values["$"] for prediction in found] == [0, 1, 2, 3, 4, 5]
     assert server.connections == connections
 
@@ -296,7 +299,7 @@ def test_over_tls(drawings: list[Drawing], tmp_path: Path, behaviour: Behaviour,
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     for answers, taken in ((behaviour, True), (then(behaviour, SERVE_NAMELESS, after_s=after_s), False)):
         with FakeServer(answers, tls=context) as server:
-            values, words = asked(drawings, Endpoint(server.url, verify=str(tmp_path / "ca.pem")))
+            values, words = asked(drawings, At(server.url, verify=str(tmp_path / "ca.pem")))
             assert values == [0, 1, 2, 3, 4, 5] or (words and not taken)
 
 
@@ -304,5 +307,5 @@ def test_an_error_without_a_name_on_a_used_connection_is_asked_for_again(drawing
     """TorchServe's 413 has no name; nor would a proxy's page that comes late, and is another drawing's."""
     refusal = answer(422, b"{}")
     with FakeServer(ECHO, refusal, ECHO) as server:
-        assert asked(drawings[:2], Endpoint(server.url)) == ([0, 1], "")
+        assert asked(drawings[:2], At(server.url)) == ([0, 1], "")
     assert [request.connection for request in server.asked] == [0, 0, 1]

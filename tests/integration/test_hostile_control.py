@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from goldmar.errors import GoldmarError, ModelUnknownError, ServerError, UnreachableError, UsageError
-from goldmar.records import Endpoint
-from goldmar.serve import management
-from goldmar.serve.management import Management
-from goldmar.transport.connection import Connection, Request
+from goldmar.protocols import management
+from goldmar.protocols.management import Management
+from goldmar.seam import Message
+from goldmar.transport.connection import Connection
+from goldmar.transport.endpoint import Endpoint
 from tests.integration.fake_server import Asked, Behaviour, FakeServer, answer, hold, json_answer, raw
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -64,7 +65,7 @@ def test_an_answer_without_end_has_one(name: str) -> None:
     behaviour, words = ENDLESS[name]
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with FakeServer(behaviour) as server:
-        control = Management(Endpoint(server.url, server.url))
+        control = Management(Endpoint(server.url))
         for ask in (control.ping, control.served):
             with pytest.raises(UnreachableError) as caught:
                 ask()
@@ -107,7 +108,7 @@ def test_an_answer_of_another_shape_is_the_servers_fault(name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with FakeServer(answer(200, STRANGE[name], headers=headers)) as server:
         token = {"Authorization": f"Bearer {TOKEN}"}
-        control = Management(Endpoint(server.url, server.url, management_headers=token))
+        control = Management(Endpoint(server.url), Endpoint(server.url, token))
         with pytest.raises(ServerError, match="does not answer like TorchServe") as caught:
             control.describe("m")
         assert TOKEN not in f"{caught.value}{caught.value.detail}"
@@ -118,7 +119,7 @@ def test_an_answer_of_another_shape_is_the_servers_fault(name: str) -> None:
 @pytest.mark.parametrize("status", [202, 400, 500, 503])
 def test_what_another_status_says_of_models_is_not_taken(status: int) -> None:
     with FakeServer(answer(status, json.dumps({"models": [{"modelName": "InvalidKey"}]}).encode())) as server:
-        control = Management(Endpoint(server.url, server.url))
+        control = Management(Endpoint(server.url))
         with pytest.raises(ServerError, match=f"answers {status} to a question about its models"):
             control.served()
         control.close()
@@ -126,7 +127,7 @@ def test_what_another_status_says_of_models_is_not_taken(status: int) -> None:
 
 def test_a_list_of_models_without_end_has_one() -> None:
     with FakeServer(json_answer({"models": [{"modelName": "a"}], "nextPageToken": "1"})) as server:
-        control = Management(Endpoint(server.url, server.url))
+        control = Management(Endpoint(server.url))
         with pytest.raises(UnreachableError, match="does not answer like") as caught:
             control.served()
         control.close()
@@ -136,7 +137,7 @@ def test_a_list_of_models_without_end_has_one() -> None:
 def test_of_many_models_some_are_named() -> None:
     many = json_answer({"models": [{"modelName": f"m\x1b{number:05}"} for number in range(50_000)]})
     with FakeServer(answer(404), many) as server:
-        control = Management(Endpoint(server.url, server.url))
+        control = Management(Endpoint(server.url))
         with pytest.raises(ModelUnknownError, match=r"m\\x1b00019 and 49980 more\.") as caught:
             control.describe("m")
         control.close()
@@ -147,7 +148,7 @@ def test_of_many_models_some_are_named() -> None:
 def test_no_redirect_is_followed(status: int) -> None:
     with FakeServer(json_answer({})) as other:
         with FakeServer(answer(status, headers={"location": f"{other.url}/{'x' * 5000}"})) as server:
-            control = Management(Endpoint(server.url, server.url, headers={"X-Api-Key": "s3cret-s3cret"}))
+            control = Management(Endpoint(server.url, {"X-Api-Key": "s3cret-s3cret"}))
             with pytest.raises(UsageError, match="redirects to") as caught:
                 control.ping()
             control.close()
@@ -158,16 +159,16 @@ def test_no_redirect_is_followed(status: int) -> None:
 def test_a_prediction_has_a_head_of_some_size_too(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     with FakeServer(ENDLESS["headers"][0]) as server:
-        connection = Connection(Endpoint(server.url, timeout_s=20), lambda: False)
+        connection = Connection(Endpoint(server.url, timeout_s=20))
         with pytest.raises(GoldmarError, match="head of the answer has no end"):
-            connection.ask(Request(server.url, tmp_path / "a.png", "image/png"))
+            connection.ask(Message("", b"x", "image/png"))
         connection.close()
 
 
 INTERRUPTED = """
 import sys
-from goldmar.records import Endpoint
-from goldmar.serve.management import Management
+from goldmar.protocols.management import Management
+from goldmar.transport.endpoint import Endpoint
 print("asking", flush=True)
 try:
     Management(Endpoint(sys.argv[1])).ping()

@@ -23,7 +23,7 @@ from goldmar.errors import (
     WorkerDiedError,
 )
 from goldmar.predict import Retries, predict
-from goldmar.records import Drawing, Endpoint, Prediction
+from goldmar.records import Drawing, Prediction
 from tests.integration.fake_server import (
     Asked,
     Behaviour,
@@ -40,6 +40,7 @@ from tests.integration.fake_server import (
     reset_after,
     torchserve_error,
 )
+from tests.support.servers import At
 
 QUICK = Retries(limit=3, first_s=0.01, cap_s=0.02)
 GOOD = json_answer({"thickness": 9.5})
@@ -61,7 +62,7 @@ def drawings(tmp_path: Path) -> list[Drawing]:
 
 
 def ask(server: FakeServer, drawings: list[Drawing], **options: object) -> list[Prediction]:
-    endpoint = Endpoint(server.url, timeout_s=float(options.pop("timeout_s", 20.0)))  # type: ignore[arg-type]
+    endpoint = At(server.url, timeout_s=float(options.pop("timeout_s", 20.0)))  # type: ignore[arg-type]
     return predict("thickness", drawings, endpoint, retries=QUICK, **options)  # type: ignore[arg-type]
 
 
@@ -247,7 +248,7 @@ def test_retry_after_is_honoured(drawings: list[Drawing]) -> None:
 
 def test_retry_after_is_capped(drawings: list[Drawing]) -> None:
     with FakeServer(answer(429, headers={"retry-after": "86400"}), GOOD) as server:
-        endpoint = Endpoint(server.url)
+        endpoint = At(server.url)
         (prediction,) = predict("m", drawings[:1], endpoint, retries=Retries(limit=1, retry_after_cap_s=0.01))
     assert prediction.attempts == 2
 
@@ -256,7 +257,7 @@ def test_refused_then_accepted(drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, listening=False) as server:
         timer = threading.Timer(0.3, server.listen)
         timer.start()
-        endpoint = Endpoint(server.url)
+        endpoint = At(server.url)
         (prediction,) = predict("m", drawings[:1], endpoint, retries=Retries(limit=200, first_s=0.02, cap_s=0.02))
         timer.join()
     assert prediction.values == {"thickness": 9.5}
@@ -348,9 +349,7 @@ def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
         return echo(connection, asked)
 
     with FakeServer(first_last) as server:
-        endpoint = Endpoint(
-            server.url + "/base/", headers={"Authorization": "Bearer T", "X-Empty": ""}, version="1.0 b"
-        )
+        endpoint = At(server.url + "/base/", headers={"Authorization": "Bearer T", "X-Empty": ""})
         arrived: list[str] = []
         thread = threading.current_thread()
 
@@ -358,7 +357,15 @@ def test_order_path_type_headers_and_version(drawings: list[Drawing]) -> None:
             assert threading.current_thread() is thread
             arrived.append(prediction.drawing_id)
 
-        predictions = predict("a model/ä", drawings, endpoint, clients=3, on_prediction=on_prediction, retries=QUICK)
+        predictions = predict(
+            "a model/ä",
+            drawings,
+            endpoint,
+            version="1.0 b",
+            clients=3,
+            on_prediction=on_prediction,
+            retries=QUICK,
+        )
     assert [prediction.values["text"] for prediction in predictions] == [f"drawing {n}" for n in range(6)]
     assert [prediction.drawing_id for prediction in predictions] == [drawing.id for drawing in drawings]
     assert sorted(arrived) == [drawing.id for drawing in drawings]
@@ -417,7 +424,7 @@ def test_an_early_413_is_heard_while_the_drawing_is_still_being_sent(tmp_path: P
     thread = threading.Thread(target=serve)
     thread.start()
     with listener:
-        endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        endpoint = At(f"http://127.0.0.1:{listener.getsockname()[1]}")
         (prediction,) = predict("thickness", [Drawing("large", large, "image/png")], endpoint)
         thread.join()
     assert prediction.status == 413
@@ -466,7 +473,7 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Iterator[str]:
 
 def test_tls_with_the_right_authority(tls: ssl.SSLContext, bundle: str, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, tls=tls) as server:
-        (prediction,) = predict("m", drawings[:1], Endpoint(server.url, verify=bundle), retries=QUICK)
+        (prediction,) = predict("m", drawings[:1], At(server.url, verify=bundle), retries=QUICK)
     assert prediction.values == {"thickness": 9.5}
 
 
@@ -479,12 +486,12 @@ def test_tls_with_an_authority_that_nobody_knows(tls: ssl.SSLContext, drawings: 
 
 def test_tls_with_the_wrong_host_name(tls: ssl.SSLContext, bundle: str, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, tls=tls) as server, pytest.raises(UnreachableError, match="not trusted"):
-        predict("m", drawings[:1], Endpoint(f"https://127.0.0.1:{server.port}", verify=bundle), retries=QUICK)
+        predict("m", drawings[:1], At(f"https://127.0.0.1:{server.port}", verify=bundle), retries=QUICK)
 
 
 def test_tls_trusting_anybody_on_request(tls: ssl.SSLContext, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, tls=tls) as server:
-        endpoint = Endpoint(f"https://127.0.0.1:{server.port}", verify=False)
+        endpoint = At(f"https://127.0.0.1:{server.port}", verify=False)
         (prediction,) = predict("m", drawings[:1], endpoint, retries=QUICK)
     assert prediction.problem is None
 
@@ -500,16 +507,16 @@ def test_the_authority_of_the_environment(
 
 def test_tls_to_a_server_without_it(drawings: list[Drawing]) -> None:
     with FakeServer(GOOD) as server, pytest.raises(UnreachableError, match="TLS could not be agreed on"):
-        predict("m", drawings[:1], Endpoint(f"https://localhost:{server.port}"), retries=QUICK)
+        predict("m", drawings[:1], At(f"https://localhost:{server.port}"), retries=QUICK)
 
 
 def test_a_bundle_that_is_missing_or_none(tmp_path: Path, tls: ssl.SSLContext, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD, tls=tls) as server:
         with pytest.raises(ConfigError, match="does not exist"):
-            predict("m", drawings, Endpoint(server.url, verify=str(tmp_path / "none.pem")))
+            predict("m", drawings, At(server.url, verify=str(tmp_path / "none.pem")))
         (tmp_path / "text.pem").write_text("no certificate")
         with pytest.raises(ConfigError, match="cannot be read"):
-            predict("m", drawings, Endpoint(server.url, verify=str(tmp_path / "text.pem")))
+            predict("m", drawings, At(server.url, verify=str(tmp_path / "text.pem")))
 
 
 @pytest.mark.parametrize(
@@ -527,7 +534,7 @@ def test_urls_that_lead_nowhere(
     for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(kind, match=words) as caught:
-        predict("m", drawings, Endpoint(url), retries=QUICK)
+        predict("m", drawings, At(url), retries=QUICK)
     assert caught.value.fix
 
 
@@ -535,7 +542,7 @@ def test_urls_that_lead_nowhere(
 def test_a_header_that_would_smuggle_another_is_refused_and_not_shown(value: str, drawings: list[Drawing]) -> None:
     with FakeServer(GOOD) as server:
         with pytest.raises(UsageError, match="line break") as caught:
-            predict("m", drawings, Endpoint(server.url, headers={"Authorization": value}))
+            predict("m", drawings, At(server.url, headers={"Authorization": value}))
         assert "Bearer" not in f"{caught.value} {caught.value.fix}"
     assert server.asked == []
 
@@ -543,22 +550,22 @@ def test_a_header_that_would_smuggle_another_is_refused_and_not_shown(value: str
 @pytest.mark.parametrize("name", ["Größe", "X\aY", "X Y", "X:Y"])
 def test_a_name_that_no_header_can_have_is_refused(name: str, drawings: list[Drawing]) -> None:
     with pytest.raises(UsageError, match="no HTTP header can have"):
-        predict("m", drawings, Endpoint("http://127.0.0.1:9", headers={name: "x"}), retries=QUICK)
+        predict("m", drawings, At("http://127.0.0.1:9", headers={name: "x"}), retries=QUICK)
 
 
 def test_no_time_at_all_is_not_all_the_time_there_is(drawings: list[Drawing]) -> None:
     """libcurl takes 0 ms for no limit."""
     with FakeServer(late(2.0, GOOD)) as server, pytest.raises(UnreachableError):
-        predict("m", drawings[:1], Endpoint(server.url, timeout_s=0.0004), retries=QUICK)
+        predict("m", drawings[:1], At(server.url, timeout_s=0.0004), retries=QUICK)
 
 
 def test_a_password_in_the_url_is_not_shown(drawings: list[Drawing]) -> None:
     with FakeServer(answer(404), listening=True) as server:
         with pytest.raises(ModelUnknownError) as caught:
-            predict("m", drawings[:1], Endpoint(f"http://user:secret@localhost:{server.port}"))
+            predict("m", drawings[:1], At(f"http://user:secret@localhost:{server.port}"))
         assert "secret" not in f"{caught.value} {caught.value.url}"
     with pytest.raises(UnreachableError) as caught2:
-        predict("m", drawings[:1], Endpoint(f"http://user:secret@localhost:{server.port}"), retries=QUICK)
+        predict("m", drawings[:1], At(f"http://user:secret@localhost:{server.port}"), retries=QUICK)
     assert "secret" not in f"{caught2.value} {caught2.value.url}"
 
 
@@ -571,7 +578,7 @@ def test_proxies_of_the_environment_are_used_but_never_for_this_machine(
         monkeypatch.setenv("http_proxy", proxy.url)
         ask(server, drawings[:1])
         assert proxy.asked == []
-        predict("m", drawings[:1], Endpoint("http://models.example:8080"), retries=QUICK)
+        predict("m", drawings[:1], At("http://models.example:8080"), retries=QUICK)
     assert [asked.path for asked in proxy.asked] == ["http://models.example:8080/predictions/m"]
 
 
@@ -581,4 +588,4 @@ def test_a_proxy_that_is_down_is_named(drawings: list[Drawing], monkeypatch: pyt
     with FakeServer(GOOD, listening=False) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         with pytest.raises(UnreachableError, match="through the proxy http://localhost"):
-            predict("m", drawings[:1], Endpoint("http://models.example:8080"), retries=QUICK)
+            predict("m", drawings[:1], At("http://models.example:8080"), retries=QUICK)

@@ -7,9 +7,10 @@ import pytest
 
 from goldmar.errors import ModelUnknownError, UnreachableError
 from goldmar.predict import NOT_GIVEN, ask_stages
-from goldmar.predict.stages import CONTENT_TYPE
-from goldmar.records import Answer, Drawing, Endpoint, Staged
+from goldmar.predict.staged import CONTENT_TYPE
+from goldmar.records import Answer, Drawing, Staged
 from tests.integration.fake_server import FakeServer, json_answer
+from tests.support.servers import At, Function
 
 PART = {"name": "", "dtype": "<f4", "shape": [2], "sha256": "0" * 64, "summary": {"mean": 1.5}}
 BODY = {"answer": {"thickness": 9.6}, "stages": [{"stage": "decode", "parts": [PART]}]}
@@ -24,7 +25,7 @@ def drawings(tmp_path: Path) -> list[Drawing]:
 
 def told(drawings: list[Drawing], body: object, *, status: int = 200, content_type: str = CONTENT_TYPE) -> Staged:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    (one,) = ask_stages("m", drawings[:1], lambda *_: Answer(status, content_type, content))
+    (one,) = ask_stages("m", drawings[:1], Function(lambda *_: Answer(status, content_type, content)))
     return one
 
 
@@ -35,10 +36,10 @@ def test_the_header_goes_to_a_function_and_over_http(drawings: list[Drawing]) ->
         asked.append((model, drawing.id, headers))
         return Answer(200, CONTENT_TYPE, json.dumps(BODY).encode())
 
-    assert [one.drawing_id for one in ask_stages("m", drawings, ask)] == ["a", "b", "c"]
+    assert [one.drawing_id for one in ask_stages("m", drawings, Function(ask))] == ["a", "b", "c"]
     assert asked == [("m", name, {"X-Goldmar-Stages": "full"}) for name in "abc"]
     with FakeServer(json_answer(BODY, headers={"content-type": CONTENT_TYPE})) as server:
-        target = Endpoint(server.url, headers={"Authorization": "Bearer t"})
+        target = At(server.url, headers={"Authorization": "Bearer t"})
         assert [one.drawing_id for one in ask_stages("m", drawings, target)] == ["a", "b", "c"]
     for request in server.asked:
         assert {"x-goldmar-stages": "full", "authorization": "Bearer t"}.items() <= dict(request.headers).items()
@@ -95,4 +96,4 @@ def test_a_server_that_is_of_no_use_is_no_problem_of_a_drawing(drawings: list[Dr
             content_type="application/json",
         )
     with pytest.raises(UnreachableError):
-        list(ask_stages("m", drawings, Endpoint("http://127.0.0.1:1", timeout_s=1)))
+        list(ask_stages("m", drawings, At("http://127.0.0.1:1", timeout_s=1)))

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from goldmar.backends.worker import WorkerServer
 from goldmar.errors import (
     FOR_CPUS,
     ArchiveError,
@@ -26,8 +27,7 @@ from goldmar.errors import (
     WorkerDiedError,
 )
 from goldmar.packages import reachable
-from goldmar.records import Answer, Drawing
-from goldmar.serve.worker import WorkerServer
+from goldmar.records import Answer, Drawing, Request
 from tests.support.odd import ANSWERS, HANDLER, failed, make
 
 pytestmark = pytest.mark.usefixtures("stand_in")
@@ -42,7 +42,7 @@ class Asker:
     def __call__(self, body: str | bytes, content_type: str = "text/plain", model: str = "odd") -> Answer:
         path = self.folder / f"{time.monotonic_ns()}"
         path.write_bytes(body.encode() if isinstance(body, str) else body)
-        return self.server.target(model, Drawing("sheet/1", path, content_type))
+        return self.server.ask(Request(model, Drawing("sheet/1", path, content_type)))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_body_over_the_limit_of_the_local_server(odd):
 
 def test_the_handlers_traceback_is_kept(odd):
     odd("raises")
-    trouble = odd.server.trouble()
+    trouble = odd.server.diagnostics()
     assert "KeyError: 'no such key'" in trouble
     assert 'File "handler.py"' in trouble
     assert "service.py" not in trouble  # TorchServe's own frames are no help to anybody
@@ -135,7 +135,7 @@ def test_a_model_that_is_not_there(odd):
 
 def test_a_drawing_that_is_not_there(odd):
     with pytest.raises(GoldenError, match="cannot be read"):
-        odd.server.target("odd", Drawing("x", odd.folder / "nosuch.png", "image/png"))
+        odd.server.ask(Request("odd", Drawing("x", odd.folder / "nosuch.png", "image/png")))
 
 
 def leftovers(pids: list[int]) -> list[int]:
@@ -319,16 +319,16 @@ def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
 PARENT = """
 import sys, time
 from pathlib import Path
-from goldmar.records import Drawing
-from goldmar.serve.worker import WorkerServer
+from goldmar.records import Drawing, Request
+from goldmar.backends.worker import WorkerServer
 from tests.support.odd import ANSWERS, HANDLER, failed, make
 with WorkerServer([Path(sys.argv[1])]) as server:
     drawing = Path(sys.argv[2])
     drawing.write_text("state")
-    print(server.target("odd", Drawing("d", drawing, "text/plain")).body.decode().replace("\\n", ""), flush=True)
+    print(server.ask(Request("odd", Drawing("d", drawing, "text/plain"))).body.decode().replace("\\n", ""), flush=True)
     drawing.write_text("sleeps")
     if sys.argv[3] == "busy":
-        server.target("odd", Drawing("d", drawing, "text/plain"))
+        server.ask(Request("odd", Drawing("d", drawing, "text/plain")))
     time.sleep(600)
 """
 
@@ -377,7 +377,7 @@ def test_an_archive_of_torch_model_archiver_with_a_built_in_handler(temp, tmp_pa
     with WorkerServer([tmp_path / "double.mar"]) as server:
         assert server.versions() == {"double": "7"}
         assert Asker(server, tmp_path)("[1, 2.5]", "application/json", "double") == failed(503, "Prediction failed")
-        assert "base_handler.py" in server.trouble()
+        assert "base_handler.py" in server.diagnostics()
 
 
 def test_settings_of_the_environment_do_not_change_what_a_handler_is_given(temp, tmp_path, monkeypatch):

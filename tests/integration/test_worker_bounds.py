@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from goldmar.backends.worker import WorkerServer
 from goldmar.errors import NotReadyError, WorkerDiedError
-from goldmar.records import Drawing
-from goldmar.serve.worker import WorkerServer
+from goldmar.records import Drawing, Request
 from tests.support import liar
 from tests.support.odd import make
 
@@ -43,7 +43,7 @@ def mar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(server: WorkerServer, mar: Path) -> bytes:
-    return server.target("odd", Drawing("x", mar.parents[1] / "drawing", "text/plain")).body
+    return server.ask(Request("odd", Drawing("x", mar.parents[1] / "drawing", "text/plain"))).body
 
 
 @pytest.mark.parametrize(

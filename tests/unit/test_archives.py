@@ -8,7 +8,7 @@ from goldmar.archive import build
 from goldmar.config import load_project
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.packages import Installed
-from goldmar.pipeline.archives import archives_for, build_archives, refuse_unmet, verify_archive
+from goldmar.pipeline.archives import archives_for, build_archives, packages_of_model, verify_archive
 from tests.support.foreign import foreign_project
 from tests.support.packages import STAND_IN
 from tests.unit.test_jobs import Watch
@@ -62,7 +62,7 @@ def test_a_broken_archive_of_another_model_stops_none(tmp_path: Path) -> None:
     mar = build(handler(tmp_path / "elsewhere/gear", None), tmp_path / "model_store").path
     (tmp_path / "model_store/pin.mar").symlink_to("nowhere")
     (tmp_path / "golden").mkdir()
-    assert archives_for(load_project(tmp_path), ["gear"]) == [mar]
+    assert [each.path for each in archives_for(load_project(tmp_path), ["gear"])] == [mar]
 
 
 def test_an_archive_that_fails_on_its_first_drawing_is_not_verified(
@@ -99,10 +99,10 @@ def test_what_a_model_asks_for_is_held_against_what_is_there(
     project = load_project(tmp_path)
     if said:
         with pytest.raises(ConfigError, match=f"^gear is not served with .*{said}"):
-            refuse_unmet(project, Installed(versions), "gear")
+            packages_of_model(project, "gear", Installed(versions))
     else:
-        refuse_unmet(project, Installed(versions), "gear")
-    refuse_unmet(project, Installed(versions), "rim")  # which has no archive here
+        packages_of_model(project, "gear", Installed(versions))
+    packages_of_model(project, "rim", Installed(versions))  # which has no archive here
 
 
 def test_the_archive_says_what_is_asked_for_and_not_the_folder(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_archive_says_what_is_asked_for_and_not_the_folder(tmp_path: Path) -
     build(folder, tmp_path / "model_store")
     (folder / "requirements.txt").write_text("a>=1\n")
     with pytest.raises(ConfigError, match="a>=2"):
-        refuse_unmet(load_project(tmp_path), Installed({"a": "1"}), "gear")
+        packages_of_model(load_project(tmp_path), "gear", Installed({"a": "1"}))
 
 
 def test_an_archive_without_requirements_asks_for_nothing(tmp_path: Path) -> None:
@@ -119,4 +119,4 @@ def test_an_archive_without_requirements_asks_for_nothing(tmp_path: Path) -> Non
     folder = handler(tmp_path / "handlers/gear", None)
     (folder / "helper.py").write_text("a >= 2\n")
     build(folder, tmp_path / "model_store")
-    refuse_unmet(load_project(tmp_path), Installed({"b": "1"}), "gear")
+    packages_of_model(load_project(tmp_path), "gear", Installed({"b": "1"}))

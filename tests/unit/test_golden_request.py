@@ -7,10 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldmar.errors import ConfigError, UsageError
-from goldmar.golden import OPTIONS, RequestSettings, check_option, read_request
-from goldmar.records import Drawing, Endpoint
+from goldmar.golden import RequestSettings, check_options, read_request
+from goldmar.records import Drawing, Origin, Reach
 
-RUNNING = Endpoint("http://host", named=True)
+RUNNING = Origin("remote", "http://host", named=True)
+
+
+def reach(**options: str) -> Reach:
+    """By the keys of request.toml."""
+    return Reach(**{"model_version" if key == "version" else key: value for key, value in options.items()})
+
+
+def check_option(key: str, value: str) -> str:
+    return check_options(reach(**{key: value}))[key]
+
+
 GOOD = {
     "version": ["1", "2.1", "v2", "2026-10-01", "1.0-rc1", "x" * 64],
     "path": [
@@ -95,7 +106,7 @@ def test_what_may_stand_in_it(tmp_path: Path, key: str, value: str) -> None:
     toml(tmp_path, "".join(f"{name} = '{text}'\n" for name, text in whole.items()))
     assert getattr(read_request(tmp_path), key) == value
     assert check_option(key, value) == value
-    assert getattr(RequestSettings().overridden(whole), key) == value
+    assert getattr(RequestSettings().overridden(reach(**whole)), key) == value
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in BAD for value in BAD[key]])
@@ -103,7 +114,7 @@ def test_what_may_not(tmp_path: Path, key: str, value: str) -> None:
     escaped = "".join(f"\\u{ord(each):04x}" for each in value)
     with pytest.raises(ConfigError, match=f"request.toml: {key} is"):
         read_request(toml(tmp_path, f'{key} = "{escaped}"\n'))
-    with pytest.raises(UsageError, match=f"{OPTIONS[key]} is") as caught:
+    with pytest.raises(UsageError, match=f"--{key.replace('version', 'model-version').replace('_', '-')} is") as caught:
         check_option(key, value)
     assert caught.value.fix
 
@@ -129,7 +140,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
 def test_without_the_file_all_is_as_torchserve_has_it(tmp_path: Path) -> None:
     settings = read_request(tmp_path)
     assert settings == RequestSettings()
-    assert (settings.at(RUNNING), settings.told(RUNNING)) == (RUNNING, ())
+    assert (settings.at(RUNNING), settings.told(RUNNING)) == ({"version": "", "path": ""}, ())
     drawing = Drawing("a", tmp_path / "a.png", "image/png")
     assert settings.drawings([drawing]) == (drawing,)
 
@@ -142,23 +153,23 @@ def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
 
 def test_options_win_and_both_are_told(tmp_path: Path) -> None:
     settings = read_request(toml(tmp_path, "version = '1'\nfield = 'data'\ncontent_type = 'text/csv'\n"))
-    changed = settings.overridden({"version": "2", "path": "/x/{version}", "field": "data"})
+    changed = settings.overridden(reach(version="2", path="/x/{version}", field="data"))
     assert changed.told(RUNNING) == (
         "--model-version 2 instead of 1 of request.toml",
         "--path /x/{version}",
         "content_type text/csv of request.toml",
         "field data of request.toml",
     )
-    assert (changed.at(RUNNING).path, changed.at(RUNNING).version) == ("/x/{version}", "2")
+    assert changed.at(RUNNING) == {"version": "2", "path": "/x/{version}"}
     assert changed.drawings([Drawing("a", tmp_path, "image/png")])[0].content_type == "text/csv"
     with pytest.raises(UsageError, match="no place for it"):
-        settings.overridden({"path": "/x"})
+        settings.overridden(reach(path="/x"))
 
 
 def test_a_server_that_goldmar_started_is_asked_as_torchserve_is(tmp_path: Path) -> None:
     settings = read_request(toml(tmp_path, "version = '1'\nfield = 'data'\n"))
-    own = Endpoint("http://127.0.0.1:1")
-    assert settings.at(own) == own
+    own = Origin("local", "http://127.0.0.1:1")
+    assert settings.at(own) == {}
     assert settings.told(own) == ("field data of request.toml",)
 
 

@@ -8,26 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from goldmar import seam
 from goldmar.archive import build, digest
+from goldmar.backends import Backend, Serving
 from goldmar.config import load_project
 from goldmar.errors import ConfigError, GoldenError, Interrupted, ServerError
 from goldmar.golden import Recording, Superseded, read_provenance, refuse_unfinished
 from goldmar.packages import Installed
 from goldmar.pipeline.goldens import read_model
-from goldmar.pipeline.jobs import Job, check, record, recording, refuse_unused_patterns
-from goldmar.records import Answer, Drawing, Values
+from goldmar.pipeline.jobs import Job, check, record, recording
+from goldmar.pipeline.results import refuse_unused_patterns
+from goldmar.pipeline.servers import Way
+from goldmar.protocols.torchserve import TorchServe
+from goldmar.records import Answer, Origin, Request, Values
 from tests.unit.test_packages import handler
 
 
-class Server:
+class Server(seam.Server):
     """It answers each drawing with what the next of `says` gives; the last one goes on."""
 
-    backend, url = "worker", ""
+    protocol = TorchServe()
+    origin = Origin("worker")
 
     def __init__(self, *says: object) -> None:
         self.says, self.left, self.installed, self.told = list(says or [1.5]), 0, Installed(), ["1.0"]
 
-    def target(self, model: str, drawing: Drawing, headers: Mapping[str, str] = {}) -> Answer:
+    def serving(self, serving: Serving) -> "Server":
+        self.origin = replace(self.origin, digests=serving.digests)
+        return self
+
+    def ask(self, request: Request, /) -> Answer:
         said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
         said = said() if callable(said) else said
         if isinstance(said, BaseException):
@@ -41,11 +51,8 @@ class Server:
     def packages(self) -> Installed:
         return self.installed
 
-    def trouble(self) -> str | None:
+    def diagnostics(self) -> str | None:
         return "the handler's traceback"
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.left += 1
@@ -80,7 +87,9 @@ def gear(tmp_path: Path) -> Path:
 
 
 def job(golden: Path, server: Server, **more: object) -> Job:
-    return Job(load_project(golden.parents[1]), ["gear"], lambda goldens: server, Watch(), 1, **more)
+    archives = (golden.parents[1] / "model_store/gear.mar").exists()
+    way = Way(Backend(name="worker", help="", open=server.serving, archives=archives))
+    return Job(load_project(golden.parents[1]), ["gear"], way, Watch(), 1, **more)
 
 
 def partial(golden: Path) -> str:
@@ -94,16 +103,18 @@ def test_a_check_to_its_end(gear: Path) -> None:
     assert verdict.passed
     assert (server.left, run.models[0].archive_digest) == (1, digest(gear.parents[1] / "model_store/gear.mar"))
     assert asked.watch.seen == ["asking gear 2", "answered gear", "answered gear"]
-    assert read_provenance(gear / "obtained.toml").python == asked.python
 
 
-@pytest.mark.parametrize(("backend", "digested", "python"), [("remote", False, False), ("compose", True, False)])
-def test_of_another_machine_only_what_is_known_is_kept(gear: Path, backend: str, digested: bool, python: bool) -> None:
+def test_where_a_recording_comes_from_is_kept_as_the_server_says(gear: Path) -> None:
     server = Server()
-    server.backend = backend
-    check(job(gear, server))
-    kept = read_provenance(gear / "obtained.toml")
-    assert (bool(kept.archive_digest), bool(kept.python)) == (digested, python)
+    for origin, url in (
+        (Origin("remote", "http://host", named=True), "http://host"),
+        (Origin("local", "http://127.0.0.1:1", python="3.11.2"), ""),
+    ):
+        server.origin = origin
+        check(job(gear, server))
+        kept = read_provenance(gear / "obtained.toml")
+        assert (kept.backend, kept.url, kept.python) == (origin.backend, url, origin.python)
 
 
 def test_a_model_without_archive_has_no_digest(gear: Path) -> None:

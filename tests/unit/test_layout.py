@@ -7,6 +7,9 @@ import pytest
 
 from goldmar.affected.recipes import model_of as of_affected
 from goldmar.archive.recipe import read_recipe
+from goldmar.backends.compose import ComposeServer
+from goldmar.backends.local import LocalServer
+from goldmar.backends.worker import WorkerServer
 from goldmar.config import Project
 from goldmar.errors import ArchiveError, ConfigError, GoldenError, GoldmarError, UsageError
 from goldmar.init import scaffold
@@ -21,9 +24,6 @@ from goldmar.layout import (
     model_of,
     survey,
 )
-from goldmar.serve.compose import ComposeServer
-from goldmar.serve.local import LocalServer
-from goldmar.serve.worker import WorkerServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,8 +10,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from goldmar.archive import build
+from goldmar.config import load_project
 from goldmar.packages import Installed, imported, reachable, unmet
-from goldmar.pipeline.archives import reached_by
+from goldmar.pipeline.archives import packages_of_model
 from goldmar.serve.interpreter import LIST_PACKAGES, packages_of, read_listing
 
 HERE = Installed(
@@ -97,11 +98,11 @@ def handler(folder: Path, requirements: str | None) -> Path:
 def test_a_handler_reaches_what_it_asks_for_imports_and_runs_on(
     tmp_path: Path, requirements: str | None, more: set[str] | None
 ) -> None:
-    mar = build(handler(tmp_path / "handlers/gear", requirements), tmp_path).path
-    found = set(reached_by(HERE, mar))
+    build(handler(tmp_path / "handlers/gear", requirements), tmp_path / "model_store")
+    found = set(packages_of_model(load_project(tmp_path), "gear", HERE))
     runs_on = {"torch", "sympy", "torchserve", "pillow", "psutil", "PyYAML"}
     assert found == (set(HERE.versions) if more is None else runs_on | more)
-    assert set(reached_by(HERE, tmp_path / "no.mar")) == set(HERE.versions)
+    assert set(packages_of_model(load_project(tmp_path), "none", HERE)) == set(HERE.versions)
 
 
 def test_this_interpreter_and_another_tell_the_same() -> None:

@@ -8,6 +8,7 @@ import pytest
 from goldmar.errors import OverloadedError, ServerError, UsageError
 from goldmar.predict import Retries, predict
 from goldmar.records import Answer, Drawing, Prediction
+from tests.support.servers import Function
 
 DRAWINGS = [Drawing(str(number), Path(f"{number}.png"), "image/png") for number in range(50)]
 NO_WORKER = Answer(503, "", b"has no worker to serve inference request")
@@ -26,7 +27,7 @@ def test_every_drawing_is_asked_once_and_the_order_kept() -> None:
         return echo(model, drawing)
 
     arrived: list[str] = []
-    predictions = predict("m", DRAWINGS, ask, clients=8, on_prediction=lambda p: arrived.append(p.drawing_id))
+    predictions = predict("m", DRAWINGS, Function(ask), clients=8, on_prediction=lambda p: arrived.append(p.drawing_id))
     assert [prediction.values["id"] for prediction in predictions] == [f"m {number}" for number in range(50)]
     assert sorted(asked) == sorted(arrived) == sorted(drawing.id for drawing in DRAWINGS)
     assert all(prediction.latency_s > 0 for prediction in predictions)
@@ -40,7 +41,7 @@ def test_as_many_at_once_as_there_are_clients() -> None:
         together.wait()
         return echo(model, drawing)
 
-    assert len(predict("m", DRAWINGS[:9], ask, clients=3)) == 9
+    assert len(predict("m", DRAWINGS[:9], Function(ask), clients=3)) == 9
 
 
 def test_one_client_asks_one_at_a_time() -> None:
@@ -51,34 +52,34 @@ def test_one_client_asks_one_at_a_time() -> None:
         inside.release()
         return echo(model, drawing)
 
-    predict("m", DRAWINGS, ask, clients=1)
+    predict("m", DRAWINGS, Function(ask), clients=1)
 
 
 def test_the_callback_runs_in_the_calling_thread() -> None:
     threads: set[threading.Thread] = set()
-    predict("m", DRAWINGS, echo, on_prediction=lambda _: threads.add(threading.current_thread()))
+    predict("m", DRAWINGS, Function(echo), on_prediction=lambda _: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
 
 
 def test_nothing_to_ask() -> None:
-    assert predict("m", [], echo) == []
+    assert predict("m", [], Function(echo)) == []
 
 
 @pytest.mark.parametrize(("options", "words"), [({"clients": 0}, "clients is 0")])
 def test_what_makes_no_sense(options: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        predict("m", DRAWINGS, echo, **options)  # type: ignore[arg-type]
+        predict("m", DRAWINGS, Function(echo), **options)  # type: ignore[arg-type]
 
 
 def test_turned_away_unseen_it_asks_again() -> None:
     answers = iter([NO_WORKER, NO_WORKER, Answer(200, "", b"1")])
-    (prediction,) = predict("m", DRAWINGS[:1], lambda *_: next(answers), retries=QUICK)
+    (prediction,) = predict("m", DRAWINGS[:1], Function(lambda *_: next(answers)), retries=QUICK)
     assert (prediction.values, prediction.attempts) == ({"$": 1}, 3)
 
 
 def test_retries_end() -> None:
     with pytest.raises(OverloadedError, match="3 times") as caught:
-        predict("m", DRAWINGS, lambda *_: NO_WORKER, retries=QUICK)
+        predict("m", DRAWINGS, Function(lambda *_: NO_WORKER), retries=QUICK)
     assert caught.value.model == "m"
 
 
@@ -95,7 +96,7 @@ def test_an_error_of_the_function_is_raised_at_once_with_the_model() -> None:
 
     try:
         with pytest.raises(ServerError, match="the worker is gone") as caught:
-            predict("m", DRAWINGS, ask, clients=4)
+            predict("m", DRAWINGS, Function(ask), clients=4)
     finally:
         free.set()
     assert caught.value.model == "m"
@@ -113,7 +114,7 @@ def test_what_the_callback_raises_ends_the_run() -> None:
 
     many = DRAWINGS * 100
     with pytest.raises(KeyboardInterrupt):
-        predict("m", many, ask, clients=2, on_prediction=interrupted)
+        predict("m", many, Function(ask), clients=2, on_prediction=interrupted)
     # The askers pause when nobody takes their answers, so most were never asked.
     assert len(asked) < 500
 
@@ -134,7 +135,7 @@ def test_a_slow_consumer_holds_the_askers_back() -> None:
         most = max(most, len(asked) - arrived)
 
     arrived = 0
-    predict("m", DRAWINGS * 40, ask, clients=2, on_prediction=slow)
+    predict("m", DRAWINGS * 40, Function(ask), clients=2, on_prediction=slow)
     assert arrived == 2000
     assert most < 100
 

@@ -1,4 +1,4 @@
-"""endpoint_from, and RemoteServer against small real HTTP servers; the real TorchServe is in tests/e2e."""
+"""endpoints_from, and RemoteServer against small real HTTP servers; the real TorchServe is in tests/e2e."""
 
 import json
 import threading
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
+from goldmar.backends.remote import RemoteServer, endpoints_from
 from goldmar.errors import (
     ExitCode,
     GoldmarError,
@@ -20,15 +22,20 @@ from goldmar.errors import (
     UnreachableError,
     UsageError,
 )
-from goldmar.serve.remote import RemoteServer, endpoint_from
+from goldmar.records import Edge, Origin, Reach
+from goldmar.transport.endpoint import Endpoint
 
-# --- endpoint_from ----------------------------------------------------------------------------------------------------
+# --- endpoints_from ---------------------------------------------------------------------------------------------------
+
+
+def endpoints(url: str, timeout_s: float = 5, **options: Any) -> tuple[Endpoint, Endpoint | None]:
+    return endpoints_from(Reach(url=url, **options), timeout_s)
 
 
 def test_an_address_is_taken_with_its_path_and_without_the_slash_behind() -> None:
-    endpoint = endpoint_from("https://models.example:8443/stg/", management_url="http://10.0.0.7:8081")
+    endpoint, management = endpoints("https://models.example:8443/stg/", management_url="http://10.0.0.7:8081")
     assert endpoint.url == "https://models.example:8443/stg"
-    assert endpoint.management_url == "http://10.0.0.7:8081"
+    assert management.url == "http://10.0.0.7:8081"
     assert endpoint.verify is True
 
 
@@ -37,109 +44,124 @@ def test_an_address_is_taken_with_its_path_and_without_the_slash_behind() -> Non
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="no address") as caught:
-        endpoint_from(url)
+        endpoints(url)
     assert "--url" in (caught.value.fix or "")
     with pytest.raises(UsageError) as caught:
-        endpoint_from("http://host", management_url=url)
+        endpoints("http://host", management_url=url)
     assert "--management-url" in (caught.value.fix or "")
 
 
 def test_what_is_no_address_for_want_of_a_scheme_gets_one() -> None:
     with pytest.raises(UsageError) as caught:
-        endpoint_from("localhost:8080/stg")
+        endpoints("localhost:8080/stg")
     assert caught.value.fix == "--url http://localhost:8080/stg"
 
 
 @pytest.mark.parametrize("url", ["https://me:hunter2@host", "me:hunter2@host:8080", "ftp://me:hunter2@host"])
 def test_a_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        endpoint_from(url)
+        endpoints(url)
     assert "hunter2" not in f"{caught.value}{caught.value.fix}{caught.value.detail}"
 
 
 def test_a_query_is_refused() -> None:
     with pytest.raises(UsageError, match="query"):
-        endpoint_from("https://host/?a=1")
+        endpoints("https://host/?a=1")
 
 
 def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STG_TOKEN", " s3cret\n")
-    endpoint = endpoint_from("http://host", token_env="STG_TOKEN")
+    endpoint, management = endpoints("http://host", management_url="http://host:1", token_env="STG_TOKEN")
     assert endpoint.headers == {"Authorization": "Bearer s3cret"}
-    assert endpoint.management_headers == {"Authorization": "Bearer s3cret"}
+    assert management.headers == {"Authorization": "Bearer s3cret"}
     assert "s3cret" not in repr(endpoint)
 
 
 def test_the_token_comes_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
-    assert endpoint_from("http://host", token_file=tmp_path / "token").headers["Authorization"] == "Bearer s3cret"
+    assert endpoints("http://host", token_file=tmp_path / "token")[0].headers["Authorization"] == "Bearer s3cret"
 
 
 def test_torchserves_key_file_gives_both_tokens(tmp_path: Path) -> None:
     keys = {"management": {"key": "m"}, "inference": {"key": "i", "expiration time": "x"}, "API": {"key": "a"}}
     (tmp_path / "key_file.json").write_text(json.dumps(keys))
-    endpoint = endpoint_from("http://host", token_file=tmp_path / "key_file.json")
+    endpoint, management = endpoints(
+        "http://host", management_url="http://host:1", token_file=tmp_path / "key_file.json"
+    )
     assert endpoint.headers["Authorization"] == "Bearer i"
-    assert endpoint.management_headers["Authorization"] == "Bearer m"
+    assert management.headers["Authorization"] == "Bearer m"
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "two words", "tök", '{"inference": 1}', "{"])
 def test_a_file_without_a_token_is_refused_and_not_quoted(tmp_path: Path, text: str) -> None:
     (tmp_path / "token").write_text(text)
     with pytest.raises(UsageError) as caught:
-        endpoint_from("http://host", token_file=tmp_path / "token")
+        endpoints("http://host", token_file=tmp_path / "token")
     assert str(tmp_path / "token") in str(caught.value)
     assert not text.strip() or text not in f"{caught.value} {caught.value.detail}"
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        endpoint_from("http://host", token_file=tmp_path / "nowhere")
+        endpoints("http://host", token_file=tmp_path / "nowhere")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="not text"):
-        endpoint_from("http://host", token_file=tmp_path / "binary")
+        endpoints("http://host", token_file=tmp_path / "binary")
 
 
 def test_a_variable_that_is_not_set_is_named_unless_it_may_be_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_TOKEN", raising=False)
     with pytest.raises(UsageError, match="NO_SUCH_TOKEN is not set"):
-        endpoint_from("http://host", token_env="NO_SUCH_TOKEN")
-    for wrong in ({"token_env": "eyJhbGciOi"}, {"headers": ["X-Api-Key=eyJhbGciOi"]}):
+        endpoints("http://host", token_env="NO_SUCH_TOKEN")
+    for wrong in ({"token_env": "eyJhbGciOi"}, {"header": ("X-Api-Key=eyJhbGciOi",)}):
         with pytest.raises(UsageError) as caught:
-            endpoint_from("http://host", **wrong)  # type: ignore[arg-type]
+            endpoints("http://host", **wrong)
         assert "eyJhbGciOi" not in f"{caught.value} {caught.value.fix}"
 
 
 def test_headers_take_their_values_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY", "Basic abc def")
-    endpoint = endpoint_from("http://host", headers=["X-Api-Key=GATEWAY"])
-    assert endpoint.headers == endpoint.management_headers == {"X-Api-Key": "Basic abc def"}
+    endpoint, management = endpoints("http://host", management_url="http://host:1", header=("X-Api-Key=GATEWAY",))
+    assert endpoint.headers == management.headers == {"X-Api-Key": "Basic abc def"}
 
 
 @pytest.mark.parametrize("header", ["X-Api-Key", "X-Api-Key=", "=GATEWAY", "X Api Key=GATEWAY", "X-Api-Key: GATEWAY="])
 def test_what_is_no_header_is_refused(monkeypatch: pytest.MonkeyPatch, header: str) -> None:
     monkeypatch.setenv("GATEWAY", "abc")
     with pytest.raises(UsageError, match="no header"):
-        endpoint_from("http://host", headers=[header])
+        endpoints("http://host", header=(header,))
 
 
 def test_a_value_that_would_begin_another_header_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY", "abc\r\nX-Admin: 1")
     with pytest.raises(UsageError, match="cannot be sent"):
-        endpoint_from("http://host", headers=["X-Api-Key=GATEWAY"])
+        endpoints("http://host", header=("X-Api-Key=GATEWAY",))
 
 
 def test_options_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("STG_TOKEN", "t")
     (tmp_path / "token").write_text("t")
     with pytest.raises(UsageError, match="not from both"):
-        endpoint_from("http://host", token_env="STG_TOKEN", token_file=tmp_path / "token")
+        endpoints("http://host", token_env="STG_TOKEN", token_file=tmp_path / "token")
     with pytest.raises(UsageError, match="both be sent"):
-        endpoint_from("http://host", token_env="STG_TOKEN", headers=["authorization=STG_TOKEN"])
+        endpoints("http://host", token_env="STG_TOKEN", header=("authorization=STG_TOKEN",))
     with pytest.raises(UsageError, match="no file"):
-        endpoint_from("http://host", ca_bundle=tmp_path / "ca.pem")
+        endpoints("http://host", ca_bundle=tmp_path / "ca.pem")
     with pytest.raises(UsageError, match="time-out"):
-        endpoint_from("http://host", timeout_s=0)
+        endpoints("http://host", timeout=0)
+
+
+def test_an_error_names_the_options_of_its_edge() -> None:
+    for wrong in (
+        {"url": "x"},
+        {"management_url": "x"},
+        {"timeout": -1.0},
+        {"header": ("x",)},
+        {"ca_bundle": Path("x")},
+    ):
+        with pytest.raises(UsageError) as caught:
+            endpoints_from(Reach(**{"edge": Edge("--goldmar-"), "url": "http://host", **wrong}), 5)
+        assert f"--goldmar-{next(iter(wrong)).replace('_', '-')} " in f"{caught.value.fix} "
 
 
 # --- RemoteServer -----------------------------------------------------------------------------------------------------
@@ -199,7 +221,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def enter(url: str, *models: str, management_url: str | None = None) -> RemoteServer:
-    with RemoteServer(endpoint_from(url, management_url=management_url, timeout_s=5), models) as server:
+    with RemoteServer(*endpoints(url, management_url=management_url), models) as server:
         return server
 
 
@@ -214,11 +236,11 @@ PING = {"/ping": (200, '{"status": "Healthy"}')}
 def test_without_management_a_ping_is_enough() -> None:
     with site(PING) as here:
         server = enter(here.url, "m")
-    assert (server.backend, server.url) == ("remote", here.url)
-    assert server.target.url == here.url
+    assert server.origin == Origin("remote", here.url, named=True)
+    assert server.endpoint.url == here.url
     assert server.versions() == {}
     assert server.packages().versions == {}
-    assert server.trouble() is None
+    assert server.diagnostics() is None
 
 
 def test_a_gateway_that_hides_the_ping_is_there() -> None:
@@ -274,7 +296,7 @@ def test_a_token_turned_down(answer: tuple[int, str], monkeypatch: pytest.Monkey
         assert "--token-env" in (caught.value.fix or "")
         with (
             pytest.raises(TokenError, match="wrong or expired"),
-            RemoteServer(endpoint_from(here.url, token_env="STG_TOKEN"), ["m"]),
+            RemoteServer(*endpoints(here.url, token_env="STG_TOKEN"), ["m"]),
         ):
             pytest.fail("the token is wrong")
 
@@ -294,7 +316,7 @@ def test_a_redirect_is_named_and_the_token_does_not_follow_it(monkeypatch: pytes
     with site(PING) as other, site({"/ping": (307, f"{other.url}/ping")}) as here:
         with (
             pytest.raises(UsageError, match=other.url),
-            RemoteServer(endpoint_from(here.url, headers=["X-Api-Key=GATEWAY"]), ["m"]),
+            RemoteServer(*endpoints(here.url, header=("X-Api-Key=GATEWAY",)), ["m"]),
         ):
             pytest.fail("it redirects")
         assert here.seen[0]["X-Api-Key"] == "s3cret"
@@ -306,7 +328,7 @@ def test_netrc_does_not_take_the_place_of_the_token(tmp_path: Path, monkeypatch:
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("STG_TOKEN", "s3cret")
-    with site(PING) as here, RemoteServer(endpoint_from(here.url, token_env="STG_TOKEN"), ["m"]):
+    with site(PING) as here, RemoteServer(*endpoints(here.url, token_env="STG_TOKEN"), ["m"]):
         pass
     assert here.seen[0]["Authorization"] == "Bearer s3cret"
 
@@ -327,11 +349,11 @@ def test_something_else_than_a_management_api(text: str) -> None:
 def test_a_bundle_without_certificates_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing\n")
     with site(PING, trustme.CA().issue_cert("127.0.0.1")) as here:
-        endpoint = endpoint_from(here.url, ca_bundle=tmp_path / "ca.pem")
+        endpoint = endpoints(here.url, ca_bundle=tmp_path / "ca.pem")
         for gone in (False, True):
             if gone:
                 (tmp_path / "ca.pem").unlink()
-            with pytest.raises(GoldmarError) as caught, RemoteServer(endpoint, ["m"]):
+            with pytest.raises(GoldmarError) as caught, RemoteServer(*endpoint, ["m"]):
                 pytest.fail("nothing can be trusted")
             assert "--ca-bundle" in (caught.value.fix or "")
 
@@ -343,7 +365,7 @@ def test_certificates_are_verified_against_the_bundle_that_is_named(tmp_path: Pa
         with pytest.raises(UnreachableError, match="not trusted") as caught:
             enter(here.url)
         assert "--ca-bundle" in (caught.value.fix or "")
-        with RemoteServer(endpoint_from(here.url, ca_bundle=tmp_path / "ca.pem"), ["m"]) as server:
-            assert server.target.verify == str(tmp_path / "ca.pem")
+        with RemoteServer(*endpoints(here.url, ca_bundle=tmp_path / "ca.pem"), ["m"]) as server:
+            assert server.endpoint.verify == str(tmp_path / "ca.pem")
     with site(PING, authority.issue_cert("models.example")) as here, pytest.raises(UnreachableError):
         enter(here.url)

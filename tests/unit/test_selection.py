@@ -275,7 +275,7 @@ def test_an_archive_is_held_against_the_handler_that_makes_the_model(tmp_path: P
     project = load_project(tmp_path)
     (found,) = select_handlers(project, ["gear"])
     assert archive.build(found, project.model_store).path.name == "gear.mar"
-    assert archives_for(project, ["gear"]) == [tmp_path / "model_store/gear.mar"]
+    assert [each.path for each in archives_for(project, ["gear"])] == [tmp_path / "model_store/gear.mar"]
     text = (folder / change).read_text()
     put(folder / change, text.replace("1.0", "1.1") if change == "archive.toml" else f"{text}# one more line\n")
     with pytest.raises(ArchiveError) as caught:

@@ -5,8 +5,8 @@ import errno
 import pycurl
 import pytest
 
-from goldmar.errors import ConfigError, GoldmarError, UnreachableError, UsageError
-from goldmar.transport.faults import Fault, RefusedError, fault
+from goldmar.errors import ConfigError, GoldmarError, RefusedError, UnreachableError, UsageError
+from goldmar.transport.faults import Fault, fault
 
 CODES = sorted(
     {getattr(pycurl, name) for name in dir(pycurl) if name.startswith("E_") and not name.startswith("E_MULTI")}

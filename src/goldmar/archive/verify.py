@@ -1,4 +1,4 @@
-"""Checking a .mar without running it; that its handler loads and answers is for goldmar.serve.worker to show."""
+"""Checking a .mar without running it; that its handler loads and answers is for goldmar.backends.worker to show."""
 
 import re
 from pathlib import Path

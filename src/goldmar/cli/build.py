@@ -157,11 +157,11 @@ def serve(
         servers.token_file(server, token_file) as token,
     ):
         watch.close()
-        first = ""
+        first, url = "", server.origin.url
         for name in server.versions():
             first = first or name
-            echo(f"{server.url}/predictions/{name}\n")
+            echo(f"{url}/predictions/{name}\n")
         echo(f"token in {token}; ask with\n")
-        echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {server.url}/predictions/{first}\n')
+        echo(f'  curl -H "Authorization: Bearer $(cat {token})" -T DRAWING {url}/predictions/{first}\n')
         echo("READY; Ctrl-C stops it.\n")
         servers.wait_while_alive(server)

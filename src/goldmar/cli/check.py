@@ -9,36 +9,13 @@ import typer
 from rich.markup import escape
 
 from goldmar.cli.app import app, echo_json, err, out
-from goldmar.cli.options import (
-    Backend,
-    BackendOption,
-    CaBundle,
-    Clients,
-    ContentType,
-    FormField,
-    Headers,
-    Json,
-    Lock,
-    ManagementUrl,
-    Models,
-    ModelVersion,
-    NamedModels,
-    Stack,
-    Timeout,
-    TokenEnv,
-    TokenFile,
-    TrustLock,
-    Url,
-    UrlPath,
-    opener,
-    request_options,
-)
+from goldmar.cli.options import Json, Lock, Models, NamedModels, TrustLock, with_reach
 from goldmar.errors import ExitCode, UsageError
 from goldmar.pipeline.reports import REPORTS, approval, write_reports
 from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_models, select_recorded
 from goldmar.progress import ConsoleWatch
-from goldmar.records import RunResult, Verdict
+from goldmar.records import Reach, RunResult, Verdict
 from goldmar.text import listed, shown_path
 
 
@@ -46,24 +23,13 @@ from goldmar.text import listed, shown_path
     epilog="Example: `goldmar check`, `goldmar check thickness --url http://127.0.0.1:8080 --token-env TOKEN`, "
     "`goldmar check --lock ci/locks/serve.txt --trust-lock`"
 )
+@with_reach
 def check(
+    *,
     models: Models = None,
-    url: Url = None,
-    backend: BackendOption = None,
+    reach: Reach,
     lock: Lock = None,
     trust_lock: TrustLock = False,
-    management_url: ManagementUrl = None,
-    token_env: TokenEnv = None,
-    token_file: TokenFile = None,
-    header: Headers = None,
-    ca_bundle: CaBundle = None,
-    clients: Clients = None,
-    timeout: Timeout = None,
-    env: Stack = None,
-    model_version: ModelVersion = None,
-    path: UrlPath = None,
-    content_type: ContentType = None,
-    field: FormField = None,
     reports: Annotated[Path | None, typer.Option(metavar="DIR", help=f"Write {listed(REPORTS)} there.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Ask failing drawings once more: which stage is the first that differs?")
@@ -73,19 +39,14 @@ def check(
     """Ask each model about its sample drawings and hold the answers against its golden."""
     from goldmar.pipeline import jobs
     from goldmar.pipeline.environments import environment_of
+    from goldmar.pipeline.servers import way_to
 
     project = load_project(Path.cwd())
     chosen = select_models(project, models or [])
-    way = _way(backend, lock, url)
-    request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
+    way = way_to(reach, chosen, lock=lock is not None)
     with ConsoleWatch(err) as watch, environment_of(lock, watch, trust=trust_lock) as environment:
-        python = environment.python if environment else None
-        reach = opener(
-            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
-        )
-        job = jobs.Job(project, chosen, reach, watch, clients or project.clients, explain=explain)
-        job.request = request
-        job.python = environment.python_version if environment else job.python
+        clients = reach.clients or project.clients
+        job = jobs.Job(project, chosen, way.within(environment), watch, clients, explain=explain)
         run, verdict = jobs.check(job)
         written = () if reports is None else write_reports(run, verdict, reports, root=project.root)
     _show(run, verdict, as_json=as_json)
@@ -99,25 +60,14 @@ def check(
     epilog="Example: `goldmar record thickness`, `goldmar record --all`, "
     "`goldmar record thickness callouts --lock ci/locks/serve.txt --trust-lock`"
 )
+@with_reach
 def record(
+    *,
     models: NamedModels = None,
     every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
-    url: Url = None,
-    backend: BackendOption = None,
+    reach: Reach,
     lock: Lock = None,
     trust_lock: TrustLock = False,
-    management_url: ManagementUrl = None,
-    token_env: TokenEnv = None,
-    token_file: TokenFile = None,
-    header: Headers = None,
-    ca_bundle: CaBundle = None,
-    clients: Clients = None,
-    timeout: Timeout = None,
-    env: Stack = None,
-    model_version: ModelVersion = None,
-    path: UrlPath = None,
-    content_type: ContentType = None,
-    field: FormField = None,
     stages: Annotated[
         bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
     ] = False,
@@ -126,26 +76,21 @@ def record(
     """Ask models about their drawings and write what they say beside the goldens, which stay as they are."""
     from goldmar.pipeline import jobs
     from goldmar.pipeline.environments import environment_of
+    from goldmar.pipeline.servers import way_to
 
     project = load_project(Path.cwd())
     chosen = select_recorded(project, models or [])
     if bool(models) is every:
         msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
         raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
-    way = _way(backend, lock, url)
-    request = request_options(url, chosen, version=model_version, path=path, content_type=content_type, field=field)
+    way = way_to(reach, chosen, lock=lock is not None)
     with (
         jobs.recording(project, chosen, _again()) as begun,
         ConsoleWatch(err) as watch,
         environment_of(lock, watch, trust=trust_lock) as environment,
     ):
-        python = environment.python if environment else None
-        reach = opener(
-            project, watch, way, url, management_url, token_env, token_file, header, ca_bundle, timeout, env, python
-        )
-        job = jobs.Job(project, chosen, reach, watch, clients or project.clients, stages=stages, recordings=begun)
-        job.request = request
-        job.python = environment.python_version if environment else job.python
+        clients = reach.clients or project.clients
+        job = jobs.Job(project, chosen, way.within(environment), watch, clients, stages=stages, recordings=begun)
         run, verdict = jobs.record(job)
     if as_json or not verdict.passed:
         _show(run, verdict, as_json=as_json)
@@ -210,13 +155,6 @@ def _again() -> str:
     """The command as it was typed, to be run again; empty where a password might be in it."""
     typed = shlex.join(["goldmar", *sys.argv[1:]])
     return "" if "@" in typed or sys.argv[1:2] != ["record"] else typed
-
-
-def _way(backend: Backend | None, lock: Path | None, url: str | None) -> Backend:
-    if lock is not None and url is not None:
-        msg = "--lock says what the models started here run with, and --url asks a server that runs already."
-        raise UsageError(msg, fix="leave one of the two out")
-    return backend or (Backend.local if lock is None else Backend.worker)
 
 
 def _show(run: RunResult, verdict: Verdict, *, as_json: bool) -> None:

@@ -1,25 +1,17 @@
-"""Options that several commands take, and what they say together: how to reach the models."""
+"""Options that several commands take; those that say how the models are reached come from goldmar.records.Reach."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import Field, fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from goldmar.errors import GoldmarError, UsageError
-from goldmar.pipeline.selection import Project, load_project, model_names
-from goldmar.progress import ConsoleWatch
-
-
-class Backend(StrEnum):
-    """How a command reaches a model when no --url is given."""
-
-    local = "local"
-    worker = "worker"
-    compose = "compose"
+from goldmar.backends import backend_names, backends_in_words
+from goldmar.errors import GoldmarError
+from goldmar.pipeline.selection import load_project, model_names
+from goldmar.records import Reach
 
 
 def _names(incomplete: str) -> list[str]:
@@ -39,15 +31,6 @@ NamedModels = Annotated[
     list[str] | None,
     typer.Argument(metavar="MODEL...", help="Models: their folders under golden/.", autocompletion=_names),
 ]
-Url = Annotated[str | None, typer.Option(help="Ask this running server instead of starting one.")]
-ManagementUrl = Annotated[str | None, typer.Option(help="Its management address, to know when it is READY.")]
-TokenEnv = Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable that holds the token.")]
-TokenFile = Annotated[Path | None, typer.Option(help="File that holds the token.")]
-Headers = Annotated[
-    list[str] | None,
-    typer.Option("--header", metavar="HEADER=NAME", help="Send HEADER with the value of environment variable NAME."),
-]
-CaBundle = Annotated[Path | None, typer.Option(help="Certificates to trust, for a server with a private CA.")]
 Lock = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Run the models with the packages of this lock file."),
@@ -59,105 +42,48 @@ TrustLock = Annotated[
         help="Run whatever the lock file names: files, other indexes, packages that have to be built.",
     ),
 ]
-BackendOption = Annotated[
-    Backend | None,
-    typer.Option(
-        "--backend",
-        help="local: TorchServe with Java; worker: its worker alone, no Java; compose: the api of compose/, in Docker. "
-        "Default: worker with --lock, else local.",
-        show_default=False,
-    ),
-]
-Stack = Annotated[
-    str | None,
-    typer.Option("--env", metavar="NAME", help="With --backend compose: the settings of compose/env/NAME.env."),
-]
-Clients = Annotated[int | None, typer.Option(min=1, max=256, help="Drawings under way at once.")]
-Timeout = Annotated[float | None, typer.Option(min=0.001, help="Seconds to wait for one answer.")]
-ModelVersion = Annotated[
-    str | None, typer.Option(metavar="VERSION", help="With --url: ask this version instead of the default one.")
-]
-UrlPath = Annotated[
-    str | None,
-    typer.Option("--path", metavar="PATH", help="With --url: what follows it, instead of /predictions/{model}."),
-]
-ContentType = Annotated[
-    str | None, typer.Option(metavar="TYPE", help="Send every drawing as this, whatever its suffix says.")
-]
-FormField = Annotated[
-    str | None,
-    typer.Option("--field", metavar="NAME", help="Send a form with the drawing in this field, not the drawing alone."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
-def request_options(url: str | None, chosen: Sequence[str], **options: str | None) -> dict[str, str]:
-    """The options that win over request.toml in golden/<model>, by the names of its keys. Raises UsageError."""
-    from goldmar.pipeline.goldens import OPTIONS, check_option
+def with_reach(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes `reach` takes each of the options that it is made of in its place on the command line."""
+    parameters: list[Parameter] = []
+    for own in signature(command, eval_str=True).parameters.values():
+        if own.name == "reach":
+            parameters += map(_parameter, fields(Reach)[1:])
+        else:
+            parameters.append(own)
 
-    given = {key: check_option(key, value) for key, value in options.items() if value is not None}
-    for key in ("version", "path"):
-        if key in given and url is None:
-            msg = f"{OPTIONS[key]} says where a running server is asked, and there is no --url."
-            raise UsageError(msg, fix="add --url http://HOST:PORT")
-    if len(chosen) > 1 and "{model}" not in given.get("path", "{model}"):
-        msg = f"--path {given['path']} would ask one address about {len(chosen)} models."
-        raise UsageError(msg, fix="write {model} where its name goes, or name one model")
-    return given
+    def run(**given: Any) -> None:
+        said = {each.name: given.pop(each.name) for each in fields(Reach)[1:]}
+        command(reach=Reach(**{**said, "header": tuple(said["header"] or ())}), **given)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
-def opener(
-    project: Project,
-    watch: ConsoleWatch,
-    backend: Backend,
-    url: str | None,
-    management_url: str | None,
-    token_env: str | None,
-    token_file: Path | None,
-    header: Sequence[str] | None,
-    ca_bundle: Path | None,
-    timeout_s: float | None,
-    stack: str | None,
-    python: Path | None = None,
-) -> Any:  # a pipeline.jobs.Opener
-    """How to reach the models, from the options; nothing is started yet. `python` is that of a lock file."""
-    from goldmar.pipeline.servers import compose_opener, local_opener, remote_opener, worker_opener
+def _parameter(option: Field[Any]) -> Parameter:
+    said = option.metadata
+    if option.name == "header":
+        kind: Any = list[str] | None
+    else:
+        kind = option.type
+    kind = Annotated[
+        kind,
+        typer.Option(
+            f"--{said['name']}",
+            metavar=said["metavar"],
+            help=said["help"].format(backends=backends_in_words()),
+            min=said.get("least"),
+            max=said.get("most"),
+            show_default=False,
+            autocompletion=_backends if option.name == "backend" else None,
+        ),
+    ]
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
-    if stack is not None and backend is not Backend.compose:
-        msg = "--env chooses a stack of compose/env, and nothing else than --backend compose starts one."
-        raise UsageError(msg, fix=f"--backend compose --env {stack}")
-    if python is not None and backend is Backend.compose:
-        msg = "--lock makes an environment on this machine, and --backend compose has its own in an image."
-        raise UsageError(msg, fix="GOLDMAR_API_LOCK=FILE goldmar check --backend compose")
-    if url is not None:
-        if backend is not Backend.local:
-            msg = f"--backend {backend} starts a server here, and --url asks one that runs already."
-            raise UsageError(msg, fix="leave one of the two out")
-        return remote_opener(
-            url,
-            management_url=management_url,
-            token_env=token_env,
-            token_file=token_file,
-            headers=header or (),
-            ca_bundle=ca_bundle,
-            timeout_s=timeout_s or project.timeout_s,
-        )
-    options = {
-        "--management-url": management_url,
-        "--token-env": token_env,
-        "--token-file": token_file,
-        "--header": header,
-        "--ca-bundle": ca_bundle,
-    }
-    for name, value in options.items():
-        if value:
-            msg = f"{name} says how to reach a running server, and there is no --url."
-            raise UsageError(msg, fix="add --url http://HOST:PORT")
-    if backend is Backend.compose:
-        return compose_opener(project, watch, stack=stack, timeout_s=timeout_s)
-    if backend is Backend.worker:
-        if timeout_s is not None:
-            msg = "--timeout is about an answer over HTTP; the worker goes by responseTimeout of its model-config.yaml."
-            raise UsageError(msg, fix="leave --timeout out, or change responseTimeout")
-        return worker_opener(project, watch, python=python)
-    return local_opener(project, watch, timeout_s=timeout_s, python=python)
+
+def _backends(incomplete: str) -> list[str]:
+    return [name for name in backend_names() if name.startswith(incomplete)]

@@ -11,7 +11,7 @@ from goldmar.compare.failures import drawing_failures, model_failures, value_fai
 from goldmar.compare.join import Joined, join
 from goldmar.compare.needed import atol_needed, rtol_needed
 from goldmar.config import Tolerances
-from goldmar.records import Comparison, DifferenceKind, ModelResult, NameSummary, Values
+from goldmar.records import Comparison, DifferenceKind, ModelComparison, NameSummary, Values
 
 __all__ = ["atol_needed", "compare", "rtol_needed"]
 
@@ -26,7 +26,7 @@ def compare(
     model: str,
     drawings: Sequence[str],
     problems: Mapping[str, str],
-) -> ModelResult:
+) -> ModelComparison:
     """Compare both ways over the drawings and, in each drawing, over the values; the order of rows is of no matter.
 
     Args:
@@ -47,7 +47,7 @@ def compare(
         *drawing_failures(joined, problems),
         *value_failures(golden, obtained, joined, outcomes),
     ]
-    return ModelResult(
+    return ModelComparison(
         model=model,
         drawings=joined.drawings_compared,
         values=len(joined.golden_rows),

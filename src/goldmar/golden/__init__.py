@@ -10,17 +10,16 @@ from goldmar.golden.drawings import find_drawings
 from goldmar.golden.frame import from_frame, to_frame
 from goldmar.golden.provenance import read_provenance, write_provenance
 from goldmar.golden.recording import UNFINISHED, Recording, Superseded, refuse_unfinished, write_obtained, write_partial
-from goldmar.golden.request import OPTIONS, RequestSettings, check_option, read_request
+from goldmar.golden.request import RequestSettings, check_options, read_request
 from goldmar.golden.store import approve, read_golden, read_kept_stages
 
 __all__ = [
-    "OPTIONS",
     "UNFINISHED",
     "Recording",
     "RequestSettings",
     "Superseded",
     "approve",
-    "check_option",
+    "check_options",
     "find_drawings",
     "from_frame",
     "read_golden",

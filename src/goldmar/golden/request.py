@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
+from typing import TypedDict
 
 from goldmar.config import only_known, read_toml
 from goldmar.errors import ConfigError, GoldmarError, UsageError
-from goldmar.records import Ask, Drawing, Endpoint
+from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Reach
 
-__all__ = ["OPTIONS", "REQUEST", "RequestSettings", "check_option", "read_request"]
+__all__ = ["REQUEST", "RequestSettings", "check_options", "read_request"]
 
 REQUEST = "request.toml"
 
-OPTIONS = {"version": "--model-version", "path": "--path", "content_type": "--content-type", "field": "--field"}
-"""Each key, and the option of the command line that wins over it."""
+_FIELDS = {"version": "model_version", "path": "path", "content_type": "content_type", "field": "field"}
+"""Each key, and the field of Reach that wins over it."""
 
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _PARAMETER = rf' ?; ?{_NAME}=(?:{_NAME}|"[A-Za-z0-9 !#$&^_.+/-]*")'
@@ -31,6 +32,13 @@ _GRAMMARS = {
     "content_type": (rf"(?=.{{1,200}}\Z){_NAME}/{_NAME}(?:{_PARAMETER})*", "kind/type, as in application/json"),
     "field": (r"[A-Za-z0-9_.\[\]-]{1,64}", 'letters, digits, "_", ".", "-" and brackets, as in image'),
 }
+
+
+class Place(TypedDict, total=False):
+    """What is asked for at a server of the user's own: see goldmar.records.Request."""
+
+    version: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,16 @@ class RequestSettings:
     field: str = ""
     words: Mapping[str, str] = dataclass_field(default_factory=dict)
 
-    def overridden(self, options: Mapping[str, str]) -> "RequestSettings":
-        """With the options of the command line, which win. Raises UsageError where the whole makes no sense."""
-        words, values = dict(self.words), {key: getattr(self, key) for key in OPTIONS}
-        for key, value in options.items():
+    def overridden(self, reach: Reach) -> "RequestSettings":
+        """With what the user says, which wins. Raises UsageError where that, or the whole, makes no sense."""
+        words, values, edge = dict(self.words), {key: getattr(self, key) for key in _FIELDS}, reach.edge
+        given = check_options(reach)
+        for key, value in given.items():
             if value != values[key]:
                 before = f" instead of {values[key]} of {REQUEST}" if values[key] else ""
-                words[key] = f"{OPTIONS[key]} {value}{before}"
-        changed = RequestSettings(**{**values, **options}, words=words)
-        _check_whole(changed, UsageError, "The request")
+                words[key] = f"{edge.option(_FIELDS[key])} {value}{before}"
+        changed = RequestSettings(**{**values, **given}, words=words)
+        _check_whole(changed, UsageError, "The request", edge)
         return changed
 
     def drawings(self, found: Sequence[Drawing]) -> tuple[Drawing, ...]:
@@ -65,16 +74,14 @@ class RequestSettings:
             for drawing in found
         )
 
-    def at(self, target: Endpoint | Ask) -> Endpoint | Ask:
-        """Where the model is asked: a running server that was named is asked at the path and for the version."""
-        if isinstance(target, Endpoint) and target.named:
-            return replace(target, path=self.path, version=self.version)
-        return target
+    def at(self, origin: Origin) -> Place:
+        """Version and path to ask for: a server that the user named may have its own."""
+        return {"version": self.version, "path": self.path} if origin.named else {}
 
-    def told(self, target: Endpoint | Ask) -> tuple[str, ...]:
+    def told(self, origin: Origin) -> tuple[str, ...]:
         """In words, what is not as TorchServe has it when this is asked."""
-        unused = () if isinstance(target, Endpoint) and target.named else ("version", "path")
-        return tuple(self.words[key] for key in OPTIONS if key in self.words and key not in unused)
+        unused = () if origin.named else ("version", "path")
+        return tuple(self.words[key] for key in _FIELDS if key in self.words and key not in unused)
 
 
 def read_request(folder: Path) -> RequestSettings:
@@ -83,7 +90,7 @@ def read_request(folder: Path) -> RequestSettings:
     if not os.path.lexists(path):
         return RequestSettings()
     table = read_toml(path)
-    only_known(path, "", table, tuple(OPTIONS))
+    only_known(path, "", table, tuple(_FIELDS))
     for key, value in table.items():
         _check(key, value, ConfigError, f"{path}: {key}")
     settings = RequestSettings(**table, words={key: f"{key} {value} of {REQUEST}" for key, value in table.items()})
@@ -91,22 +98,24 @@ def read_request(folder: Path) -> RequestSettings:
     return settings
 
 
-def check_option(key: str, value: str) -> str:
-    """The value of a command line option. Raises UsageError, naming the option."""
-    _check(key, value, UsageError, OPTIONS[key])
-    return value
+def check_options(reach: Reach) -> dict[str, str]:
+    """What the user says of the request, by the keys of request.toml. Raises UsageError, naming the option."""
+    given = {key: getattr(reach, name) for key, name in _FIELDS.items() if getattr(reach, name) is not None}
+    for key, value in given.items():
+        _check(key, value, UsageError, reach.edge.option(_FIELDS[key]), reach.edge)
+    return given
 
 
-def _check(key: str, value: object, kind: type[GoldmarError], where: str) -> None:
+def _check(key: str, value: object, kind: type[GoldmarError], where: str, edge: Edge = COMMAND_LINE) -> None:
     grammar, words = _GRAMMARS[key]
     if not isinstance(value, str) or not re.fullmatch(grammar, value):
         raise kind(f"{where} is {value!r}.", fix=f"Write it as {words}")
     if key == "content_type" and value.lower().startswith("multipart/"):
         msg = f"{where} is {value}, whose parts have to be put together."
-        raise kind(msg, fix=f'Name the form field that the drawing goes into: field = "..." or {OPTIONS["field"]}')
+        raise kind(msg, fix=f'Name the form field that the drawing goes into: field = "..." or {edge.option("field")}')
 
 
-def _check_whole(settings: RequestSettings, kind: type[GoldmarError], where: str) -> None:
+def _check_whole(settings: RequestSettings, kind: type[GoldmarError], where: str, edge: Edge = COMMAND_LINE) -> None:
     if not settings.path:
         return
     if settings.version and "{version}" not in settings.path:
@@ -114,4 +123,4 @@ def _check_whole(settings: RequestSettings, kind: type[GoldmarError], where: str
         raise kind(msg, fix="Write {version} where it goes, as in /v1/models/{model}/versions/{version}")
     if "{version}" in settings.path and not settings.version:
         msg = f"{where} has {{version}} in the path {settings.path}, and no version."
-        raise kind(msg, fix=f'version = "..." in {REQUEST}, or {OPTIONS["version"]}')
+        raise kind(msg, fix=f'version = "..." in {REQUEST}, or {edge.option("model_version")}')

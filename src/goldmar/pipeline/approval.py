@@ -14,7 +14,7 @@ from goldmar.golden import UNFINISHED, approve, read_provenance, read_values, re
 from goldmar.pipeline.explain import stages_approved
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.selection import so_far
-from goldmar.records import ModelResult, Provenance, Values
+from goldmar.records import ModelComparison, Provenance, Values
 
 __all__ = ["Accepted", "Proposal", "accept", "accept_all", "propose", "recorded"]
 
@@ -27,7 +27,7 @@ class Proposal:
     folder: Path
     obtained: Values
     provenance: Provenance
-    difference: ModelResult | None
+    difference: ModelComparison | None
 
 
 def propose(project: Project, model: str) -> Proposal:

@@ -7,18 +7,19 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from goldmar import archive
+from goldmar.backends.worker import WorkerServer
 from goldmar.config import Project
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.layout import check_name, survey
-from goldmar.mar import sources
+from goldmar.mar import Archive, examine
 from goldmar.packages import TORCHSERVE_NEEDS, Installed, imported, reachable, unmet
 from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
+from goldmar.records import COMMAND_LINE, Edge
 from goldmar.requirements import Asked, asked_for
-from goldmar.serve.worker import WorkerServer
 
-__all__ = ["archives_for", "build_archives", "reached_by", "refuse_unmet", "verify_archive"]
+__all__ = ["archives_for", "build_archives", "packages_of_model", "verify_archive"]
 
 _SHOWN = 5
 
@@ -66,39 +67,42 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
         if not drawings:
             watch.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")
             return found
-        (canary,) = predict(model, drawings[:1], server.target)
+        (canary,) = predict(model, drawings[:1], server)
         if canary.problem is not None:
             msg = f"{mar}: the model fails on {canary.drawing_id}: {canary.problem}"
-            raise ArchiveError(msg, fix="mend the handler, then goldmar archive", model=model, detail=server.trouble())
+            raise ArchiveError(
+                msg, fix="mend the handler, then goldmar archive", model=model, detail=server.diagnostics()
+            )
     return found
 
 
-def reached_by(installed: Installed, mar: Path) -> dict[str, str]:
-    """The packages that the handler of an archive can reach, name -> version, torch's and TorchServe's own included.
+def packages_of_model(
+    project: Project, model: str, installed: Installed, archived: Archive | None = None
+) -> dict[str, str]:
+    """The packages that the handler of a model can reach, name -> version, torch's and TorchServe's own included.
 
-    From its requirements.txt and from what its modules import; all that is installed where the two cannot tell.
+    From its requirements.txt and from what its modules import; all that is installed where the two cannot tell, or
+    where there is no archive. `archived` is the archive that is served, where it was read already.
+
+    Raises ConfigError where the model is served with other packages than its requirements.txt asks for. Else a change
+    of that file alone would be compared with the packages of before, and be green. Nothing is refused where the server
+    does not tell what is installed.
     """
-    if not mar.exists():
+    mar = project.model_store / f"{model}.mar"
+    if not installed.versions or (archived is None and not mar.exists()):
         return dict(installed.versions)
-    found = sources(mar)
-    modules = {name: content for name, content in found.items() if name.endswith(".py")}
-    asked = _asked(found, ())
+    inside = (archived or examine(mar)).sources
+    _refuse_unmet(project, model, installed, inside)
+    modules = {name: content for name, content in inside.items() if name.endswith(".py")}
+    asked = _asked(inside, ())
     if asked is not None and not asked.named:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
     return reachable(installed, [*map(Requirement, TORCHSERVE_NEEDS), *(asked.wanted if asked else ())], others)
 
 
-def refuse_unmet(project: Project, installed: Installed, model: str) -> None:
-    """Raise ConfigError where a model is served with other packages than its requirements.txt asks for.
-
-    Else a change of that file alone would be held against its golden with the packages of before, and be green.
-    Nothing is refused where the server does not tell what is installed.
-    """
-    mar = project.model_store / f"{model}.mar"
-    if not installed.versions or not mar.exists():
-        return
-    asked = _asked(sources(mar), survey(project).model(model).handlers)
+def _refuse_unmet(project: Project, model: str, installed: Installed, inside: Mapping[str, bytes]) -> None:
+    asked = _asked(inside, survey(project).model(model).handlers)
     if asked is None:
         return
     if missing := unmet(installed, asked.wanted, asked.limits):
@@ -121,8 +125,8 @@ def _asked(inside: Mapping[str, bytes], folders: Sequence[Path]) -> Asked | None
     return None if top is None else asked_for(top, read)
 
 
-def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
-    """The built archives of these models, in order.
+def archives_for(project: Project, models: Sequence[str], edge: Edge = COMMAND_LINE) -> list[Archive]:
+    """The built archives of these models, in order, each opened and hashed once.
 
     Raises ArchiveError where one is missing, or where the files of the handler that makes this model, whatever its
     folder is called, have changed since it was built: a green check of yesterday's archive would say nothing of
@@ -140,12 +144,15 @@ def archives_for(project: Project, models: Sequence[str]) -> list[Path]:
                 raise problem.error()
         if model.archive is None:
             msg = f"There is no archive {mar}."
-            elsewhere = f"copy the archive of {name} there; where it is served already: --url http://HOST:PORT"
+            elsewhere = (
+                f"copy the archive of {name} there; where it is served already: {edge.option('url')} http://HOST:PORT"
+            )
             fix = f"goldmar archive {name}" if model.handlers else elsewhere
             raise ArchiveError(msg, fix=fix, model=name)
+        archived = examine(mar)
         for handler in model.handlers:
-            if archive.source_digest(handler) != archive.digest(mar):
+            if archive.source_digest(handler) != archived.digest:
                 msg = f"{mar} was not built from {handler} as it is now."
                 raise ArchiveError(msg, fix=f"goldmar archive {name}", model=name)
-        found.append(mar)
+        found.append(archived)
     return found

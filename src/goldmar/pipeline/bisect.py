@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from goldmar import __version__, archive
+from goldmar import __version__
 from goldmar.bisect import Culprit, Outcome, Search, by_suspicion
 from goldmar.config import Project
 from goldmar.environments import Environments, cache_folder
@@ -17,13 +17,15 @@ from goldmar.errors import GoldmarError, Interrupted, NotReadyError, UsageError,
 from goldmar.files import write_atomically
 from goldmar.layout import REQUIREMENTS, survey
 from goldmar.locks import Lock, changes, closure, elsewhere, held_back, parse_lock
+from goldmar.mar import Archive
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
-from goldmar.pipeline.goldens import Golden, content, read_model
+from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.mixes import Mixes, breakage
 from goldmar.pipeline.selection import not_compared
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
+from goldmar.protocols.http import content_of
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for, on_disk
 from goldmar.text import some
@@ -67,8 +69,9 @@ def find_culprits(
         )
     goldens = [read_model(project, model, with_expected=True) for model in models]
     environments = Environments(on_progress=watch.step)
-    trials = Trials(_place(project, locks, goldens, environments), fresh=fresh)
-    mixes = Mixes(project, *locks, goldens, watch, environments, trials)
+    archives = archives_for(project, models)
+    trials = Trials(_place(locks, goldens, archives, environments), fresh=fresh)
+    mixes = Mixes(project, *locks, goldens, archives, watch, environments, trials)
     versions = {change.name: (change.old, change.new) for change in changes(*locks)}
     try:
         found = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
@@ -105,16 +108,18 @@ def _writable(path: Path) -> bool:
     return not path.is_dir() and above.is_dir() and os.access(above, os.W_OK)
 
 
-def _place(project: Project, locks: Sequence[Lock], goldens: Sequence[Golden], environments: Environments) -> Path:
+def _place(
+    locks: Sequence[Lock], goldens: Sequence[Golden], archives: Sequence[Archive], environments: Environments
+) -> Path:
     """Where the trials of these locks, goldens and archives are kept: another golden is another bisection."""
     key = hashlib.sha256(json.dumps([__version__, *map(environments.digest, locks)]).encode())
-    for golden, mar in zip(goldens, archives_for(project, [golden.model for golden in goldens]), strict=True):
-        key.update(f"{golden.model} {archive.digest(mar)}".encode())
+    for golden, archived in zip(goldens, archives, strict=True):
+        key.update(f"{golden.model} {archived.digest}".encode())
         for path in (golden.folder / "expected.csv", golden.folder / "tolerance.toml"):
             key.update(path.read_bytes() if path.exists() else b"")
         for drawing in golden.drawings:
             key.update(f"{drawing.id} {drawing.content_type}".encode())
-            key.update(content(drawing))
+            key.update(content_of(drawing))
     return cache_folder() / "bisect" / f"{key.hexdigest()[:32]}.jsonl"
 
 

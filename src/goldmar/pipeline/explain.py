@@ -9,8 +9,8 @@ from goldmar.golden import Recording, read_kept_stages
 from goldmar.pipeline.goldens import Golden
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import NOT_GIVEN, ask_stages
-from goldmar.records import Explanation, ModelResult, Staged
-from goldmar.serve import Server
+from goldmar.records import Explanation, ModelComparison, Staged
+from goldmar.seam import Server
 
 __all__ = ["explain_failures", "record_stages", "stages_approved"]
 
@@ -28,7 +28,7 @@ def record_stages(server: Server, golden: Golden, recording: Recording, watch: W
     found = []
     try:
         watch.step(_progress(golden, 0, len(golden.drawings)))
-        for staged in ask_stages(golden.model, golden.drawings, golden.request.at(server.target)):
+        for staged in ask_stages(golden.model, golden.drawings, server, **golden.request.at(server.origin)):
             if staged.problem == NOT_GIVEN:
                 msg = f"The model answers {staged.drawing_id} without its stages."
                 raise GoldenError(msg, fix=TURN_ON, model=golden.model)
@@ -37,7 +37,7 @@ def record_stages(server: Server, golden: Golden, recording: Recording, watch: W
             found.append(staged)
             watch.step(_progress(golden, len(found), len(golden.drawings)))
     except GoldmarError as error:
-        error.detail = error.detail or server.trouble()
+        error.detail = error.detail or server.diagnostics()
         error.saved = golden.folder / "obtained.csv"
         raise
     except KeyboardInterrupt as stop:
@@ -45,12 +45,15 @@ def record_stages(server: Server, golden: Golden, recording: Recording, watch: W
     return recording.keep_stages(found)
 
 
-def explain_failures(server: Server, golden: Golden, result: ModelResult, watch: Watch) -> tuple[Explanation, ...]:
+def explain_failures(
+    server: Server, golden: Golden, compared: ModelComparison, obtained: Path | None, watch: Watch
+) -> tuple[Explanation, ...]:
     """Ask the failing drawings once more, with their stages, and name the first that differs of each.
 
-    Whatever goes wrong on the way is said in place of a stage: the verdict stands without it.
+    `obtained` is the file with the answers. Whatever goes wrong on the way is said in place of a stage: the verdict
+    stands without it.
     """
-    failing = sorted({failure.drawing_id for failure in result.failures if failure.drawing_id})
+    failing = sorted({failure.drawing_id for failure in compared.failures if failure.drawing_id})
     if not failing:
         return ()
     done: list[Explanation] = []
@@ -60,7 +63,7 @@ def explain_failures(server: Server, golden: Golden, result: ModelResult, watch:
             done.append(explanation)
             watch.step(_progress(golden, len(done), len(failing)))
     except KeyboardInterrupt as stop:
-        raise _interrupted(golden, result.obtained) from stop
+        raise _interrupted(golden, obtained) from stop
     except GoldmarError as error:
         said = {explanation.drawing_id for explanation in done}
         words = f"{error.what} {error.fix or ''}".strip()
@@ -99,7 +102,7 @@ def _explained(
             yield Explanation(drawing_id, "", f"nothing kept for this drawing; {fix}")
         else:
             ask.append(there[drawing_id])
-    for staged in ask_stages(golden.model, ask, golden.request.at(server.target)):
+    for staged in ask_stages(golden.model, ask, server, **golden.request.at(server.origin)):
         if not staged.stages:
             words = f"{NOT_GIVEN}: {TURN_ON}" if staged.problem == NOT_GIVEN else f"without stages: {staged.problem}"
             yield Explanation(staged.drawing_id, "", words)

@@ -1,25 +1,21 @@
 """All that a model is held against."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
-from goldmar.files import read_whole
 from goldmar.golden import (
-    OPTIONS,
     RequestSettings,
-    check_option,
     find_drawings,
     read_golden,
     read_provenance,
     read_request,
 )
-from goldmar.records import Drawing, Value, Values
+from goldmar.records import Drawing, Reach, Value, Values
 
-__all__ = ["OPTIONS", "Golden", "by_drawing", "check_option", "content", "drawings_of", "read_model"]
+__all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +34,13 @@ class Golden:
     version: str = ""
 
 
-def read_model(
-    project: Project, model: str, *, with_expected: bool, options: Mapping[str, str] | None = None
-) -> Golden:
-    """Read golden/<model>. `options` are those of the command line that win over its request.toml.
+def read_model(project: Project, model: str, *, with_expected: bool, reach: Reach | None = None) -> Golden:
+    """Read golden/<model>. What `reach` says of the request wins over its request.toml.
 
     Raises GoldenError, ConfigError, UsageError.
     """
     folder = project.golden / model
-    request = read_request(folder).overridden(options or {})
+    request = read_request(folder).overridden(reach or Reach())
     tolerances = load_tolerances(folder / "tolerance.toml")
     expected, version = Values([], [], []), ""
     if with_expected:
@@ -67,15 +61,6 @@ def drawings_of(project: Project, model: str) -> list[Drawing]:
     folder, at_most = project.golden / model, round(project.max_drawing_mb * 2**20)
     found = find_drawings(folder / "drawings", within=(project.root, project.golden), at_most=at_most)
     return list(read_request(folder).drawings(found))
-
-
-def content(drawing: Drawing) -> bytes:
-    """What is sent, as large as it was found at most. Raises GoldenError."""
-    try:
-        return read_whole(drawing.path, drawing.size)
-    except OSError as error:
-        msg = f"The drawing {drawing.path} cannot be read: {error.strerror or error}."
-        raise GoldenError(msg, fix=f"ls -l '{drawing.path}'") from error
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:

@@ -10,20 +10,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from goldmar.backends.worker import WorkerServer
 from goldmar.bisect import Outcome, Search
 from goldmar.config import Project
 from goldmar.environments import Environments
 from goldmar.errors import ServerError, UninstallableError
 from goldmar.golden import values_of
 from goldmar.locks import Lock, changes, mixed
-from goldmar.pipeline.archives import archives_for
+from goldmar.mar import Archive
 from goldmar.pipeline.goldens import Golden
-from goldmar.pipeline.jobs import compare_answers, refuse_unused_patterns
+from goldmar.pipeline.results import compare_model, refuse_unused_patterns
 from goldmar.pipeline.trials import Trials
 from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
-from goldmar.records import Comparison, DifferenceKind, ModelResult, Trial, TrialOutcome, Values
-from goldmar.serve.worker import WorkerServer
+from goldmar.records import Comparison, DifferenceKind, ModelComparison, Trial, TrialOutcome, Values
 from goldmar.text import some
 
 __all__ = ["Mixes", "breakage", "held"]
@@ -46,6 +46,7 @@ class Mixes:
         good: Lock,
         bad: Lock,
         goldens: Sequence[Golden],
+        archives: Sequence[Archive],
         watch: Watch,
         environments: Environments,
         trials: Trials,
@@ -55,6 +56,7 @@ class Mixes:
         self._tried: dict[tuple[frozenset[str], str], Trial] = {}
         self._project = project
         self._goldens = self._all = tuple(goldens)
+        self._archives = {archived.model: archived.path for archived in archives}
         self._watch = watch
         self._environments = environments
         self._trials = trials
@@ -183,7 +185,7 @@ class Mixes:
     def _asked(self, names: tuple[str, ...], python: Path, goldens: Sequence[Golden]) -> Trial:
         models = [golden.model for golden in goldens]
         server = WorkerServer(
-            archives_for(self._project, models),
+            [self._archives[model] for model in models],
             on_progress=self._watch.step,
             startup_timeout_s=self._project.startup_timeout_s,
             python=python,
@@ -196,13 +198,14 @@ class Mixes:
                     predictions = predict(
                         golden.model,
                         golden.drawings,
-                        server.target,
+                        server,
                         clients=1,  # the worker answers one at a time
                         on_prediction=partial(self._watch.answered, golden.model),
                     )
+                    obtained = values_of(predictions)
                     if not names:
-                        refuse_unused_patterns(golden, values_of(predictions))
-                    results.append(compare_answers(golden, predictions))
+                        refuse_unused_patterns(golden, obtained)
+                    results.append(compare_model(golden, predictions, obtained))
         except ServerError as error:
             reason = "\n".join(filter(None, (error.what, error.detail)))
             failed = {error.model: ()} if error.model else dict.fromkeys(models, ())
@@ -241,7 +244,7 @@ def because(error: UninstallableError) -> str:
     return words[words.index("Because ") :] if "Because " in words else words
 
 
-def held(names: tuple[str, ...], results: Sequence[ModelResult]) -> Trial:
+def held(names: tuple[str, ...], results: Sequence[ModelComparison]) -> Trial:
     """What the results of the models come to: green or red, how near the limit, and what fails."""
     failures = [
         (result.model, failure)

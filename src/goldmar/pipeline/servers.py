@@ -1,131 +1,121 @@
-"""The ways to open a server for a job, and to keep one running for somebody at a terminal."""
+"""The way to the models: which backend, its server opened, and one kept running for somebody at a terminal."""
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Self
 
-from goldmar import archive
+from goldmar.archive import write_labels
+from goldmar.backends import Backend, Serving, choose_backend, find_backend
 from goldmar.config import Project
+from goldmar.environments import Environment
 from goldmar.errors import MissingExtraError, ServerError, UsageError
+from goldmar.golden import check_options
+from goldmar.mar import Archive
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden, drawings_of
-from goldmar.pipeline.jobs import Opener
 from goldmar.pipeline.selection import select_served
 from goldmar.pipeline.watch import Watch
 from goldmar.process import held_up
-from goldmar.records import Drawing, Endpoint
-from goldmar.serve import Server
-from goldmar.serve.compose import ComposeServer
-from goldmar.serve.local import LocalServer
-from goldmar.serve.remote import RemoteServer, endpoint_from
-from goldmar.serve.worker import WorkerServer
+from goldmar.records import Drawing, Reach
+from goldmar.seam import Server
 
-__all__ = [
-    "compose_opener",
-    "local_opener",
-    "remote_opener",
-    "serve",
-    "token_file",
-    "wait_while_alive",
-    "worker_opener",
-]
+__all__ = ["Way", "find_backend", "open_server", "read_archives", "serve", "token_file", "wait_while_alive", "way_to"]
 
 
-def local_opener(
-    project: Project, watch: Watch, *, timeout_s: float | None = None, python: Path | None = None
-) -> Opener:
-    """TorchServe with Java, started here on the built archives.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the models of a run are reached. `python` is that of a lock file's environment, with its version."""
 
-    `python` is the interpreter that runs the handlers, this one by default; TorchServe is then the one installed there.
+    backend: Backend
+    reach: Reach = field(default_factory=Reach)
+    python: Path | None = None
+    python_version: str = ""
+
+    def within(self, environment: Environment | None) -> Self:
+        """The same with the interpreter of an environment, where there is one."""
+        if environment is None:
+            return self
+        return replace(self, python=environment.python, python_version=environment.python_version)
+
+
+def way_to(reach: Reach, models: Sequence[str] = (), *, lock: bool = False) -> Way:
+    """The way to these models that the options mean; `lock` is whether they run with the packages of a lock file.
+
+    Raises UsageError where the options make no sense, or do not go together.
     """
-
-    def open_(goldens: Sequence[Golden]) -> Server:
-        models = [golden.model for golden in goldens]
-        canaries = {golden.model: golden.drawings[0] for golden in goldens if golden.drawings}
-        return _local(project, models, canaries, watch, timeout_s=timeout_s, python=python)
-
-    return open_
+    backend, given = choose_backend(reach, lock=lock), check_options(reach)
+    if len(models) > 1 and "{model}" not in given.get("path", "{model}"):
+        msg = f"{reach.edge.option('path')} {given['path']} would ask one address about {len(models)} models."
+        raise UsageError(msg, fix="write {model} where its name goes, or name one model")
+    return Way(backend, reach)
 
 
-def worker_opener(project: Project, watch: Watch, *, python: Path | None = None) -> Opener:
-    """TorchServe's worker alone, started here on the built archives; no Java, no HTTP.
+def read_archives(project: Project, way: Way, models: Sequence[str]) -> dict[str, Archive]:
+    """The archives that the models are served from, each read once; none where the backend has no use for them.
 
-    `python` is the interpreter that runs the handlers, this one by default.
+    Raises ArchiveError, and MissingExtraError where TorchServe is needed and not installed.
     """
-
-    def open_(goldens: Sequence[Golden]) -> Server:
-        if python is None:
-            _require_serve_extra("TorchServe's worker")
-        return WorkerServer(
-            archives_for(project, [golden.model for golden in goldens]),
-            on_progress=watch.step,
-            startup_timeout_s=project.startup_timeout_s,
-            python=python or sys.executable,
-        )
-
-    return open_
+    if way.backend.torchserve and way.python is None:
+        try:
+            metadata.version("torchserve")
+        except metadata.PackageNotFoundError as missing:
+            raise MissingExtraError("torchserve", "serve", way.backend.torchserve) from missing
+    found = archives_for(project, models, way.reach.edge) if way.backend.archives else []
+    if way.backend.labels:
+        write_labels(project.model_store, {archive.model: archive.digest for archive in found})
+    return {archive.model: archive for archive in found}
 
 
-def compose_opener(
-    project: Project, watch: Watch, *, stack: str | None = None, timeout_s: float | None = None
-) -> Opener:
-    """The api container of compose/docker-compose.yml, built from the archives and started here."""
-
-    def open_(goldens: Sequence[Golden]) -> Server:
-        archives = archives_for(project, [golden.model for golden in goldens])
-        digests = {path.stem: archive.digest(path) for path in archives}
-        archive.write_labels(project.model_store, digests)
-        return ComposeServer(
-            project.root,
-            archives,
-            labels=archive.line(digests),
-            stack=stack or "dev",
-            on_progress=watch.step,
-            startup_timeout_s=project.startup_timeout_s,
-            timeout_s=timeout_s or project.timeout_s,
-        )
-
-    return open_
-
-
-def remote_opener(
-    url: str,
-    *,
-    management_url: str | None = None,
-    token_env: str | None = None,
-    token_file: Path | None = None,
-    headers: Sequence[str] = (),
-    ca_bundle: Path | None = None,
-    timeout_s: float,
-) -> Opener:
-    """A server that somebody else keeps running. Raises UsageError at once where the options make no sense."""
-    endpoint: Endpoint = endpoint_from(
-        url,
-        management_url=management_url,
-        token_env=token_env,
-        token_file=token_file,
-        headers=headers,
-        ca_bundle=ca_bundle,
-        timeout_s=timeout_s,
-    )
-    return lambda goldens: RemoteServer(
-        endpoint,
-        [golden.model for golden in goldens],
-        wanted={golden.model: golden.request.version for golden in goldens},
-    )
+def open_server(
+    project: Project, way: Way, goldens: Sequence[Golden], archives: Mapping[str, Archive], watch: Watch
+) -> Server:
+    """The server for these models, not yet entered: nothing is started before."""
+    canaries = {golden.model: golden.drawings[0] for golden in goldens if golden.drawings}
+    versions = {golden.model: golden.request.version for golden in goldens}
+    return _opened(project, way, [golden.model for golden in goldens], archives, canaries, watch, versions=versions)
 
 
 def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | None = None) -> Server:
     """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
-    names = select_served(project, models)
+    way, names = way_to(Reach()), select_served(project, models)
     folders = {name: project.golden / name / "drawings" for name in names}
     found = {name: drawings_of(project, name) for name, folder in folders.items() if folder.is_dir()}
-    return _local(project, names, {name: drawings[0] for name, drawings in found.items() if drawings}, watch, port=port)
+    canaries = {name: drawings[0] for name, drawings in found.items() if drawings}
+    return _opened(project, way, names, read_archives(project, way, names), canaries, watch, port=port)
+
+
+def _opened(
+    project: Project,
+    way: Way,
+    models: Sequence[str],
+    archives: Mapping[str, Archive],
+    canaries: Mapping[str, Drawing],
+    watch: Watch,
+    *,
+    versions: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Server:
+    return way.backend.open(
+        Serving(
+            project=project,
+            models=tuple(models),
+            reach=way.reach,
+            progress=watch.step,
+            archives=tuple(archive.path for archive in archives.values()),
+            digests={model: archive.digest for model, archive in archives.items()},
+            canaries=canaries,
+            versions=versions or {},
+            python=way.python,
+            python_version=way.python_version,
+            port=port,
+        )
+    )
 
 
 @contextmanager
@@ -134,8 +124,7 @@ def token_file(server: Server, path: Path | None) -> Iterator[Path]:
 
     Raises UsageError where `path` exists already: a token is not worth overwriting somebody's file.
     """
-    target = server.target
-    token = target.headers.get("Authorization", "").removeprefix("Bearer ") if isinstance(target, Endpoint) else ""
+    token = server.token()
     place: Path | None = None
     try:
         with held_up():
@@ -162,36 +151,6 @@ def wait_while_alive(server: Server) -> None:
     """Return never; raise ServerError when the server ends by itself, KeyboardInterrupt when the user ends it."""
     while True:
         time.sleep(1)
-        if isinstance(server, LocalServer) and not server.alive():
-            msg = "TorchServe ended by itself."
-            raise ServerError(msg, url=server.url, detail=server.trouble(), fix="goldmar serve")
-
-
-def _local(
-    project: Project,
-    models: Sequence[str],
-    canaries: Mapping[str, Drawing],
-    watch: Watch,
-    *,
-    timeout_s: float | None = None,
-    python: Path | None = None,
-    port: int | None = None,
-) -> LocalServer:
-    if python is None:
-        _require_serve_extra("Starting TorchServe here")
-    return LocalServer(
-        archives_for(project, models),
-        canaries=canaries,
-        on_progress=watch.step,
-        startup_timeout_s=project.startup_timeout_s,
-        timeout_s=timeout_s or project.timeout_s,
-        python=python or sys.executable,
-        port=port,
-    )
-
-
-def _require_serve_extra(purpose: str) -> None:
-    try:
-        metadata.version("torchserve")
-    except metadata.PackageNotFoundError as missing:
-        raise MissingExtraError("torchserve", "serve", purpose) from missing
+        if not server.alive():
+            url, detail = server.origin.url, server.diagnostics()
+            raise ServerError("TorchServe ended by itself.", url=url, detail=detail, fix="goldmar serve")

@@ -6,54 +6,42 @@ in flight, and a signal handler may raise whatever it likes in the calling threa
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Protocol
 
-from goldmar.predict.answers import overloaded, retry_after_s
-from goldmar.predict.retries import Retries
-from goldmar.records import Answer
-from goldmar.transport.connection import Stopped
-from goldmar.transport.faults import RefusedError
+from goldmar.errors import GoldmarError, RefusedError
+from goldmar.predict.retries import Retries, retry_after_s
+from goldmar.records import Answer, Request
+from goldmar.seam import Server, Stopped
 
-__all__ = ["Asker", "Reply", "asked"]
+__all__ = ["Make", "Reply", "asked"]
+
+Make = Callable[[int, int, Event], Request]
+"""Makes question number `index` for an attempt (from 1), and gives it the event that ends the run."""
 
 _BACKLOG = 64  # answers waiting for the calling thread before the askers pause
 _BREATH_S = 0.001
 
 
-class Asker(Protocol):
-    """One client. Only the thread that made it calls it."""
-
-    def ask(self, index: int, attempt: int) -> tuple[Answer, float]:
-        """Answer to question number `index` and its latency in seconds; RefusedError where asking again may help."""
-
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to question number `index`; `latency_s` is that of the last attempt alone."""
+    """The answer to question number `index`, as it was asked the last time; its latency is that time's alone."""
 
     index: int
+    request: Request
     answer: Answer
-    latency_s: float
-    attempts: int
 
 
 def asked(
-    questions: int, make: Callable[[Callable[[], bool]], Asker], *, clients: int, retries: Retries
+    questions: int, make: Make, server: Server, *, clients: int, retries: Retries
 ) -> Generator[Reply, None, None]:
-    """Ask questions 0, 1, ... with `clients` askers and yield each reply as it comes.
+    """Ask questions 0, 1, ... in `clients` threads and yield each reply as it comes.
 
-    Whatever an asker raises is raised here at once. That, and closing the generator, stops all askers; those in the
+    Whatever the server raises is raised here at once. That, and closing the generator, stops all threads; those in the
     middle of a question notice within a second and are not waited for.
-
-    Args:
-        make: makes an asker, in the thread that uses it, from a function that tells whether the run is over.
     """
-    run = _Run(questions, make, retries)
+    run = _Run(questions, make, server, retries)
     # Daemons: one that hangs must not hold a Ctrl-C up.
     for number in range(min(clients, questions)):
         Thread(target=run.client, name=f"goldmar-client-{number}", daemon=True).start()
@@ -80,22 +68,19 @@ def asked(
 class _Run:
     """What the threads of one run share."""
 
-    def __init__(self, questions: int, make: Callable[[Callable[[], bool]], Asker], retries: Retries) -> None:
+    def __init__(self, questions: int, make: Make, server: Server, retries: Retries) -> None:
         self.replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
         self.stopped = Event()
         self._questions: Iterator[int] = iter(range(questions))
         self._lock = Lock()
         self._make = make
+        self._server = server
         self._retries = retries
 
     def client(self) -> None:
         try:
-            asker = self._make(self.stopped.is_set)
-            try:
-                while (index := self._next()) is not None:
-                    self.replies.put(self._persist(asker, index))
-            finally:
-                asker.close()
+            while (index := self._next()) is not None:
+                self.replies.put(self._persist(index))
         except Stopped:
             pass
         except BaseException as error:
@@ -109,21 +94,26 @@ class _Run:
         with self._lock:
             return next(self._questions, None)
 
-    def _persist(self, asker: Asker, index: int) -> Reply:
+    def _persist(self, index: int) -> Reply:
         """Ask until there is an answer worth keeping, or an error that asking again will not mend."""
         attempt = 0
         while True:
             attempt += 1
             last = attempt > self._retries.limit
+            request = self._make(index, attempt, self.stopped)
+            started = time.perf_counter()
             try:
-                answer, latency_s = asker.ask(index, attempt)
-            except RefusedError:
-                if last:
+                answer = self._server.ask(request)
+            except GoldmarError as error:
+                if last or not isinstance(error, RefusedError):
+                    error.model = error.model or request.model
                     raise
                 after_s = None
             else:
-                if last or not overloaded(answer):
-                    return Reply(index, answer, latency_s, attempt)
-                after_s = retry_after_s(answer.headers)
+                if answer.latency_s is None:
+                    answer = replace(answer, latency_s=time.perf_counter() - started)
+                if last or not self._server.protocol.overloaded(answer):
+                    return Reply(index, request, answer)
+                after_s = retry_after_s(answer)
             if self.stopped.wait(self._retries.pause_s(attempt, after_s)):
                 raise Stopped

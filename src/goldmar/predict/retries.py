@@ -2,8 +2,12 @@
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
-__all__ = ["Retries"]
+from goldmar.records import Answer
+
+__all__ = ["Retries", "retry_after_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +36,15 @@ class Retries:
         pause = min(self.first_s * 2.0 ** (attempt - 1), self.cap_s)
         # Clients that were turned away together must not come back together.
         return pause * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def retry_after_s(answer: Answer) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date; None without one that can be read."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # of an offset from UTC without end
+        return None
+    return (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

@@ -2,14 +2,14 @@
 
 from rich.console import Console
 
-from goldmar.records import ModelResult, Values
+from goldmar.records import ModelComparison, Values
 from goldmar.report import words
 from goldmar.report.run.terminal import failures
 from goldmar.report.screen import line
 from goldmar.text import counted
 
 
-def render(model: str, obtained: Values, difference: ModelResult | None, console: Console) -> None:
+def render(model: str, obtained: Values, difference: ModelComparison | None, console: Console) -> None:
     """Print what would become of the golden of a model; `difference` is None where there is no golden yet."""
     size = f"{counted(len(obtained), 'value')} of {counted(len(set(obtained.drawing_ids)), 'drawing')}"
     if difference is None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 
-from goldmar.records import Comparison, DifferenceKind, ModelResult, NameSummary, RunResult, Value
+from goldmar.records import Comparison, DifferenceKind, ModelComparison, ModelResult, NameSummary, RunResult, Value
 from goldmar.text import clean, counted, some, without_userinfo
 
 _NAMED = 8
@@ -144,7 +144,7 @@ def summary_words(summary: NameSummary) -> str:
     return "; ".join(parts) or "as it is"
 
 
-def failed_drawings(result: ModelResult) -> str:
+def failed_drawings(result: ModelComparison) -> str:
     return counted(len({failure.drawing_id for failure in result.failures if failure.drawing_id}), "drawing")
 
 

@@ -1,4 +1,4 @@
-"""The child of goldmar.serve.worker: TorchServe's own worker, talking over an inherited socket instead of a port.
+"""The child of goldmar.backends.worker: TorchServe's own worker, talking over an inherited socket instead of a port.
 
     python _worker_process.py SOCKET_FD
 

@@ -13,7 +13,7 @@ from typing import Any
 from goldmar.errors import FOR_CPUS, ArchiveError, MissingExtraError, NotReadyError, NotStartedError, WorkerDiedError
 from goldmar.mar import Manifest, unpack
 from goldmar.process import Keeper, Process
-from goldmar.serve.frames import BadFrame, Frame, load_request, read_frame
+from goldmar.protocols.worker import BadFrame, Frame, load_request, read_frame
 from goldmar.serve.launch import MAX_BODY, environment, private_folder
 from goldmar.serve.log import last_traceback, missing_module
 

@@ -1,4 +1,4 @@
-"""HTTP: one kept-alive connection, what the network can do to it in words, trust and proxies.
+"""HTTP: kept-alive connections, what the network can do to them in words, trust and proxies.
 
-`predict` sends drawings over it, `serve` its control calls; both are bounded by it in size and time.
+Drawings go through a Pool, single questions through Control; both are bounded in size and time, and share their words.
 """

@@ -27,21 +27,21 @@ import io
 import itertools
 import secrets
 import termios
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from threading import Event
 from typing import Final
 
 import pycurl
 
-from goldmar.errors import GoldenError, UnreachableError, UsageError
-from goldmar.files import read_whole
-from goldmar.records import Answer, Endpoint
+from goldmar.errors import UnreachableError, UsageError
+from goldmar.records import Answer
+from goldmar.seam import Message, Stopped
 from goldmar.text import keep_secret, keep_secret_headers, userinfo_of
+from goldmar.transport.endpoint import Endpoint
 from goldmar.transport.faults import Fault, fault
 from goldmar.transport.network import authorities, proxy_for, shown, user_agent
 
-__all__ = ["MAX_ANSWER_BYTES", "MAX_HEAD_BYTES", "TORCHSERVE_EXPIRES", "Connection", "Names", "Request", "Stopped"]
+__all__ = ["MAX_ANSWER_BYTES", "MAX_HEAD_BYTES", "TORCHSERVE_EXPIRES", "Connection", "Names"]
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """A longer answer ends the run: nobody reads such a golden, and a mad server must not fill the memory."""
@@ -55,26 +55,8 @@ TORCHSERVE_EXPIRES: Final = "Thu, 01 Jan 1970 00:00:00 UTC"
 _CONNECT_S = 10.0
 _ID = "x-request-id"
 _NOTHING = bytes(4)
+_NEVER = Event()
 _REMEMBERED = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST of the content of `path`, read only when its turn comes; a GET where there is none.
-
-    With `field` it is sent as a form: multipart/form-data with the file in the field of that name.
-    A file that has more than `at_most` bytes by then is not sent.
-    """
-
-    url: str
-    path: Path | None = None
-    content_type: str = ""
-    field: str = ""
-    at_most: int | None = None
-
-
-class Stopped(Exception):
-    """The run ended while the request was in flight."""
 
 
 class Names:
@@ -110,9 +92,7 @@ class Connection:
     Belongs to one thread.
 
     Args:
-        endpoint: headers, TLS and time-out. Its proxy is the environment's, but never for this machine itself.
-        stopped: asked at least once a second while a request is in flight; True breaks the request off.
-        model: named in errors.
+        endpoint: URL, headers, TLS and time-out. Its proxy is the environment's, but never for this machine itself.
         names: those of the run.
         max_bytes: of an answer; a longer one is broken off. Its head may have MAX_HEAD_BYTES.
 
@@ -121,17 +101,8 @@ class Connection:
         UsageError: a header holds a line break or another control character.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        stopped: Callable[[], bool],
-        model: str | None = None,
-        names: Names | None = None,
-        *,
-        max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, names: Names | None = None, *, max_bytes: int = MAX_ANSWER_BYTES) -> None:
         self._endpoint = endpoint
-        self._model = model
         self._max_bytes = max_bytes
         self._names = names or Names()
         # Bytes of TLS say nothing of what is in them: a closing, a ticket for the next session.
@@ -141,6 +112,8 @@ class Connection:
         self._bound = True
         keep_secret_headers(endpoint.headers)
         self._headers = _header_lines(endpoint.headers, endpoint.url)
+        self._base = endpoint.url.rstrip("/")
+        self._shown_base = shown(self._base)
         self._named_by_user = any(name.lower() == _ID for name in endpoint.headers)
         self._proxy = proxy_for(endpoint.url)
         keep_secret(userinfo_of(self._proxy or "") or "")
@@ -153,11 +126,12 @@ class Connection:
         curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(1000 * min(endpoint.timeout_s, _CONNECT_S))))
         curl.setopt(pycurl.MAXFILESIZE_LARGE, max_bytes)
         curl.setopt(pycurl.USERAGENT, user_agent())
-        curl.setopt(
-            pycurl.PROXY, self._proxy or ""
-        )  # "" keeps libcurl from reading the environment by rules of its own
+        # "" keeps libcurl from reading the environment by rules of its own
+        curl.setopt(pycurl.PROXY, self._proxy or "")
         curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stopped())
+        # libcurl asks at least once a second. Without `self` in it: no circle keeps a connection from being closed.
+        self._stop = stop = [_NEVER]
+        curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stop[0].is_set())
         self._trust(endpoint)
 
     def _trust(self, endpoint: Endpoint) -> None:
@@ -169,32 +143,33 @@ class Connection:
             bundle = authorities(endpoint)
             self._curl.setopt(pycurl.CAPATH if bundle.is_dir() else pycurl.CAINFO, str(bundle))
 
-    def ask(self, request: Request, attempt: int = 1) -> tuple[Answer, float]:
+    def ask(self, request: Message, *, model: str | None = None, attempt: int = 1, stop: Event = _NEVER) -> Answer:
         """Send the request and read the whole answer, whatever its status. Redirects are not followed.
 
         Args:
-            attempt: which one this is, from 1; named in errors.
+            model, attempt: the model, and which time it is asked from 1 on; named in errors.
+            stop: breaks the request off within a second once it is set.
 
         Returns:
-            The answer, and the seconds from asking to its last byte, by libcurl's clock.
+            The answer, with its latency by libcurl's clock.
 
         Raises:
             RefusedError: nothing listens there; not one byte was sent.
             UnreachableError: reset, cut short, no answer in time, TLS trouble, garbage, longer than MAX_ANSWER_BYTES,
                 or it cannot be told which request is answered.
             UsageError: the URL is malformed.
-            GoldenError: the file to send cannot be read.
-            Stopped: `stopped` said so.
+            Stopped: `stop` was set.
         """
+        self._stop[0], self._model, self._attempt = stop, model, attempt
         self._refuse_surplus(request)
         name = self._prepare(request)
-        answer, lines = self._performed(request, attempt)
+        answer, lines = self._performed(request)
         bound = self._is_bound(name, answer, request)
         if not bound and not self._curl.getinfo(pycurl.NUM_CONNECTS):
             # It may be anybody's; the first answer on a new connection cannot.
             self._bound = False
             self._curl.setopt(pycurl.FRESH_CONNECT, 1)
-            answer, lines = self._performed(request, attempt)
+            answer, lines = self._performed(request)
             bound = self._is_bound(name, answer, request)
         self._socket = self._curl.getinfo(pycurl.LASTSOCKET)
         if self._socket == -1 and _should_be_open(lines, answer) and self._all_sent(request):
@@ -202,9 +177,9 @@ class Connection:
         if bound is not self._bound:
             self._bound = bound
             self._curl.setopt(pycurl.FRESH_CONNECT, not bound)
-        return answer, float(self._curl.getinfo(pycurl.TOTAL_TIME))
+        return answer
 
-    def _performed(self, request: Request, attempt: int) -> tuple[Answer, list[bytes]]:
+    def _performed(self, request: Message) -> tuple[Answer, list[bytes]]:
         """The answer that came first, and the lines of its header as they came."""
         curl, body, lines, left = self._curl, io.BytesIO(), list[bytes](), MAX_HEAD_BYTES
 
@@ -221,12 +196,13 @@ class Connection:
         try:
             curl.perform()
         except pycurl.error as error:
-            raise self._failed(error, request, attempt) from None
+            raise self._failed(error, request) from None
         headers = _headers_of(lines)
-        status = curl.getinfo(pycurl.RESPONSE_CODE)
-        return Answer(status, headers.get("content-type", ""), body.getvalue(), headers), lines
+        status, latency_s = curl.getinfo(pycurl.RESPONSE_CODE), float(curl.getinfo(pycurl.TOTAL_TIME))
+        content_type = headers.get("content-type", "")
+        return Answer(status, content_type, body.getvalue(), headers, latency_s, self._shown(request)), lines
 
-    def _is_bound(self, name: str, answer: Answer, request: Request) -> bool:
+    def _is_bound(self, name: str, answer: Answer, request: Message) -> bool:
         """Whether the answer says that it is the one to the request of that name.
 
         Raises UnreachableError where it says that it is not, or does not say what this server's answers do say.
@@ -245,10 +221,10 @@ class Connection:
             raise self._second_answer("an answer came without the name that those before it had", request)
         return False
 
-    def _all_sent(self, request: Request) -> bool:
-        return request.path is None or self._curl.getinfo(pycurl.SIZE_UPLOAD_T) >= request.path.stat().st_size
+    def _all_sent(self, request: Message) -> bool:
+        return int(self._curl.getinfo(pycurl.SIZE_UPLOAD_T)) >= len(request.body or b"")
 
-    def _refuse_surplus(self, request: Request) -> None:
+    def _refuse_surplus(self, request: Message) -> None:
         if self._plain and self._socket != -1:
             try:
                 fcntl.ioctl(self._socket, termios.FIONREAD, self._waiting)
@@ -257,10 +233,10 @@ class Connection:
             if self._waiting != _NOTHING:
                 raise self._second_answer("bytes came that no request was sent for", request)
 
-    def _second_answer(self, how: str, request: Request) -> UnreachableError:
+    def _second_answer(self, how: str, request: Message) -> UnreachableError:
         self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         self._bound, self._socket = False, -1
-        url = shown(request.url)
+        url = self._shown(request)
         named = f"model {self._model!r} at {url}" if self._model else url
         return UnreachableError(
             f"The server answers more than it is asked: {how}, from {named}. "
@@ -270,25 +246,29 @@ class Connection:
             url=url,
         )
 
+    def _shown(self, request: Message) -> str:
+        return self._shown_base + request.path
+
     def close(self) -> None:
         self._curl.close()
 
-    def _prepare(self, request: Request) -> str:
+    def _prepare(self, request: Message) -> str:
         """Returns the name of the request; empty where the user has a header of that name."""
         curl = self._curl
-        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.URL, self._base + request.path)
         name = "" if self._named_by_user else self._names.new()
         lines = [*self._headers, f"X-Request-Id: {name}"] if name else self._headers
+        if request.headers:
+            lines = [*lines, *_header_lines(request.headers, self._base)]
         curl.setopt(pycurl.HTTPGET, 1)
-        if request.path is not None:
-            body, content_type = _body_of(request.path, request.content_type, request.field, request.at_most)
-            curl.setopt(pycurl.POSTFIELDS, body)
+        if request.body is not None:
+            curl.setopt(pycurl.POSTFIELDS, request.body)
             # Without an Expect header: a server that does not know it costs a second of waiting for each large drawing.
-            lines = [*lines, f"Content-Type: {content_type}", "Expect:"]
+            lines = [*lines, f"Content-Type: {request.content_type}", "Expect:"]
         curl.setopt(pycurl.HTTPHEADER, lines)
         return name
 
-    def _failed(self, error: pycurl.error, request: Request, attempt: int) -> Exception:
+    def _failed(self, error: pycurl.error, request: Message) -> Exception:
         code, text = int(error.args[0]), str(error.args[1]) if len(error.args) > 1 else ""
         if code == pycurl.E_ABORTED_BY_CALLBACK:
             return Stopped()
@@ -301,37 +281,13 @@ class Connection:
                 connected=float(curl.getinfo(pycurl.PRETRANSFER_TIME)) > 0,
                 timeout_s=self._endpoint.timeout_s,
                 proxy=self._proxy and shown(self._proxy),
-                url=shown(request.url),
+                url=self._shown(request),
                 model=self._model,
-                attempt=attempt,
+                attempt=self._attempt,
                 max_bytes=self._max_bytes,
+                edge=self._endpoint.edge,
             )
         )
-
-
-def _body_of(path: Path, content_type: str, field: str = "", at_most: int | None = None) -> tuple[bytes, str]:
-    """The body of a request and its content type: the file, or a form with the file in one field. Raises GoldenError.
-
-    Format of the form: RFC 7578. The file's own name stays here: it may hold what no header can.
-    """
-    content = _content(path, at_most)
-    if not field:
-        return content, content_type
-    boundary = secrets.token_hex(16)
-    suffix = path.suffix if path.suffix[1:].isalnum() and path.suffix.isascii() else ""
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="drawing{suffix}"\r\n'
-        f"Content-Type: {content_type}\r\n\r\n"
-    )
-    return head.encode() + content + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
-
-
-def _content(path: Path, at_most: int | None) -> bytes:
-    try:
-        return read_whole(path, at_most)
-    except OSError as error:
-        msg = f"The drawing {path} cannot be read: {error.strerror or error}."
-        raise GoldenError(msg, fix="Put the file back, or take its rows out of the golden.") from error
 
 
 def _header_lines(headers: Mapping[str, str], url: str) -> list[str]:

@@ -4,8 +4,10 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from goldmar.errors import UnreachableError
-from goldmar.records import Answer, Endpoint
-from goldmar.transport.connection import Connection, Request
+from goldmar.records import Answer
+from goldmar.seam import Message
+from goldmar.transport.connection import Connection
+from goldmar.transport.endpoint import Endpoint
 
 __all__ = ["Control"]
 
@@ -23,15 +25,15 @@ class Control:
         self._stopped = Event()
         self._connection: Connection | None = None
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, request: Message) -> Answer:
         """The whole answer, whatever its status. Raises what `Connection.ask` does, with a fix that asks by hand."""
         replies: SimpleQueue[Answer | BaseException] = SimpleQueue()
 
         def work() -> None:
             try:
                 if self._connection is None:
-                    self._connection = Connection(self._endpoint, self._stopped.is_set, max_bytes=self._max_bytes)
-                replies.put(self._connection.ask(request)[0])
+                    self._connection = Connection(self._endpoint, max_bytes=self._max_bytes)
+                replies.put(self._connection.ask(request, stop=self._stopped))
             except BaseException as error:
                 replies.put(error)
 

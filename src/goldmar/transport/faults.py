@@ -1,26 +1,27 @@
-"""What the network can do to a request, as errors of goldmar: each kind of libcurl has its words, its model and URL."""
+"""What the network can do to a request, as errors of goldmar: each kind of libcurl has its words, its model and URL.
+
+A fix names an option by its field in Reach, in braces; the edge says how it is spelt.
+"""
 
 import errno
 from dataclasses import dataclass
 
 import pycurl
 
-from goldmar.errors import ConfigError, GoldmarError, UnreachableError, UsageError
+from goldmar.errors import ConfigError, GoldmarError, RefusedError, UnreachableError, UsageError
+from goldmar.records import COMMAND_LINE, Edge
 
-__all__ = ["Fault", "RefusedError", "fault"]
+__all__ = ["NO_BUNDLE", "Fault", "fault"]
 
+NO_BUNDLE = "{ca_bundle} with the server's CA certificate as PEM."
 _ALIVE = "See whether the server still runs and what its log says; then run the command again."
 _REACH = "See that host and port are right and that this machine can reach them."
-_TRUST = "--ca-bundle with the CA that signed the server's certificate; and ask for the host name that it has."
+_TRUST = "{ca_bundle} with the CA that signed the server's certificate; and ask for the host name that it has."
 _TLS = "See that the server speaks TLS on this port (https:// or http://?)."
 _PORT = "See that the URL is that of the server's inference port."
-_SLOW = "See that the model has READY workers; if it is only slow: --timeout SECONDS, or timeout_s in [tool.goldmar]."
+_SLOW = "See that the model has READY workers; if it is only slow: {timeout} SECONDS, or timeout_s in [tool.goldmar]."
 _URL = "Write the URL as http://host:port or https://host:port."
 _HANDLER = "See that the URL is that of a model and that its handler returns what it should."
-
-
-class RefusedError(UnreachableError):
-    """Nothing listens there (yet): not one byte was sent, and asking again is worth while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Fault:
     model: str | None
     attempt: int = 1
     max_bytes: int = 64 * 2**20
+    edge: Edge = COMMAND_LINE
 
 
 _TOO_LARGE = 100  # CURLE_TOO_LARGE, which not every pycurl has a name for
@@ -93,7 +95,7 @@ def fault(fault: Fault) -> GoldmarError:
     tried = f" (asked {fault.attempt} times)" if fault.attempt > 1 else ""
     # `detail` is left to what the server's own log may say.
     curl = f" (libcurl {fault.code}{': ' if fault.text else ''}{fault.text})"
-    return kind(f"{what}: {named}{tried}{curl}.", fix=fix, model=fault.model, url=fault.url)
+    return kind(f"{what}: {named}{tried}{curl}.", fix=fault.edge.words(fix), model=fault.model, url=fault.url)
 
 
 def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
@@ -102,11 +104,7 @@ def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
     if code == pycurl.E_URL_MALFORMAT or (code == pycurl.E_UNSUPPORTED_PROTOCOL and not fault.url.startswith("http")):
         return UsageError, "The URL is malformed", _URL
     if code == pycurl.E_SSL_CACERT_BADFILE:
-        return (
-            ConfigError,
-            "The CA bundle cannot be read",
-            "--ca-bundle with the server's CA certificate as PEM.",
-        )
+        return ConfigError, "The CA bundle cannot be read", NO_BUNDLE
     if code == pycurl.E_COULDNT_CONNECT and fault.os_errno == errno.ECONNREFUSED:
         what = "Nothing listens there, the connection was refused"
         return RefusedError, what, "Start the server, or see that host and port are right."
@@ -115,11 +113,7 @@ def _words(fault: Fault) -> tuple[type[GoldmarError], str, str]:
         return UnreachableError, "No connection within the time-out", fix
     if code == pycurl.E_OPERATION_TIMEDOUT:
         what = f"No whole answer within {fault.timeout_s:g} s"
-        return (
-            UnreachableError,
-            what,
-            _SLOW,
-        )
+        return UnreachableError, what, _SLOW
     if code == pycurl.E_FILESIZE_EXCEEDED:
         return UnreachableError, f"The answer is longer than {fault.max_bytes // 2**20} MiB", _HANDLER
     what, fix = _UNREACHABLE.get(code, ("The request failed", _ALIVE))

@@ -14,7 +14,8 @@ import requests
 
 from goldmar import __version__
 from goldmar.errors import ConfigError
-from goldmar.records import Endpoint
+from goldmar.transport.endpoint import Endpoint
+from goldmar.transport.faults import NO_BUNDLE
 
 __all__ = ["authorities", "is_loopback", "proxy_for", "shown", "user_agent"]
 
@@ -31,7 +32,7 @@ def authorities(endpoint: Endpoint) -> Path:
     bundle = Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
     if not bundle.exists():
         msg = f"The CA bundle {bundle} does not exist."
-        raise ConfigError(msg, fix="--ca-bundle with the server's CA certificate as PEM.", url=shown(endpoint.url))
+        raise ConfigError(msg, fix=endpoint.edge.words(NO_BUNDLE), url=shown(endpoint.url))
     return bundle
 
 

@@ -25,7 +25,7 @@ def model(golden: dict, obtained: dict, *, name: str = "thickness", **more) -> M
     tolerances = Tolerances(Tolerance(1e-3), (("s.*", Tolerance(0.0, 1e-2)),))
     result = compare(*sides, tolerances, model=name, drawings=asked, problems=problems)
     latencies = tuple(0.010 + 0.001 * number for number in range(len(asked)))
-    return replace(
+    return ModelResult.of(
         result, latencies_s=latencies, seconds=0.5, version="1.0", obtained=Path("golden/obtained.csv"), **more
     )
 

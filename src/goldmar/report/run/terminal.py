@@ -1,12 +1,13 @@
 """The report for people: what was compared, what does not pass, and by how much. Good at 80 columns and wider."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from goldmar.records import Comparison, DifferenceKind, Explanation, ModelResult, RunResult, Verdict
+from goldmar.records import Comparison, DifferenceKind, Explanation, ModelComparison, ModelResult, RunResult, Verdict
 from goldmar.report import words
 from goldmar.report.screen import Part, line, table
 from goldmar.text import counted, shown_path
@@ -67,7 +68,7 @@ def _model(result: ModelResult) -> Iterator[RenderableType]:
     where = f"  {shown_path(result.obtained)}" if result.obtained else ""
     count = f"{counted(len(result.failures), 'failure')} in {words.failed_drawings(result)}"
     yield line((result.model, "bold red"), f"  {count}", (where, "dim"))
-    yield from failures(result)
+    yield from failures(result, file=result.obtained)
     for summary in result.summaries:
         if summary.failed:
             yield line(("  would pass: ", "dim"), (summary.pattern, "bold"), f"  {words.summary_words(summary)}")
@@ -89,8 +90,8 @@ def _explained(explanations: Sequence[Explanation]) -> Iterator[Text]:
         yield from _and_more(len(found) - _AT_MOST, "    ")
 
 
-def failures(result: ModelResult, *, at_most: int = _AT_MOST) -> Iterator[RenderableType]:
-    """The failures of one model: values side by side, worst first; before them the others, grouped by kind."""
+def failures(result: ModelComparison, *, at_most: int = _AT_MOST, file: Path | None = None) -> Iterator[RenderableType]:
+    """The failures of one model: values side by side, worst first; before them the others, by kind; `file` has all."""
     by_kind: dict[DifferenceKind, list[Comparison]] = {}
     for failure in result.failures:
         by_kind.setdefault(failure.kind, []).append(failure)
@@ -104,7 +105,7 @@ def failures(result: ModelResult, *, at_most: int = _AT_MOST) -> Iterator[Render
     values = [failure for failure in result.failures if failure.kind in _OF_VALUES]
     if values:
         yield _values(values[:at_most])
-        yield from _and_more(len(values) - at_most, "  ", result)
+        yield from _and_more(len(values) - at_most, "  ", file)
 
 
 def _values(found: Sequence[Comparison]) -> Table:
@@ -117,7 +118,7 @@ def _values(found: Sequence[Comparison]) -> Table:
     return table(words.FAILURE[:2], words.FAILURE[2:], rows)
 
 
-def _and_more(count: int, indent: str, result: ModelResult | None = None) -> Iterator[Text]:
+def _and_more(count: int, indent: str, file: Path | None = None) -> Iterator[Text]:
     if count > 0:
-        where = f" in {shown_path(result.obtained)}" if result and result.obtained else ""
+        where = f" in {shown_path(file)}" if file else ""
         yield line(f"{indent}… and {count:,} more{where}", style="dim")

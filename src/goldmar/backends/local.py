@@ -1,5 +1,6 @@
 """TorchServe, started here for the length of a `with` block."""
 
+import platform
 import re
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from goldmar.backends.http import HttpServer
 from goldmar.errors import (
     ModelUnknownError,
     NotReadyError,
@@ -23,15 +25,17 @@ from goldmar.mar import read
 from goldmar.packages import Installed
 from goldmar.process import Exit, held_up
 from goldmar.process.memory import for_want_of_memory, oom_kills
-from goldmar.records import Drawing, Endpoint
+from goldmar.protocols.management import Described, Management
+from goldmar.protocols.torchserve import TorchServe
+from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Request
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
 from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, missing_module, passings, tail
-from goldmar.serve.management import Described, Management
 from goldmar.text import excerpt
-from goldmar.transport.connection import MAX_ANSWER_BYTES, Request
+from goldmar.transport.connection import MAX_ANSWER_BYTES
 from goldmar.transport.control import Control
+from goldmar.transport.endpoint import Endpoint
 
 __all__ = ["LocalServer"]
 
@@ -45,7 +49,7 @@ _PORT_TAKEN = re.compile(r"Address already in use|BindException|Failed to bind",
 _LAST_WORDS_S = 3.0  # for a traceback to reach the log: only a death without one takes that long
 
 
-class LocalServer:
+class LocalServer(HttpServer):
     """TorchServe with Java, tokens on, on free ports of loopback. Leaving the block ends it and removes its files.
 
     Entering returns once every model has its `minWorkers` READY and has answered its canary.
@@ -60,14 +64,15 @@ class LocalServer:
         properties: more lines for TorchServe's config.properties; they win over goldmar's.
         python: the interpreter of the workers, whose TorchServe and Java are used; it needs no goldmar.
         port: the port of predictions; None takes a free one.
+        python_version: that of `python`, where it is not the one that runs here.
+        digests: model name -> digest of its archive, where they are known.
+        edge: how errors spell options.
 
     Raises:
         UsageError, ArchiveError: on construction or entering, for archives that cannot be served.
         WorkerDiedError: with the handler's own traceback.
         NotReadyError, ServerError, StorageError, MissingExtraError: what else keeps a server from starting.
     """
-
-    backend = "local"
 
     def __init__(
         self,
@@ -81,8 +86,15 @@ class LocalServer:
         properties: Mapping[str, str] | None = None,
         python: Path | str = sys.executable,
         port: int | None = None,
+        python_version: str = "",
+        digests: Mapping[str, str] | None = None,
+        edge: Edge = COMMAND_LINE,
     ) -> None:
+        super().__init__(TorchServe(edge))
         self.url = ""
+        self._edge = edge
+        self._python_version = python_version or (platform.python_version() if str(python) == sys.executable else "")
+        self._digests = dict(digests or {})
         self._archives = _named(archives)
         self._canaries = dict(canaries or {})
         self._on_progress = on_progress or (lambda line: None)
@@ -94,18 +106,13 @@ class LocalServer:
         self._port = port
         self._packages: Installed | None = None
         self._launch: Launch | None = None
-        self._endpoint: Endpoint | None = None
         self._log: LogReader | None = None
         self._oom_kills = oom_kills()
         self._versions: dict[str, str] = {}
 
     @property
-    def target(self) -> Endpoint:
-        """Where to ask for predictions, tokens included. Raises ServerError outside the block."""
-        if self._endpoint is None:
-            msg = "The server is not running."
-            raise ServerError(msg, fix="Ask inside its `with` block")
-        return self._endpoint
+    def origin(self) -> Origin:
+        return Origin("local", self.url, python=self._python_version, digests=self._digests)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version served."""
@@ -123,24 +130,24 @@ class LocalServer:
 
     def pids(self) -> Mapping[str, tuple[int, ...]]:
         """Model name -> process ids of its READY workers. Raises ServerError."""
-        management = Management(self.target)
+        management = Management(self.endpoint, self.management)
         try:
             return {model: management.describe(model).pids for model in self._archives}
         finally:
             management.close()
 
-    def trouble(self) -> str | None:
+    def diagnostics(self) -> str | None:
         """What has gone wrong since READY or since the last call that found something.
 
         How the server ended, how a worker ended, or the last traceback of a handler. TorchServe answers first and
         writes its log after, so an empty log is looked at for half a second more.
         """
         until = time.monotonic() + LATE_S
-        while (found := self._trouble()) is None and time.monotonic() < until:
+        while (found := self._found()) is None and time.monotonic() < until:
             time.sleep(POLL_S)
         return found
 
-    def _trouble(self) -> str | None:
+    def _found(self) -> str | None:
         if self._launch is None or self._log is None:
             return None
         if ended := self._launch.process.exit:
@@ -175,7 +182,7 @@ class LocalServer:
         self._stop()
 
     def _stop(self) -> None:
-        self._endpoint = None
+        self._close()
         if self._launch is not None:
             with held_up():  # a first Ctrl-C in here would leave it half stopped
                 self._launch.stop()
@@ -202,19 +209,17 @@ class LocalServer:
     def _await_ready(self, launch: Launch, log: LogReader, started: float) -> None:
         keys = self._await_keys(launch, started)
         self.url = launch.url
-        self._endpoint = Endpoint(
-            url=launch.url,
-            management_url=launch.management_url,
-            headers={"Authorization": f"Bearer {keys.inference}"},
-            management_headers={"Authorization": f"Bearer {keys.management}"},
-            timeout_s=self._timeout_s,
+        inference, management = (
+            Endpoint(url, {"Authorization": f"Bearer {key}"}, timeout_s=self._timeout_s, edge=self._edge)
+            for url, key in ((launch.url, keys.inference), (launch.management_url, keys.management))
         )
-        management = Management(self._endpoint)
+        self._open(inference, management)
+        control = Management(inference, management)
         try:
-            self._await_workers(management, launch, log, started)
+            self._await_workers(control, launch, log, started)
             self._ask_canaries(launch, log, started)
         finally:
-            management.close()
+            control.close()
 
     def _await_keys(self, launch: Launch, started: float) -> Keys:
         while (keys := launch.keys()) is None:
@@ -261,12 +266,11 @@ class LocalServer:
             if model not in self._archives:
                 continue
             self._on_progress(f"{model}: asking about {drawing.id}")
-            url = f"{launch.url}/predictions/{model}"
             left = self._startup_timeout_s - (time.monotonic() - started)
-            endpoint = replace(self.target, timeout_s=max(1.0, min(left, self._timeout_s)))
+            endpoint = replace(self.endpoint, timeout_s=max(1.0, min(left, self._timeout_s)))
             control = Control(endpoint, max_bytes=MAX_ANSWER_BYTES)
             try:
-                answer = control.ask(Request(url, drawing.path, drawing.content_type, drawing.field, drawing.size))
+                answer = control.ask(self.protocol.message(Request(model, drawing)))
             except UnreachableError as error:
                 said = str(error)
             else:

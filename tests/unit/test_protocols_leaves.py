@@ -12,8 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from goldmar.predict import flatten
-from goldmar.predict.leaves import MAX_DEPTH, parse
+from goldmar.protocols.leaves import MAX_DEPTH, flatten, parse
 
 
 @pytest.mark.parametrize(
@@ -194,14 +193,14 @@ def test_depth_has_a_bound() -> None:
 
 @pytest.mark.parametrize("answer", ["[[], [], {}, {}]", '{"a": {}, "b": [], "c": {}, "d": {}}'])
 def test_an_empty_list_counts(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    monkeypatch.setattr("goldmar.predict.leaves.MAX_LEAVES", 3)
+    monkeypatch.setattr("goldmar.protocols.leaves.MAX_LEAVES", 3)
     for made in (parse, lambda body: flatten(json.loads(body))):
         with pytest.raises(ValueError, match="more than"):
             made(answer.encode())
 
 
 def test_the_number_of_values_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("goldmar.predict.leaves.MAX_LEAVES", 3)
+    monkeypatch.setattr("goldmar.protocols.leaves.MAX_LEAVES", 3)
     assert len(flatten([1, 2, 3])) == 3
     with pytest.raises(ValueError, match="more than 3 values"):
         flatten([1, 2, 3, 4])

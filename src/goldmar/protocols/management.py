@@ -5,7 +5,7 @@ and an answer is a page of JSON, not a mask.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +13,11 @@ from urllib.parse import quote
 
 from goldmar.errors import ModelUnknownError, ServerError, TokenError, UnreachableError, UsageError
 from goldmar.layout import did_you_mean
-from goldmar.records import Answer, Endpoint
+from goldmar.records import Answer
+from goldmar.seam import Message
 from goldmar.text import clean, excerpt
-from goldmar.transport.connection import Request
 from goldmar.transport.control import Control
+from goldmar.transport.endpoint import Endpoint
 
 __all__ = ["Described", "Management"]
 
@@ -47,13 +48,11 @@ class Described:
 
 
 class Management:
-    """The control calls, one after another. Close it after use."""
+    """The control calls, one after another, to one or both addresses of a server. Close it after use."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        asked = replace(endpoint, timeout_s=min(endpoint.timeout_s, TIMEOUT_S))
-        self._inference = Control(asked, max_bytes=MAX_BYTES)
-        self._management = Control(replace(asked, headers=endpoint.management_headers), max_bytes=MAX_BYTES)
+    def __init__(self, inference: Endpoint, management: Endpoint | None = None) -> None:
+        self._inference = _Asked(inference)
+        self._management = _Asked(management or inference)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -62,14 +61,14 @@ class Management:
 
     def ping(self) -> Answer:
         """`GET /ping` of the inference address: whatever answers. Raises UnreachableError, TokenError, UsageError."""
-        return _passed(self._inference, f"{self._endpoint.url}/ping", self._endpoint.headers)
+        return self._inference.get("/ping")
 
     def served(self) -> list[str]:
         """Names of all models that are registered. Raises UnreachableError, TokenError."""
         names: list[str] = []
         more = ""
         for _ in range(_PAGES):
-            answer = self._managed(f"/models?limit=100{more}")
+            answer = self._management.get(f"/models?limit=100{more}")
             page = _parsed(answer, self._url)
             with _strangeness(answer, self._url):
                 names += [str(model["modelName"]) for model in page["models"]]
@@ -82,13 +81,13 @@ class Management:
     def describe(self, model: str, version: str | None = None) -> Described:
         """One version, the default one without `version`. Raises ModelUnknownError, UnreachableError, TokenError."""
         path = f"/models/{quote(model, safe='')}" + (f"/{quote(version, safe='')}" if version else "")
-        answer = self._managed(path)
+        answer = self._management.get(path)
         if answer.status == 404:
             which = f"version {version} of the model {model!r}" if version else f"the model {model!r}"
             names = self.served()
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             served = ", ".join(clean(name) for name in names[:_NAMED]) + more
-            msg = f"{self._endpoint.url} does not serve {which}. It serves: {served or 'none at all'}."
+            msg = f"{self._inference.url} does not serve {which}. It serves: {served or 'none at all'}."
             msg += clean(did_you_mean(model, [name for name in names if name != model]))
             raise ModelUnknownError(msg, model=model, url=self._url, fix="Name one of these, or register the model")
         said = _parsed(answer, self._url)
@@ -103,10 +102,35 @@ class Management:
 
     @property
     def _url(self) -> str:
-        return self._endpoint.management_url or self._endpoint.url
+        return self._management.url
 
-    def _managed(self, path: str) -> Answer:
-        return _passed(self._management, f"{self._url}{path}", self._endpoint.management_headers)
+
+class _Asked:
+    """One of the addresses, with the time that a control call gets."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.url = endpoint.url
+        self._endpoint = endpoint
+        short = replace(endpoint, timeout_s=min(endpoint.timeout_s, TIMEOUT_S))
+        self._control = Control(short, max_bytes=MAX_BYTES)
+        self.close = self._control.close
+
+    def get(self, path: str) -> Answer:
+        """The answer, unless it says that nobody is let in here. Redirects are not followed: the token would go along.
+
+        Raises UnreachableError, TokenError, UsageError.
+        """
+        answer, url = self._control.ask(Message(path)), f"{self.url}{path}"
+        if 300 <= answer.status < 400:
+            target = excerpt(answer.headers.get("location", "an address that it does not name"))
+            raise UsageError(f"{url} redirects to {target}.", url=url, fix="Name the address that it redirects to")
+        if answer.status in {401, 403} or (answer.status == 400 and b"InvalidKeyException" in answer.body):
+            told = "authorization" in {name.lower() for name in self._endpoint.headers}
+            msg = f"{url} turned the token down: it is wrong or expired." if told else f"{url} asks for a token."
+            fix = "{token_env} NAME or {token_file} FILE; TorchServe writes its tokens to key_file.json, one for "
+            fix = self._endpoint.edge.words(fix + "predictions and another for management")
+            raise TokenError(msg, url=url, fix=fix)
+        return answer
 
 
 def _version(said: object) -> str:
@@ -115,24 +139,6 @@ def _version(said: object) -> str:
         msg = "no version of a model"
         raise ValueError(msg)
     return said
-
-
-def _passed(control: Control, url: str, headers: Mapping[str, str]) -> Answer:
-    """The answer, unless it says that nobody is let in here. Redirects are not followed: the token would go along."""
-    answer = control.ask(Request(url))
-    if 300 <= answer.status < 400:
-        target = excerpt(answer.headers.get("location", "an address that it does not name"))
-        raise UsageError(f"{url} redirects to {target}.", url=url, fix="Name the address that it redirects to")
-    if answer.status in {401, 403} or (answer.status == 400 and b"InvalidKeyException" in answer.body):
-        told = "authorization" in {name.lower() for name in headers}
-        msg = f"{url} turned the token down: it is wrong or expired." if told else f"{url} asks for a token."
-        raise TokenError(
-            msg,
-            url=url,
-            fix="--token-env NAME or --token-file FILE; TorchServe writes its tokens to key_file.json, "
-            "one for predictions and another for management",
-        )
-    return answer
 
 
 def _parsed(answer: Answer, url: str) -> Any:

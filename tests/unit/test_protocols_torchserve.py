@@ -18,9 +18,10 @@ from goldmar.errors import (
     UnreachableError,
     WorkerDiedError,
 )
-from goldmar.predict import interpret
-from goldmar.predict.answers import overloaded, retry_after_s
+from goldmar.predict.retries import retry_after_s
+from goldmar.protocols.torchserve import TorchServe
 from goldmar.records import Answer, Drawing
+from tests.support.servers import read as interpret
 
 DRAWING = Drawing("plates/WA-1", Path("plates/WA-1.png"), "image/png")
 
@@ -229,29 +230,31 @@ def test_what_is_asked_again() -> None:
         b'{"code": 503, "type": "ServiceUnavailableException", "message": "Model \\"m\\" has no worker to serve '
     )
     no_worker += b'inference request. Please use scale workers API to add workers."}'
-    assert overloaded(Answer(503, "", no_worker))
-    assert overloaded(Answer(429, "", b""))
-    assert overloaded(Answer(503, "", b"", {"retry-after": "1"}))
+    assert TorchServe().overloaded(Answer(503, "", no_worker))
+    assert TorchServe().overloaded(Answer(429, "", b""))
+    assert TorchServe().overloaded(Answer(503, "", b"", {"retry-after": "1"}))
     failed = b'{"code": 503, "type": "InternalServerException", "message": "Prediction failed"}'
-    assert not overloaded(Answer(503, "", failed))
-    assert not overloaded(Answer(500, "", no_worker))
-    assert not overloaded(Answer(200, "", no_worker))
+    assert not TorchServe().overloaded(Answer(503, "", failed))
+    assert not TorchServe().overloaded(Answer(500, "", no_worker))
+    assert not TorchServe().overloaded(Answer(200, "", no_worker))
 
 
 ENDLESS = f"Thu, 01 Jan 1970 00:00:00 +{'9' * 20}"
 
 
 def test_retry_after_as_a_number_a_date_and_nonsense() -> None:
-    assert retry_after_s({"retry-after": "7"}) == 7.0
+    assert retry_after_s(Answer(503, "", b"", {"retry-after": "7"})) == 7.0
     soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert retry_after_s({"retry-after": soon}) == pytest.approx(3600, abs=60)
+    assert retry_after_s(Answer(503, "", b"", {"retry-after": soon})) == pytest.approx(3600, abs=60)
     elsewhere = datetime.now(timezone(timedelta(hours=2))) + timedelta(hours=1)
     unknown = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)  # written as -0000
     for when in (elsewhere, unknown):
-        assert retry_after_s({"retry-after": format_datetime(when)}) == pytest.approx(3600, abs=60)
+        assert retry_after_s(Answer(503, "", b"", {"retry-after": format_datetime(when)})) == pytest.approx(
+            3600, abs=60
+        )
     for said in ("", "soon", "-1", "1.5", "²", "Mon, 99 Nov 9999 99:99:99 GMT", ENDLESS):
-        assert retry_after_s({"retry-after": said}) is None
-    assert retry_after_s({}) is None
+        assert retry_after_s(Answer(503, "", b"", {"retry-after": said})) is None
+    assert retry_after_s(Answer(503, "", b"", {})) is None
 
 
 @pytest.mark.parametrize("status", range(201, 300))

@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from goldmar.errors import GoldenError
-from goldmar.files import read_whole
 from goldmar.golden.stage_file import MALFORMED, stages_of
-from goldmar.predict.answers import interpret
 from goldmar.predict.drawings import replies_of
-from goldmar.predict.leaves import parse
-from goldmar.records import Answer, Ask, Drawing, Endpoint, Part, Stage, Staged
+from goldmar.protocols.http import content_of
+from goldmar.protocols.leaves import parse
+from goldmar.records import Answer, Drawing, Part, Stage, Staged
+from goldmar.seam import Server
 from goldmar.text import clean, holds_secret
 
 __all__ = ["CONTENT_TYPE", "HEADER", "NOT_GIVEN", "ask_stages"]
@@ -20,7 +19,9 @@ CONTENT_TYPE = "application/vnd.goldmar.stages+json"
 NOT_GIVEN = "the server does not give stages"
 
 
-def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) -> Generator[Staged, None, None]:
+def ask_stages(
+    model: str, drawings: Sequence[Drawing], server: Server, *, version: str = "", path: str = ""
+) -> Generator[Staged, None, None]:
     """Each drawing's stages with their data, in the order of `drawings`, the file itself as a stage before the first.
 
     A drawing whose stages are not given has none at all, and a problem that says why; one that the model refuses has a
@@ -29,12 +30,12 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
     One is asked at a time, so that on a server that nobody else asks each is a batch of its own, as in TorchServe's
     worker: a batch of four may differ from it in the last digits. Raises as `predict` does.
     """
-    url, replies = replies_of(model, drawings, target, clients=1, headers={HEADER: "full"})
+    replies = replies_of(model, drawings, server, version=version, path=path, headers={HEADER: "full"}, clients=1)
     with closing(replies):
         for reply in replies:
-            drawing, answer = drawings[reply.index], reply.answer
+            drawing, answer = reply.request.drawing, reply.answer
             if answer.content_type.split(";")[0].strip() != CONTENT_TYPE:
-                problem = interpret(drawing, answer, reply.latency_s, reply.attempts, model=model, url=url).problem
+                problem = server.protocol.read(reply.request, answer, reply.request.attempt).problem
                 yield Staged(drawing.id, (), problem or NOT_GIVEN)
                 continue
             try:
@@ -51,11 +52,7 @@ def ask_stages(model: str, drawings: Sequence[Drawing], target: Endpoint | Ask) 
 
 
 def _file(drawing: Drawing) -> Part:
-    try:
-        content = read_whole(drawing.path, drawing.size)
-    except OSError as error:
-        msg = f"The drawing {drawing.path} cannot be read: {error.strerror or error}."
-        raise GoldenError(msg, fix="Put the file back, or take its rows out of the golden.") from error
+    content = content_of(drawing)
     return Part("", "file", (len(content),), hashlib.sha256(content).hexdigest())
 
 

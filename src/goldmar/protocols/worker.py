@@ -7,12 +7,26 @@ NettyUtils of TorchServe 0.12 (the frontend's side, which turns a frame into an 
 
 import json
 import struct
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from goldmar.records import Answer
+from goldmar.protocols.http import content_of
+from goldmar.protocols.torchserve import TorchServe
+from goldmar.records import Answer, Request
+from goldmar.seam import Message
 
-__all__ = ["BadFrame", "Frame", "Item", "answer", "load_request", "predict_request", "read_frame"]
+__all__ = [
+    "TOO_LARGE",
+    "BadFrame",
+    "Frame",
+    "Item",
+    "WorkerSocket",
+    "answer",
+    "load_request",
+    "predict_request",
+    "read_frame",
+]
 
 END_OF_LIST = -1
 NO_GPU = -1
@@ -20,6 +34,27 @@ STREAM_NEXT = "ts_stream_next"
 
 Read = Callable[[int], bytes]
 """Returns exactly so many bytes, or raises."""
+
+
+TOO_LARGE = Answer(413, "", b"")
+"""What the frontend says of a body over max_request_size, which its worker never sees."""
+
+
+class WorkerSocket(TorchServe):
+    """A frame in place of an HTTP body; what an answer means is the same. `most` is TorchServe's max_request_size."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def message(self, request: Request) -> Message:
+        """A batch of one; without a body where TorchServe would answer TOO_LARGE by itself. Raises GoldenError."""
+        drawing = request.drawing
+        content = content_of(drawing)
+        if len(content) > self._most:
+            return Message("")
+        name = uuid.uuid4().hex
+        return Message("", predict_request(name, drawing.content_type, content, request.headers, field=drawing.field))
 
 
 class BadFrame(Exception):

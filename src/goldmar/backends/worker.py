@@ -2,35 +2,34 @@
 
 Each archive gets a subprocess, since the modules of two archives may bear the same names. It runs
 `ts.model_service_worker` and is spoken to in TorchServe's protocol; what the frontend would have made of a frame, an
-HTTP status and a body, is made here by the same rules (goldmar.serve.frames).
+HTTP status and a body, is made here by the same rules (goldmar.protocols.worker).
 
 What is missing beside a whole TorchServe: batches (each request is a batch of its own), tokens, several workers for a
 model, a new worker where one died.
 """
 
+import platform
 import selectors
 import sys
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from goldmar.errors import (
-    GoldenError,
     MissingExtraError,
     ModelUnknownError,
     NotReadyError,
     WorkerDiedError,
 )
-from goldmar.files import read_whole
 from goldmar.layout import by_model, did_you_mean
 from goldmar.packages import Installed
 from goldmar.process import held_up
-from goldmar.records import Answer, Ask, Drawing
+from goldmar.protocols.worker import TOO_LARGE, BadFrame, WorkerSocket, answer
+from goldmar.records import Answer, Origin, Request
+from goldmar.seam import Server
 from goldmar.serve.child import Child
-from goldmar.serve.frames import BadFrame, answer, predict_request
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.launch import MAX_BODY
 from goldmar.serve.log import LATE_S
@@ -40,21 +39,22 @@ __all__ = ["WorkerServer"]
 POLL_S = 0.02
 
 
-class WorkerServer:
-    """Serve these archives while the context is entered; a goldmar.serve.Server.
+class WorkerServer(Server):
+    """Serve these archives while the context is entered.
 
     Args:
         archives: .mar files, by whomever built; a model is named as its file without the suffix.
         on_progress: called with a line of text at each step.
         startup_timeout_s: seconds within which every handler must have loaded.
         python: the interpreter that runs the handlers; it needs torch, TorchServe and their packages, not goldmar.
+        python_version: that of `python`, where it is not the one that runs here.
+        digests: model name -> digest of its archive, where they are known.
 
     Entering raises ArchiveError, UsageError for two archives of the same model, MissingExtraError, StorageError,
     WorkerDiedError with the handler's own traceback, NotReadyError.
     """
 
-    backend = "worker"
-    url = "worker:"
+    protocol = WorkerSocket(MAX_BODY)
 
     def __init__(
         self,
@@ -63,21 +63,21 @@ class WorkerServer:
         on_progress: Callable[[str], None] | None = None,
         startup_timeout_s: float = 120.0,
         python: Path | str = sys.executable,
+        python_version: str = "",
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         self._archives = list(archives)
         self._say = on_progress or (lambda _: None)
         self._startup_timeout_s = startup_timeout_s
         self._python = python
+        self._python_version = python_version or (platform.python_version() if str(python) == sys.executable else "")
+        self._digests = dict(digests or {})
         self._children: dict[str, Child] = {}
         self._packages: Installed | None = None
 
     @property
-    def target(self) -> Ask:
-        """Ask one model about one drawing; from as many threads as you like, a model answers one at a time.
-
-        Raises ModelUnknownError, GoldenError for a drawing that cannot be read, and WorkerDiedError.
-        """
-        return self._ask
+    def origin(self) -> Origin:
+        return Origin("worker", "worker:", python=self._python_version, digests=self._digests)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version, from the manifests."""
@@ -89,7 +89,7 @@ class WorkerServer:
             self._packages = packages_of(self._python, timeout_s=self._startup_timeout_s)
         return self._packages
 
-    def trouble(self) -> str | None:
+    def diagnostics(self) -> str | None:
         """The last traceback in the log of a worker that died, or else of any.
 
         An answer comes through a socket and may be here before the log, which comes through a pipe. So what there is
@@ -154,7 +154,12 @@ class WorkerServer:
                         detail="\n".join(filter(None, (child.said() for child in waiting.values()))) or None,
                     ) from error
 
-    def _ask(self, model: str, drawing: Drawing, headers: Mapping[str, str] | None = None, /) -> Answer:
+    def ask(self, request: Request, /) -> Answer:
+        """Ask one model about one drawing; a model answers one at a time.
+
+        Raises ModelUnknownError, GoldenError for a drawing that cannot be read, and WorkerDiedError.
+        """
+        model, drawing = request.model, request.drawing
         child = self._children.get(model)
         if child is None:
             known = ", ".join(sorted(self._children)) or "none"
@@ -162,18 +167,12 @@ class WorkerServer:
                 f"No archive holds the model {model}; there are: {known}.{did_you_mean(model, self._children)}",
                 fix=f"Name one of these, or: goldmar archive {model}",
             )
-        try:
-            body = read_whole(drawing.path, drawing.size)
-        except OSError as error:
-            raise GoldenError(
-                f"The drawing {drawing.path} cannot be read: {error.strerror}.", fix=f"ls -l '{drawing.path}'"
-            ) from error
-        if len(body) > MAX_BODY:
-            return Answer(413, "", b"")  # what the frontend says of a body over max_request_size
-        request = predict_request(uuid.uuid4().hex, drawing.content_type, body, headers, field=drawing.field)
+        frame = self.protocol.message(request).body
+        if frame is None:
+            return TOO_LARGE
         with child.lock:
             try:
-                return answer(child.ask(request, child.response_timeout_s))
+                return answer(child.ask(frame, child.response_timeout_s))
             except BadFrame as error:
                 raise child.garbled(error) from error
             except TimeoutError as error:

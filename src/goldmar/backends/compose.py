@@ -11,15 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from goldmar.backends.http import HttpServer
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
 from goldmar.layout import by_model
 from goldmar.mar import read
 from goldmar.packages import Installed
 from goldmar.process import Completed, Keeper, held_up
-from goldmar.records import Endpoint
+from goldmar.protocols.torchserve import TorchServe
+from goldmar.records import COMMAND_LINE, Edge, Origin
 from goldmar.serve.engine import Compose, docker, find_compose
 from goldmar.serve.interpreter import LIST_PACKAGES, read_listing
 from goldmar.serve.log import LATE_S, Entry, last_traceback, missing_module, parse, passings
+from goldmar.transport.endpoint import Endpoint
 
 __all__ = ["ComposeServer"]
 
@@ -42,7 +45,7 @@ _BUILDING = re.compile(r"(?:Step \d+/\d+ : |#\d+ \[)")
 _OURS = re.compile(r"(?:#\d+ [\d.]+ )?(error|fix): (.+)")
 
 
-class ComposeServer:
+class ComposeServer(HttpServer):
     """The api container, on a free port of loopback, in a compose project of its own. Leaving takes all of it down.
 
     Entering builds the image (from Docker's cache where nothing has changed), starts it, and returns once the health
@@ -56,14 +59,14 @@ class ComposeServer:
         on_progress: is told in one line how far it is.
         startup_timeout_s: seconds from the start of the container until NotReadyError.
         timeout_s: seconds a client should wait for one prediction.
+        digests: model name -> digest of its archive.
+        edge: how errors spell options.
 
     Raises:
         ConfigError: the project has no compose file, or no such stack.
         WorkerDiedError: with the handler's own traceback.
         NotReadyError, ServerError: what else keeps it from starting: no engine, no compose, a build that fails.
     """
-
-    backend = "compose"
 
     def __init__(
         self,
@@ -75,8 +78,13 @@ class ComposeServer:
         on_progress: Callable[[str], None] | None = None,
         startup_timeout_s: float = 120.0,
         timeout_s: float = 120.0,
+        digests: Mapping[str, str] | None = None,
+        edge: Edge = COMMAND_LINE,
     ) -> None:
+        super().__init__(TorchServe(edge))
         self.url = ""
+        self._edge = edge
+        self._digests = dict(digests or {})
         self._root = root
         self._archives = by_model(archives)
         self._labels = labels
@@ -89,16 +97,11 @@ class ComposeServer:
         self._keeper: Keeper | None = None
         self._container = ""
         self._since = 0.0
-        self._endpoint: Endpoint | None = None
         self._versions: dict[str, str] = {}
 
     @property
-    def target(self) -> Endpoint:
-        """Where to ask for predictions, token included. Raises ServerError outside the block."""
-        if self._endpoint is None:
-            msg = "The api is not running."
-            raise ServerError(msg, fix="Ask inside its `with` block")
-        return self._endpoint
+    def origin(self) -> Origin:
+        return Origin("compose", self.url, digests=self._digests)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version served: that of the archive, which the build has checked by its digest."""
@@ -112,7 +115,7 @@ class ComposeServer:
         except ValueError:
             return Installed()
 
-    def trouble(self) -> str | None:
+    def diagnostics(self) -> str | None:
         """What the container's log says since READY: how it ended, or the last traceback of a handler."""
         if not self._container:
             return None
@@ -134,7 +137,7 @@ class ComposeServer:
         if not self._env_file.is_file():
             there = ", ".join(sorted(path.stem for path in self._env_file.parent.glob("*.env"))) or "none"
             msg = f"There is no stack {self._stack!r}: {self._env_file} does not exist. There are: {there}."
-            raise ConfigError(msg, fix="--env with one of these, or write that file")
+            raise ConfigError(msg, fix=self._edge.words("{env} with one of these, or write that file"))
         self._versions = {model: read(path).version for model, path in self._archives.items()}
         self._compose = find_compose()
         try:
@@ -171,13 +174,12 @@ class ComposeServer:
         if token.code:
             msg = "The api is ready and its token cannot be read."
             raise ServerError(msg, url=self.url, detail=_tail(token.text), fix=self._logs_command)
-        self._endpoint = Endpoint(
-            url=self.url, headers={"Authorization": f"Bearer {token.text.strip()}"}, timeout_s=self._timeout_s
-        )
+        headers = {"Authorization": f"Bearer {token.text.strip()}"}
+        self._open(Endpoint(self.url, headers, timeout_s=self._timeout_s, edge=self._edge))
         self._since = time.time()
 
     def _stop(self) -> None:
-        self._endpoint = None
+        self._close()
         try:
             if self._keeper is not None:
                 self._on_progress("taking the api down")
