@@ -36,8 +36,9 @@ class Page:
         return True
 
     def bullets(self, texts: Iterable[str], at_most: int = _LINE) -> None:
+        """A short list, which is never left out."""
         for text in texts:
-            self.add(f"- {escaped(text, at_most)}")
+            self.add(f"- {escaped(text, at_most)}", always=True)
 
     def table(
         self, titles: Sequence[str], rows: Iterable[Sequence[str]], widths: Mapping[str, int] | None = None

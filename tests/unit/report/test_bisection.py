@@ -11,6 +11,7 @@ from rich.console import Console
 from goldmar.records import Bisection, Comparison, CulpritSet, DifferenceKind, Trial, TrialOutcome
 from goldmar.report.bisection import json as bisection_json
 from goldmar.report.bisection import markdown, terminal
+from goldmar.report.page import LIMIT
 
 GREEN, RED = TrialOutcome.GREEN, TrialOutcome.RED
 FAILURE = Comparison(DifferenceKind.DIFFERENT, "a|b/[red]x", "scores.*", want=1.0, got=1.5, difference=0.5, allowed=0.1)
@@ -191,3 +192,11 @@ def test_two_files_that_say_the_same_are_two_trials():
 
 def test_an_environment_that_is_asked_twice_is_one():
     assert "4 environments tried" in shown(replace(ONE, trials=(*ONE.trials, replace(REST, seconds=1.0))))
+
+
+def test_a_section_stays_below_the_limit_of_a_summary_page():
+    many = tuple(replace(BAD, taken=(f"{'name' * 50}{i}",)) for i in range(6000))
+    page = markdown.render(replace(ONE, trials=many))
+    assert 0.9 * LIMIT < len(page.encode()) <= LIMIT
+    assert " more\n\n</details>" in page
+    assert page.endswith("12 s\n"), "what was tried, and what is left, comes last and is never left out"
