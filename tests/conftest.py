@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -66,6 +67,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("skipped, and not named in tests/conftest.py: the run fails", red=True, bold=True)
         for line in lines:
             terminalreporter.line(line, red=True)
+
+
+@pytest.fixture(scope="session")
+def goldmar_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the environments of real lock files, which all workers of xdist share as several goldmars do."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")

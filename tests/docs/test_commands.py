@@ -11,6 +11,7 @@ before a block changes what is expected:
 import os
 import queue
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.packages import stand_in
+from tests.support.packages import STAND_IN, stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = {"bash", "console"}
@@ -35,6 +36,9 @@ NOT_RUN = {
     "docs/culprit.md": ["goldmar bisect ...", "goldmar bisect ..."],
     "docs/getting-started.md": ["pip install ..."],
 }
+
+# Pages whose models are plain Python: their workers import a stand-in for torch.
+WITHOUT_TORCH = {"docs/ci.md"}
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[a-z]*)\s*$")
 HERE = re.compile(r"<<'?(?P<end>\w+)'?")
@@ -127,7 +131,7 @@ def missing_output(expected: list[str], obtained: str) -> str | None:
 class Shell:
     """One bash that stays open; `run` waits for a command and returns its output and exit code."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, **environment: str) -> None:
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -140,7 +144,8 @@ class Shell:
             env=inherited
             | {"PATH": path, "HOME": str(home), "COLUMNS": "120", "GOLDMAR_APPROVER": "docs"}
             # What uv has unpacked already (torch has 12,000 files) is not unpacked anew for each page.
-            | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv"))},
+            | {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache/uv"))}
+            | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -195,7 +200,7 @@ def stand_in_wheel(copy: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shell(tmp_path, monkeypatch):
+def shell(tmp_path, monkeypatch, goldmar_cache):
     """A shell in a copy of the repository that shares the environment of this one."""
     skip = shutil.ignore_patterns(
         ".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "reports", "*.mar", "obtained.*"
@@ -211,7 +216,7 @@ def shell(tmp_path, monkeypatch):
     shutil.copy(copy / "pyproject.toml", copy / ".venv/.editable")
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", f"{os.environ.get('PIP_FIND_LINKS', '')} {stand_in_wheel(copy, tmp_path)}")
-    opened = Shell(copy, tmp_path / "home")
+    opened = Shell(copy, tmp_path / "home", GOLDMAR_CACHE=str(goldmar_cache))
     yield opened
     opened.close()
 
@@ -224,6 +229,8 @@ def commands_of(page: str) -> list[Command]:
 @pytest.mark.e2e
 @pytest.mark.parametrize("page", [page for page in pages() if commands_of(page)])
 def test_the_commands_of_a_page_do_what_it_says(page, shell):
+    if page in WITHOUT_TORCH:
+        shell.run(f"export PYTHONPATH={shlex.quote(str(STAND_IN))}")
     for command in commands_of(page):
         code, said = shell.run(command.text)
         where = f"{page}:{command.line}: $ {command.text}\n{said}"

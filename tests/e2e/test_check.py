@@ -205,7 +205,7 @@ def test_a_changed_weight_is_refused_then_seen_then_approved(project: Project, t
     assert not (changed.golden("thickness") / "obtained.csv").exists()
 
     assert changed.goldmar("archive", "thickness").returncode == ExitCode.OK
-    seen = changed.goldmar("check", "thickness", "--reports", "reports")
+    seen = changed.goldmar("check", "thickness", "--backend", "worker", "--reports", "reports")
     assert seen.returncode == ExitCode.DIFFERENT, seen.stderr
     report = json.loads((changed.root / "reports/report.json").read_text())
     jsonschema.validate(report, SCHEMA)

@@ -1,4 +1,8 @@
-"""`goldmar init` in an empty folder, taken through to a green check and then to a red one, by what the user types."""
+"""`goldmar init` in an empty folder, taken through to a green check by what the user types, for each kind of model.
+
+The way of `goldmar init gear` behind a whole TorchServe, its archive verified, and a check that is red once its weights
+are others, are in the README and docs/getting-started.md, which tests/docs runs.
+"""
 
 import csv
 import json
@@ -31,12 +35,13 @@ def succeeds(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A new folder after init, archive, record and approve, with nothing touched by hand."""
+    """The two kinds that compute with torch in a new folder after init, archive, record and approve as they are."""
     folder = tmp_path_factory.mktemp("new")
     succeeds(folder, "init", "gear-teeth_2")
+    succeeds(folder, "init", "image", "--kind", "image")
     succeeds(folder, "archive")
-    succeeds(folder, "record", "gear-teeth_2")
-    succeeds(folder, "approve", "gear-teeth_2", "--yes", "--reason", "the first answers")
+    succeeds(folder, "record", "--all", "--backend", "worker")
+    succeeds(folder, "approve", "gear-teeth_2", "image", "--yes", "--reason", "the first answers")
     return folder
 
 
@@ -47,24 +52,17 @@ def test_the_golden_holds_what_the_two_drawings_were_answered(project):
     assert rows == [(drawing, name) for drawing in ("plate", "shaft") for name in names]
 
 
-def test_torchserve_answers_within_tolerance(project):
-    assert "PASSED" in succeeds(project, "check")
+def test_the_kinds_with_torch_pass_in_the_worker(project):
+    said = json.loads(succeeds(project, "check", "--backend", "worker", "--json"))
+    assert {model["model"]: model["drawings"] for model in said["models"]} == {"gear-teeth_2": 2, "image": 2}
 
 
-def test_the_worker_alone_does_too(project):
-    assert "PASSED" in succeeds(project, "check", "--backend", "worker")
-
-
-def test_the_archive_verifies(project):
-    assert "verified" in succeeds(project, "archive", "--verify", "model_store/gear-teeth_2.mar")
-
-
-OTHERS = ("image", "tabular", "text", "json")
+OTHERS = ("tabular", "text", "json")
 
 
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory):
-    """A model of each other kind in one new folder, taken as far."""
+def kinds(tmp_path_factory, stand_in):
+    """A model of each other kind in one new folder, taken as far; their workers import a stand-in for torch."""
     folder = tmp_path_factory.mktemp("kinds")
     for kind in OTHERS:
         succeeds(folder, "init", kind, "--kind", kind)
@@ -76,7 +74,7 @@ def kinds(tmp_path_factory):
     return folder
 
 
-def test_every_kind_passes_in_the_worker(kinds):
+def test_the_other_kinds_pass_in_the_worker(kinds):
     said = json.loads(succeeds(kinds, "check", "--backend", "worker", "--json"))
     assert {model["model"]: model["drawings"] for model in said["models"]} == dict.fromkeys(OTHERS, 2)
 
@@ -88,30 +86,3 @@ def test_models_without_torch_pass_in_torchserve(kinds):
 @pytest.mark.parametrize("model", ["tabular", "json"])
 def test_an_archive_without_weights_verifies(kinds, model):
     assert "verified" in succeeds(kinds, "archive", "--verify", f"model_store/{model}.mar")
-
-
-def test_other_weights_are_noticed(project, tmp_path):
-    """Without this a scaffold whose answers do not depend on its weights would do as well."""
-    seeds = project / "handlers/gear-teeth_2/training/make_weights.py"
-    weights = project / "handlers/gear-teeth_2/weights.pt"
-    before = weights.read_bytes()
-    try:
-        other = tmp_path / "handler/training/make_weights.py"
-        other.parent.mkdir(parents=True)
-        other.write_text(
-            seeds.read_text(encoding="utf-8").replace("manual_seed(0)", "manual_seed(1)"), encoding="utf-8"
-        )
-        (tmp_path / "handler/model.py").write_bytes((project / "handlers/gear-teeth_2/model.py").read_bytes())
-        subprocess.run([sys.executable, str(other)], check=True, timeout=120)
-        weights.write_bytes((tmp_path / "handler/weights.pt").read_bytes())
-
-        stale = goldmar(project, "check", "--backend", "worker")
-        assert (stale.returncode, "goldmar archive gear-teeth_2" in stale.stderr) == (2, True), stale.stderr
-
-        succeeds(project, "archive")
-        red = goldmar(project, "check", "--backend", "worker")
-        assert red.returncode == 1, red.stdout + red.stderr
-        assert "FAILED" in red.stdout
-    finally:
-        weights.write_bytes(before)
-        succeeds(project, "archive")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,9 +30,21 @@ MODELS = ("callouts", "part_class", "thickness")
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def handlers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those of the repository, but for the number of workers: each imports torch, and one has all there is to see."""
+    folder = tmp_path_factory.mktemp("handlers") / "handlers"
+    shutil.copytree(REPOSITORY / "handlers", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for model in MODELS:
+        config = folder / model / "model-config.yaml"
+        text = config.read_text(encoding="utf-8")
+        config.write_text(re.sub(r"(?m)^(minWorkers|maxWorkers): \d+", r"\1: 1", text), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archives(handlers: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("store")
-    return [build(REPOSITORY / "handlers" / model, folder).path for model in MODELS]
+    return [build(handlers / model, folder).path for model in MODELS]
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +119,11 @@ def test_the_environment_of_the_server_turns_it_off(archives: list[Path], monkey
     assert (told.stages, told.problem) == ((), NOT_GIVEN)
 
 
-def test_explain_through_torchserve_and_at_a_url(tmp_path: Path) -> None:
+def test_explain_through_torchserve_and_at_a_url(handlers: Path, tmp_path: Path) -> None:
     """By hand as a user does it: a golden with stages, another preprocessing, check --explain of two backends."""
-    for folder in ("handlers/thickness", "handlers/common", "golden/thickness"):
-        shutil.copytree(
-            REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "obtained*")
-        )
+    for folder in (handlers / "thickness", handlers / "common", REPOSITORY / "golden/thickness"):
+        ignore = shutil.ignore_patterns("__pycache__", "obtained*")
+        shutil.copytree(folder, tmp_path / folder.parent.name / folder.name, ignore=ignore)
     tensor = tmp_path / "handlers/common/tensor.py"
     tensor.write_text(tensor.read_text().replace("np.float32(1 / 255)", "np.float32(1 / 200)"))
     temporary = Path(tempfile.mkdtemp(prefix="gm", dir="/tmp"))

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ GOLDMAR = Path(sys.executable).with_name("goldmar")
 class Example:
     """A project of one reference model with the files of an example laid over it.
 
-    Its golden is what the packages of good.txt make of it. `cache` is a folder of its own: no earlier bisection is
-    remembered there.
+    Its golden is what the packages of good.txt make of it. `cache` is that of this run of the tests: torch is compiled
+    and hashed once, and nobody else bisects these lock files.
     """
 
     def __init__(self, root: Path, cache: Path) -> None:
@@ -27,13 +28,18 @@ class Example:
         self.cache = cache
 
     @classmethod
-    def put_together(cls, name: str, model: str, root: Path) -> "Example":
+    def put_together(cls, name: str, model: str, root: Path, cache: Path, drawings: Sequence[str] = ()) -> "Example":
+        """`drawings`: ids of those to leave in; all of the model's by default."""
         ignore = shutil.ignore_patterns("__pycache__")
-        project = cls(root / "project", root / "cache")
+        project = cls(root / "project", cache)
         for part in ("common", model):
             shutil.copytree(REPOSITORY / "handlers" / part, project.root / "handlers" / part, ignore=ignore)
         golden = project.root / "golden" / model
-        shutil.copytree(REPOSITORY / "golden" / model / "drawings", golden / "drawings")
+        for path in (REPOSITORY / "golden" / model / "drawings").rglob("*.*"):
+            inside = path.relative_to(REPOSITORY / "golden" / model / "drawings")
+            if not drawings or str(inside.with_suffix("")) in drawings:
+                (golden / "drawings" / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, golden / "drawings" / inside)
         shutil.copy(REPOSITORY / "golden" / model / "tolerance.toml", golden)
         shutil.copytree(EXAMPLES / name, project.root, ignore=ignore, dirs_exist_ok=True)
         project.run("archive")

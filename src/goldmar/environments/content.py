@@ -66,10 +66,10 @@ def forged(folder: Path, files: Files) -> list[str]:
     """Files that are not what the RECORD of their package says (PEP 376): uv's cache was written to, as a rule."""
     found = []
     for record in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"):
-        site = record.parent.parent
+        site = record.parent.parent.relative_to(folder)
         for path, hashed, *_ in csv.reader(io.StringIO(record.read_text(encoding="utf-8", errors="surrogateescape"))):
             name, _, expected = hashed.partition("=")
-            stamp = files.get(os.path.normpath(os.path.relpath(site / path, folder)))
+            stamp = files.get(os.path.normpath(os.path.join(site, path)))
             if name == "sha256" and stamp is not None and not _is_note(path) and _encoded(stamp[3]) != expected:
                 found.append(path)
     return found
