@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from goldmar.errors import CommandError, NotStartedError, TooLongError
@@ -55,6 +56,11 @@ def test_both_outputs_are_told_apart() -> None:
     assert (done.stdout, done.text, done.errors) == (b"one\r\ntwo\rthree", "one\ntwo\nthree", "four\n")
 
 
+def test_every_kind_of_line_end_ends_a_line() -> None:
+    with Process.start(["printf", r"one\r\ntwo\rthree\n\nend"]) as process:
+        assert process.wait().tail == ("one", "two", "three", "", "end")
+
+
 def test_nul_escapes_and_what_is_no_text() -> None:
     process = Process.start(["printf", r"a\000b\033[31m\377\nend without a newline \303"])
     assert process.wait().tail == ("a\0b\x1b[31m\ufffd", "end without a newline \ufffd")
@@ -73,10 +79,11 @@ def test_a_million_lines_are_read_and_the_last_are_kept() -> None:
         assert (count, len(process.lines())) == (1_000_000, LINES)
 
 
-def test_a_line_without_end_does_not_fill_the_memory() -> None:
-    with Process.start(["head", "-c", "50000000", "/dev/zero"]) as process:
-        (line,) = process.wait(60).tail
-    assert line == "\0" * LINE
+def test_a_long_line_fills_neither_the_memory_nor_the_time() -> None:
+    with Process.start(["sh", "-c", "head -c 50000000 /dev/zero; echo; head -c 50000 /dev/zero"]) as process:
+        assert process.wait(15).tail == ("\0" * LINE, "\0" * LINE)
+    with Process.start(["sh", "-c", "x=$(seq 1000); sleep 0.1; echo $x$x$x"]) as process:
+        assert [len(line) for line in process.wait(15).tail] == [LINE]
 
 
 def test_input_and_output_larger_than_a_pipe() -> None:
@@ -267,6 +274,77 @@ def test_without_a_signal_it_is_only_waited_for() -> None:
     assert 0.3 <= time.monotonic() - began < 3
 
 
+def test_who_was_asked_otherwise_leaves_nobody_to_wait_for(tmp_path: Path) -> None:
+    process = Process.start(["sh", "-c", f"env -i setsid sleep 600 & echo $! > {tmp_path}/pid; read -r x"], stdin=None)
+    (pid,) = written(tmp_path / "pid")
+    threading.Timer(0.3, process._popen.stdin.close).start()
+    began = time.monotonic()
+    assert process.end(20, first=None).code == 1
+    assert time.monotonic() - began < 10
+    assert not runs(pid)
+
+
+def test_what_its_children_start_belongs_to_it_as_well(tmp_path: Path) -> None:
+    """In another session, and with an environment that tells nothing."""
+    inner = f"env -i setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' & wait"
+    process = Process.start(["sh", "-c", 'env -i setsid sh -c "$0" & wait', inner])
+    (pid,) = written(tmp_path / "pid")
+    process.end(5)
+    assert not runs(pid)
+
+
+UNMARKED = """
+import os, sys, time
+if os.fork() == 0:
+    os.setpgid(0, 0)
+    if os.fork() == 0:
+        open(sys.argv[1], "w").write(str(os.getpid()) + "\\n")
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(600)
+"""
+
+
+def test_one_that_is_not_kept_is_ended_with_its_session(tmp_path: Path) -> None:
+    process = Process.start(python(UNMARKED, tmp_path / "pid"), kept=False)
+    assert os.getsid(process.pid) == process.pid, "Ctrl-C at the terminal is for this process"
+    (pid,) = written(tmp_path / "pid")
+    process.end(0.5)
+    assert not runs(pid)
+
+
+HOPS = """
+import os, sys, time
+if os.fork() == 0:
+    until = time.monotonic() + 1.2
+    while time.monotonic() < until:
+        if os.fork():
+            os._exit(0)
+    open(sys.argv[1], "w").write("it got through")
+else:
+    os.wait()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_starts_another_and_ends_does_not_get_through(tmp_path: Path) -> None:
+    ready = threading.Event()
+    process = Process.start(python(HOPS, tmp_path / "said"), on_line=lambda line: ready.set())
+    ready.wait(20)
+    process.end(0)
+    time.sleep(1.4)
+    assert not (tmp_path / "said").exists()
+
+
+def test_stopped_again_it_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process.start(["sleep", "600"])
+    process.end()
+    monkeypatch.setattr(process, "_family", None)
+    process.end()
+
+
 def test_stopped_twice_by_several_threads_at_once(tmp_path: Path) -> None:
     process = Process.start(python(STUBBORN, tmp_path / "pids"))
     pids = written(tmp_path / "pids")
@@ -290,7 +368,7 @@ def test_a_number_that_was_given_to_another_is_left_alone() -> None:
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as foreign:
         process = Process.start(["true"])
         process.wait()
-        process.pid = foreign.pid
+        process.pid = process._family.session = foreign.pid
         process.end()
         assert foreign.poll() is None
         foreign.kill()
@@ -340,6 +418,20 @@ def test_ctrl_c_twice_does_not_wait(tmp_path: Path) -> None:
     assert not any(runs(pid) for pid in written(tmp_path / "pids"))
 
 
+def test_ctrl_c_at_the_last_moment_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process.start(["sleep", "600"])
+    real = process._family.kill
+
+    def kill() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        real()
+
+    monkeypatch.setattr(process._family, "kill", kill)
+    with pytest.raises(KeyboardInterrupt):
+        process.end(0)
+    assert not runs(process.pid)
+
+
 def test_ctrl_c_may_let_it_finish(tmp_path: Path) -> None:
     interrupt_once_there(tmp_path / "pids")
     with pytest.raises(KeyboardInterrupt):
@@ -375,13 +467,18 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nothing_survives_a_killed_parent(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("keeper", [None, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_survives_a_killed_parent(tmp_path: Path, keeper: signal.Signals | None) -> None:
+    """A session that ends may send the keeper a signal first."""
     path = tmp_path / "pids"
     with subprocess.Popen([sys.executable, "-c", PARENT, str(path), STUBBORN]) as parent:
         pids = [*written(path), *written(tmp_path / "pids.daemon")]
         assert all(runs(pid) for pid in pids)
-        parent.send_signal(number)
+        for child in psutil.Process(parent.pid).children() if keeper else ():
+            if "goldmar-keeper" in child.cmdline():
+                child.send_signal(keeper)
+                time.sleep(0.1)
+        parent.kill()
     wait_for(lambda: not any(runs(pid) for pid in pids))
     wait_for(lambda: not (tmp_path / "pids.folder").exists())
 

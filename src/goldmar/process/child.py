@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Self
 
 from goldmar.errors import NotStartedError
-from goldmar.process import family
 from goldmar.process.exits import Exit
+from goldmar.process.family import Family
 from goldmar.process.keeper import Keeper
 from goldmar.process.memory import for_want_of_memory, oom_kills
 from goldmar.process.signals import held_up
@@ -56,7 +56,7 @@ class Process:
         self._popen = popen
         self._keeper = keeper
         folder = str(keeper.folder or "") if keeper else ""
-        self._family = family.Family(keeper.mark if keeper else "", folder, popen.pid)
+        self._family = Family(keeper.mark if keeper else "", folder, popen.pid)
         self._oom_kills = oom_kills()
         self._exit: Exit | None = None
         self._ending = threading.Lock()
@@ -85,7 +85,7 @@ class Process:
         pass_fds: Sequence[int] = (),
         umask: int = -1,
     ) -> Self:
-        """Start a command whose output is read from now on.
+        """Start a command whose output is read from now on; inside `held_up()`, so that whoever started it knows of it.
 
         Args:
             command: the program and its arguments; no shell reads them.
@@ -102,37 +102,36 @@ class Process:
         Raises NotStartedError.
         """
         name = str(command[0])
-        with held_up():  # what is started has to be known here before anything else may happen
-            try:
-                keeper = keeper or (Keeper() if kept else None)
-                popen = subprocess.Popen(
-                    [str(word) for word in command],
-                    cwd=cwd,
-                    env=keeper.environment(env) if keeper else env,
-                    stdin=subprocess.DEVNULL if stdin == b"" else subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-                    pass_fds=pass_fds,
-                    start_new_session=True,
-                    umask=umask,
-                )
-            except (OSError, ValueError) as error:  # ValueError: a NUL in a word
-                if keeper is not None:
-                    keeper.dismiss()
-                reason = getattr(error, "strerror", None) or str(error)
-                missing = False
-                if isinstance(error, FileNotFoundError):
-                    missing = error.filename == name and shutil.which(name) is None
-                    name = f"{name} in the folder {cwd}" if error.filename != name else name
-                raise NotStartedError(name, reason, missing=missing) from error
+        try:
+            keeper = keeper or (Keeper() if kept else None)
+            popen = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=cwd,
+                env=keeper.environment(env) if keeper else env,
+                stdin=subprocess.DEVNULL if stdin == b"" else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+                pass_fds=pass_fds,
+                start_new_session=True,
+                umask=umask,
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL in a word
             if keeper is not None:
-                keeper.tell(str(popen.pid))
-            started = cls(popen, keeper, on_line, collect, ignore)
-            for reader in started._readers:
-                reader.start()
-            if stdin:
-                threading.Thread(target=started._write, args=(stdin,), daemon=True).start()
-            return started
+                keeper.dismiss()
+            reason = getattr(error, "strerror", None) or str(error)
+            missing = False
+            if isinstance(error, FileNotFoundError):
+                missing = error.filename == name and shutil.which(name) is None
+                name = f"{name} in the folder {cwd}" if error.filename != name else name
+            raise NotStartedError(name, reason, missing=missing) from error
+        if keeper is not None:
+            keeper.tell(str(popen.pid))
+        started = cls(popen, keeper, on_line, collect, ignore)
+        for reader in started._readers:
+            reader.start()
+        if stdin:
+            threading.Thread(target=started._write, args=(stdin,), daemon=True).start()
+        return started
 
     def __enter__(self) -> Self:
         return self
@@ -205,22 +204,18 @@ class Process:
         return ended
 
     def _ask_to_end(self, grace_s: float, first: signal.Signals | None, children_only: bool) -> None:
-        others = [pid for pid, session in self._members().items() if session != self.pid]
-        if first is not None:
-            self._signal_group(first)
-            family.send(others, first)
+        if self._popen.returncode is not None and Path(f"/proc/{self.pid}").exists():
+            self._family.session = 0  # it was waited for, and its number is now that of a foreign process
+        _ = self._family.members() if first is None else self._family.send(first)
         until = time.monotonic() + grace_s
         if not children_only:
             self._awaited(grace_s)
-        while first is not None and time.monotonic() < until:
-            if not self._members().keys() - ({self.pid} if children_only else set()):
-                break
+        leader = {self.pid} if children_only else set()
+        while first is not None and time.monotonic() < until and self._family.members().keys() - leader:
             time.sleep(_POLL_S)
 
     def _kill(self) -> None:
         with held_up():
-            self._members()  # before parents are gone, by which some are found
-            self._signal_group(signal.SIGKILL)
             self._family.kill()
             self._popen.wait()
             if self._popen.stdin is not None:
@@ -229,16 +224,6 @@ class Process:
             _ = self.exit
             self.release()
             self._ended = True
-
-    def _signal_group(self, number: signal.Signals) -> None:
-        if self._popen.returncode is None:  # all of it at once, before one can start another
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
-
-    def _members(self) -> dict[int, int]:
-        if self._popen.returncode is not None and Path(f"/proc/{self.pid}").exists():
-            self._family.session = 0  # it was waited for, and its number is now that of a foreign process
-        return self._family.members()
 
     def release(self) -> None:
         """It has ended by itself, and what it has left running is none of ours."""

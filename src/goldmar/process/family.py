@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,9 +33,9 @@ class Family:
         self._known: dict[int, bytes] = {}  # process id -> when it was started: a number may be given anew
 
     def members(self) -> dict[int, int]:
-        """Process id -> session of those that run, zombies left out."""
+        """Process id -> process group of those that run, zombies left out."""
         started: dict[int, bytes] = {}
-        sessions: dict[int, int] = {}
+        groups: dict[int, int] = {}
         children: dict[int, list[int]] = {}
         found: set[int] = set()
         for entry in os.scandir("/proc"):
@@ -44,16 +43,16 @@ class Family:
                 continue
             pid, path = int(entry.name), Path(entry.path)
             try:
-                state, parent, _, session, *more = (path / "stat").read_bytes().rpartition(b")")[2].split()
+                state, parent, group, session, *more = (path / "stat").read_bytes().rpartition(b")")[2].split()
             except (OSError, ValueError):
                 continue
             if state in b"ZX" or pid == os.getpid():
                 continue
-            started[pid], sessions[pid] = more[15], int(session)
+            started[pid], groups[pid] = more[15], int(group)
             children.setdefault(int(parent), []).append(pid)
             if (
                 self._known.get(pid) == more[15]
-                or (self.session and sessions[pid] == self.session)
+                or (self.session and int(session) == self.session)
                 or _marked(path, self._mark)
                 or _works_in(path, self._folder)
             ):
@@ -64,21 +63,25 @@ class Family:
             found |= new
             queue += new
         self._known = {pid: started[pid] for pid in found}
-        return {pid: sessions[pid] for pid in found}
+        return {pid: groups[pid] for pid in found}
+
+    def send(self, number: int) -> bool:
+        """Send a signal to each that runs; whether there is one."""
+        members = self.members()
+        if self.session and self.session in members.values():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.session, number)  # at once, before one can start another
+        for pid, group in members.items():
+            if group != self.session:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+        return bool(members)
 
     def kill(self, patience_s: float = 5.0) -> None:
         """Kill them all, and what they start meanwhile; returns when none is left, or after `patience_s`."""
         until = time.monotonic() + patience_s
-        while (left := self.members()) and time.monotonic() < until:
-            send(left, signal.SIGKILL)
+        while self.send(signal.SIGKILL) and time.monotonic() < until:
             time.sleep(0.01)
-
-
-def send(pids: Iterable[int], number: int) -> None:
-    """Send a signal to each that is still there."""
-    for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
 
 
 def _marked(path: Path, mark: str) -> bool:
