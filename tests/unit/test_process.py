@@ -15,6 +15,7 @@ import pytest
 from goldmar.errors import CommandError, NotStartedError, TooLongError
 from goldmar.process import Exit, Keeper, Process, run
 from goldmar.process.child import LINE, LINES
+from goldmar.process.family import Family
 
 
 def wait_for(true: Callable[[], object], seconds: float = 20.0) -> None:
@@ -119,6 +120,25 @@ def test_who_still_holds_the_output_of_one_that_has_ended_is_not_waited_for() ->
     done = run(["sh", "-c", "echo started; sleep 4 & exit 3"])
     assert (done.text, done.code) == ("started\n", 3)
     assert time.monotonic() - began < 3
+
+
+def test_who_goes_on_printing_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("goldmar.process.child._DRAIN_S", 0.3)
+    threads = threading.active_count()
+    began = time.monotonic()
+    assert run(["sh", "-c", "yes & exit 3"]).code == 3
+    assert time.monotonic() - began < 15
+    wait_for(lambda: threading.active_count() == threads)  # and so it is told that nobody reads
+
+
+def test_whoever_is_told_a_line_may_ask_how_it_ended() -> None:
+    ends: list[Exit | None] = []
+    process = Process.start(
+        ["sh", "-c", "(sleep 0.3; echo late) & exit 3"], on_line=lambda _: ends.append(process.exit)
+    )
+    wait_for(lambda: ends)
+    assert [end and end.code for end in ends] == [3]
+    process.end()
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------------
@@ -363,6 +383,10 @@ def test_stopped_twice_by_several_threads_at_once(tmp_path: Path) -> None:
     assert left == [[]] * 4
 
 
+def test_nobody_takes_himself_for_a_member() -> None:
+    assert os.getpid() not in Family(folder=str(Path.cwd())).members()
+
+
 def test_a_number_that_was_given_to_another_is_left_alone() -> None:
     """After a process was waited for, its number may be a foreign session's."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as foreign:
@@ -471,14 +495,14 @@ time.sleep(600)
 def test_nothing_survives_a_killed_parent(tmp_path: Path, keeper: signal.Signals | None) -> None:
     """A session that ends may send the keeper a signal first."""
     path = tmp_path / "pids"
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(path), STUBBORN]) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(path), STUBBORN], start_new_session=True) as parent:
         pids = [*written(path), *written(tmp_path / "pids.daemon")]
         assert all(runs(pid) for pid in pids)
         for child in psutil.Process(parent.pid).children() if keeper else ():
             if "goldmar-keeper" in child.cmdline():
                 child.send_signal(keeper)
                 time.sleep(0.1)
-        parent.kill()
+        os.killpg(parent.pid, signal.SIGKILL)
     wait_for(lambda: not any(runs(pid) for pid in pids))
     wait_for(lambda: not (tmp_path / "pids.folder").exists())
 

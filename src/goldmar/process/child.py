@@ -33,7 +33,7 @@ GRACE_S = 2.0
 """What a process gets to end by itself."""
 
 _QUIET_S = 0.5  # without a word from whoever still holds the output of a process that has ended
-_DRAIN_S = 5.0  # for what still comes then, however much
+_DRAIN_S = 2.0  # for what still comes then, however much
 _POLL_S = 0.01
 
 
@@ -272,12 +272,13 @@ class _Reader(threading.Thread):
         self._collect = collect
         self._count = 0
         self._busy = False
+        self._given_up = False
 
     def run(self) -> None:
         decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
         rest = ""
         with self._stream as stream:
-            while chunk := os.read(stream.fileno(), 65536):
+            while not self._given_up and (chunk := os.read(stream.fileno(), 65536)):
                 self._busy = True
                 self._count += 1
                 if self._collect:
@@ -299,4 +300,5 @@ class _Reader(threading.Thread):
             before = self._count
             self.join(_QUIET_S)
             if self._count == before and not self._busy:
-                return
+                break
+        self._given_up = True
