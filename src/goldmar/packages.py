@@ -5,14 +5,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["TORCHSERVE_NEEDS", "Installed", "imported", "reachable", "unmet"]
+__all__ = ["TORCHSERVE_NEEDS", "Installed", "imported", "own", "reachable", "unmet"]
 
-TORCHSERVE_NEEDS = ("torch", "torchserve", "pyyaml", "psutil")
-"""What TorchServe's worker imports, declared by it or not."""
+TORCHSERVE_NEEDS = {"ts": "torchserve", "torch": "torch", "yaml": "pyyaml", "psutil": "psutil"}
+"""What TorchServe's worker imports, declared by it or not: module -> distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Installed:
     requires: Mapping[str, Sequence[str]] = field(default_factory=dict)
     modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=2)
+def own(extra: str = "") -> tuple[Requirement, ...]:
+    """What goldmar needs by its own metadata, for the base install or an extra; nothing where it is not installed."""
+    try:
+        found = [Requirement(line) for line in metadata.requires("goldmar") or ()]
+    except metadata.PackageNotFoundError:
+        return ()
+    return tuple(each for each in found if (each.marker.evaluate({"extra": extra}) if each.marker else not extra))
 
 
 def reachable(installed: Installed, requirements: Iterable[Requirement], modules: Iterable[str] = ()) -> dict[str, str]:

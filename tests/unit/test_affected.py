@@ -31,7 +31,7 @@ def test_the_names_of_goldmars_own_packages_are_those_of_its_project() -> None:
 
 def test_no_module_that_sends_or_compares_answers_imports_what_none_depends_on() -> None:
     """`transport/network.py` asks about servers alone; what a prediction goes through is transport/connection.py."""
-    patterns = ("transport/connection.py", "predict/*.py", "compare/*.py", "golden/csv_*.py")
+    patterns = ("transport/connection.py", "protocols/*.py", "predict/*.py", "compare/*.py", "golden/csv_*.py")
     sources = [path.read_text(encoding="utf-8") for pattern in patterns for path in SRC.glob(pattern)]
     found = re.findall(r"^ *(?:import|from) (\w+)", "\n".join(sources), re.MULTILINE)
     imported = {name.replace("_", "-") for name in found}

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import metadata
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from goldmar.errors import ConfigError
 from goldmar.locks import Lock, changes, closure, parse_lock, ways
+from goldmar.packages import own
 
 __all__ = ["BESIDE", "Difference", "compare", "needed"]
 
@@ -19,18 +17,9 @@ is ready, prints, writes provenance, and hands goldens to notebooks. Whatever el
 compares answers."""
 
 
-@lru_cache(maxsize=2)
 def needed(extra: str = "") -> frozenset[str]:
-    """What goldmar needs by its own metadata, for the base install or an extra; nothing where it is not installed."""
-    try:
-        found = [Requirement(line) for line in metadata.requires("goldmar") or ()]
-    except metadata.PackageNotFoundError:
-        return frozenset()
-    return frozenset(
-        canonicalize_name(each.name)
-        for each in found
-        if (each.marker.evaluate({"extra": extra}) if each.marker else not extra)
-    )
+    """The names of what goldmar needs, for the base install or an extra."""
+    return frozenset(canonicalize_name(each.name) for each in own(extra))
 
 
 @dataclass(frozen=True, slots=True)

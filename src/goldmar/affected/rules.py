@@ -176,22 +176,17 @@ def _golden(placing: _Placing, touched: Touched, said: str) -> bool:
 def _shared(placing: _Placing, touched: Touched, said: str) -> bool:
     """handlers/common: the models whose archive.toml lists the file, or whose requirements.txt includes it."""
     parts = below(touched.path, placing.layout.handlers)
-    if len(parts) < 2 or parts[0] != COMMON:
-        return False
-    if touched.kind is Kind.submodule:
+    if len(parts) < 2 or parts[0] != COMMON or touched.kind is Kind.submodule:
         return False
     if touched.how is How.mode:
         return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
-    users = 0
+    used = _used(placing, touched, said)
     for made in placing.models.all_made():
         if made.unknown:
-            placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
+            used = placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
         elif any(each.startswith(f"{touched.path}/") for each in made.shared):
-            placing.reach(made.name, f"{said}, which its {RECIPE} lists")
-        else:
-            continue
-        users += 1
-    return _used(placing, touched, said) or users > 0 or placing.reach_none(touched.path, f"no {RECIPE} lists it")
+            used = placing.reach(made.name, f"{said}, which its {RECIPE} lists")
+    return used or placing.reach_none(touched.path, f"no {RECIPE} lists it")
 
 
 def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
@@ -275,8 +270,7 @@ RULES: tuple[Rule, ...] = (
 def _place_hidden(placing: _Placing, path: str) -> None:
     """A file of the working tree that git ignores: it may differ from the base's, and no diff would tell."""
     said = f"{shown(path)} is {How.ignored}"
-    for model, how in placing.users.get(path, ()):
-        placing.reach(model, f"{said}, {how}")
+    _used(placing, Touched(path, How.ignored), said)
     if parts := below(path, placing.layout.golden):
         if len(parts) > 1 and is_model_name(parts[0]) and parts[1] in OF_GOLDEN:
             placing.reach(parts[0], said)

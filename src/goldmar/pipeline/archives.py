@@ -98,7 +98,9 @@ def packages_of_model(
     if asked is not None and not asked.named:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
-    return reachable(installed, [*map(Requirement, TORCHSERVE_NEEDS), *(asked.wanted if asked else ())], others)
+    return reachable(
+        installed, [*map(Requirement, TORCHSERVE_NEEDS.values()), *(asked.wanted if asked else ())], others
+    )
 
 
 def _refuse_unmet(project: Project, model: str, installed: Installed, inside: Mapping[str, bytes]) -> None:

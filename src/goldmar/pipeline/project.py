@@ -20,6 +20,7 @@ from goldmar.errors import NotStartedError, UsageError
 from goldmar.files import write_atomically
 from goldmar.init import Kind, scaffold
 from goldmar.layout import REQUIREMENTS, survey
+from goldmar.packages import own
 from goldmar.process import run
 from goldmar.project_files import (
     MANIFEST,
@@ -198,7 +199,7 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
     )
     files[f"{_BASE}.in"] = _text(
         f"# What goldmar {goldmar.__version__} needs, where it only asks a server; the batch image holds it.",
-        *sorted(line for line in importlib.metadata.requires("goldmar") or [] if "extra ==" not in line),
+        *sorted(map(str, own())),
     )
     chosen = _chosen(project.root)
     if package is None and chosen and not chosen.startswith("goldmar=="):

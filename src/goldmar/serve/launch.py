@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldmar.errors import CommandError, MissingExtraError, ServerError, StorageError
+from goldmar.packages import TORCHSERVE_NEEDS
 from goldmar.process import Keeper, Process, run
 from goldmar.serve.log import LOG4J
 
@@ -117,8 +118,6 @@ class Launch:
         return Process.start(command, cwd=self.folder, env=variables, keeper=self._keeper, umask=0o077)
 
 
-_NEEDED = {"ts": "torchserve", "torch": "torch", "yaml": "pyyaml", "psutil": "psutil"}
-
 _WHERE = """
 import importlib.util, json, sys
 spec = importlib.util.find_spec("ts")
@@ -134,16 +133,18 @@ def torchserve_home(python: Path | str = sys.executable) -> Path:
     if str(python) == sys.executable:
         spec = importlib.util.find_spec("ts")
         origin = spec.origin if spec else None
-        missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
+        missing = [module for module in TORCHSERVE_NEEDS if importlib.util.find_spec(module) is None]
     else:
         try:
-            asked = run([python, "-c", _WHERE, *_NEEDED], check=True, timeout_s=60, cwd="/")
+            asked = run([python, "-c", _WHERE, *TORCHSERVE_NEEDS], check=True, timeout_s=60, cwd="/")
             origin, missing = json.loads(asked.text)
         except (CommandError, ValueError) as error:
             msg = f"{python} does not tell where its TorchServe is: {error}."
             raise ServerError(msg, fix="Name a Python interpreter that has torchserve") from error
     if missing or origin is None:
-        raise MissingExtraError(_NEEDED[missing[0]] if missing else "torchserve", "serve", "Starting TorchServe here")
+        raise MissingExtraError(
+            TORCHSERVE_NEEDS[missing[0]] if missing else "torchserve", "serve", "Starting TorchServe here"
+        )
     return Path(origin).resolve().parent.parent
 
 
