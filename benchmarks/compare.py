@@ -8,8 +8,10 @@ that fail, the missing and the extra ones. All have to find the same ones. The p
 other, in alternating order, and each counts with the best of three goes. Peak memory is of the whole process:
 interpreter, libraries, data.
 
-A second table reads both sides from CSV first. There goldmar checks what read_csv does not: ragged rows, duplicate
-keys, a cut-off end, types value by value.
+A second table reads both sides from CSV first. A third one only reads them: goldmar, pandas.read_csv with
+float_precision="round_trip", which gives the same values, and pandas.read_csv with its defaults, whose values may be
+off in the last digit. goldmar checks what read_csv does not: ragged rows, duplicate keys, a cut-off end, UTF-8, types
+value by value. Imports are not timed: pandas takes 0.3 s more than numpy.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from benchmarks.common import ROOT, Bar, Outcome, Table, interleaved, main, medi
 ATOL, RTOL = 1e-6, 1e-4
 COLUMNS = ("drawing_id", "name", "pred")
 REPEATS = 3
+READ = "read: "
 PEERS = ("pandas merge + isclose", "datacompy")
 
 
@@ -128,12 +131,37 @@ def datacompy(drawings: int, names: int, files: list[Path]) -> tuple[Callable[[]
     return work, failures
 
 
+def reading(drawings: int, names: int, files: list[Path]) -> tuple[Callable[[], Any], Callable[[Any], int]]:
+    from goldmar.golden import read_values
+
+    return lambda: [read_values(file) for file in files], rows_of
+
+
+def read_csv(**options: str) -> Callable[..., tuple[Callable[[], Any], Callable[[Any], int]]]:
+    def contestant(drawings: int, names: int, files: list[Path]) -> tuple[Callable[[], Any], Callable[[Any], int]]:
+        import pandas as pd
+
+        return lambda: [pd.read_csv(file, **options) for file in files], rows_of
+
+    return contestant
+
+
+def rows_of(sides: list[Any]) -> int:
+    return sum(map(len, sides))
+
+
+READERS = {
+    "goldmar": reading,
+    "pandas.read_csv, the same values": read_csv(float_precision="round_trip"),
+    "pandas.read_csv, its defaults": read_csv(),
+}
 CONTESTANTS = {"goldmar": goldmar, "pandas merge + isclose": merge, "datacompy": datacompy}
 
 
 def contend(name: str, drawings: int, names: int, files: list[Path]) -> None:
     """In the child: build, measure, tell the parent."""
-    work, failures = CONTESTANTS[name](drawings, names, files)
+    readers = name.startswith(READ)
+    work, failures = ((READERS if readers else CONTESTANTS)[name.removeprefix(READ)])(drawings, names, files)
     seconds, cpu = [], []
     for _ in range(REPEATS):
         found: list[Any] = []
@@ -187,12 +215,23 @@ def measure(asked: argparse.Namespace) -> Outcome:
         read = interleaved(
             rounds, {name: lambda name=name: run(name, drawings, names, files, from_files) for name in CONTESTANTS}
         )
+        readers: dict[str, dict[str, float]] = {}
+        only_read = interleaved(
+            rounds, {name: lambda name=name: run(READ + name, drawings, names, files, readers) for name in READERS}
+        )
+    if len({figures["failures"] for figures in readers.values()}) != 1:
+        raise SystemExit("The readers do not find the same number of values.")
 
     values = f"{drawings * names:,} values ({drawings:,} drawings, {names} names)"
     ratios = {name: median_ratio(in_memory[name], in_memory["goldmar"]) for name in PEERS}
     return Outcome(
         bars=[
             *(Bar(f"times as fast as {name}, in memory", ratios[name], "at least", 3) for name in PEERS),
+            *(
+                Bar(f"times as fast as {name}", median_ratio(only_read[name], only_read["goldmar"]), "at least", 1)
+                for name in READERS
+                if name != "goldmar"
+            ),
             Bar("peak memory of the whole process", told["goldmar"]["peak"] / 1e6, "at most", 600, "MB"),
         ],
         tables=[
@@ -207,12 +246,13 @@ def measure(asked: argparse.Namespace) -> Outcome:
                         peaks[name]["cpu"],
                         peaks[name]["peak"] / 1e6,
                     )
-                    for name in CONTESTANTS
+                    for name in seconds
                 ],
             )
             for title, seconds, peaks in (
                 (f"{values}, shuffled, in memory", in_memory, told),
                 ("The same, both sides read from CSV", read, from_files),
+                ("Both files read, nothing compared", only_read, {k.removeprefix(READ): v for k, v in readers.items()}),
             )
         ],
         notes=[f"All three find the same {int(counts['goldmar'])} failures."],

@@ -24,8 +24,6 @@ NOT_NEEDED = [
     "torch/lib/*.a",
     "numpy/**/tests",
     "fsspec/tests",
-    "pandas/tests",
-    "pandas/pyproject.toml",
     "sympy/**/tests",
     "torch/fx/passes/tests",
     "ts/torch_handler/unit_tests",

@@ -330,8 +330,6 @@ HARNESS = {
     "requests": set(),
     "pathspec": set(),
     "pycurl": ALL,
-    "pandas": set(),
-    "tzdata": set(),  # through pandas
     "numpy": ALL,
     "goldmar": ALL,
     "mypy": set(),

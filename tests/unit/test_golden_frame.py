@@ -1,12 +1,13 @@
 """Goldens to and from pandas, types kept."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from goldmar.errors import GoldenError
+from goldmar.errors import GoldenError, MissingExtraError
 from goldmar.golden import from_frame, read_values, to_frame, write_values
 from goldmar.records import Values
 
@@ -46,3 +47,10 @@ def test_a_list_in_a_cell_is_refused() -> None:
     frame = pd.DataFrame({"drawing_id": ["a"], "name": ["x"], "pred": [[1.0, 2.0]]})
     with pytest.raises(GoldenError, match="Row 0"):
         from_frame(frame)
+
+
+def test_without_pandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match="needs the package 'pandas'") as missing:
+        to_frame(CELLS)
+    assert missing.value.fix == "pip install 'goldmar[pandas]'"

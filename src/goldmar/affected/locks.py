@@ -11,7 +11,7 @@ from goldmar.packages import own
 
 __all__ = ["BESIDE", "Difference", "compare", "needed"]
 
-BESIDE = frozenset({"packaging", "pandas", "pathspec", "requests", "rich", "tomli-w", "torch-model-archiver", "typer"})
+BESIDE = frozenset({"packaging", "pathspec", "requests", "rich", "tomli-w", "torch-model-archiver", "typer"})
 """What goldmar needs and no answer of a model depends on: it reads the command line and patterns, asks whether a server
 is ready, prints, writes provenance, and hands goldens to notebooks. Whatever else it needs serves models, or sends and
 compares answers."""

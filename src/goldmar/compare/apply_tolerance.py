@@ -30,8 +30,8 @@ class PairOutcomes:
     """What became of each pair, as columns in the order of the pairs.
 
     `numeric`: finite numbers on both sides; only there `difference` (|got - want|) and `size` (|want|) mean something.
-    `by_tolerance`: those of them that may differ within a tolerance; only there `allowed` is more than nothing.
-    `other_type`: the type is not that of the golden. `pattern` is the row of `patterns` that holds for the pair.
+    `by_tolerance`: those of them that may differ within a tolerance; only there `allowed` is more than 0.
+    `other_type`: the type is not that of the golden. `pattern` is the row of `patterns` that applies to the pair.
     """
 
     failed: Flags
@@ -46,10 +46,10 @@ class PairOutcomes:
 
     @staticmethod
     def relative(difference: Floats, size: Floats) -> Floats:
-        """|got - want| / |want|; nothing over nothing is nothing."""
+        """|got - want| / |want|; 0 / 0 counts as 0."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             share = difference / size
-        share[np.isnan(share)] = math.inf  # of integers that no float holds
+        share[np.isnan(share)] = math.inf  # integers too large for a float
         return np.where(difference == 0, 0.0, share)
 
     def nearest(self, count: int) -> list[int]:
@@ -94,11 +94,11 @@ def apply_tolerance(golden: Values, obtained: Values, joined: Joined, tolerances
     for pair in np.flatnonzero(same_type & ~both_numbers).tolist():
         passed[pair] = want.value(pair) == got.value(pair)
     for pair in np.flatnonzero((want.is_large | got.is_large) & (integers | (tolerant & finite))).tolist():
-        apart = abs(Fraction(got.value(pair)) - Fraction(want.value(pair)))
+        exact_difference = abs(Fraction(got.value(pair)) - Fraction(want.value(pair)))
         tolerance = patterns[pattern[pair]][1]
         limit = Fraction(tolerance.atol) + Fraction(tolerance.rtol) * abs(Fraction(want.value(pair)))
-        passed[pair] = apart <= limit if tolerant[pair] else apart == 0
-        difference[pair], allowed[pair] = _float(apart), _float(limit)
+        passed[pair] = exact_difference <= limit if tolerant[pair] else exact_difference == 0
+        difference[pair], allowed[pair] = _float(exact_difference), _float(limit)
 
     allowed[~(tolerant & finite)] = 0.0
     return PairOutcomes(
@@ -127,8 +127,8 @@ class _Side:
             self.is_large = np.full(len(rows), False)
             self.is_finite = np.isfinite(self.numbers)
             return
-        kinds = set(map(type, values))
-        codes = {kind: _code(kind) for kind in kinds}
+        python_types = set(map(type, values))
+        codes = {python_type: _code(python_type) for python_type in python_types}
         self.types = np.fromiter(map(codes.__getitem__, map(type, values)), np.int8, len(values))[rows]
         self.is_number = (self.types == _INTEGER) | (self.types == _FLOAT)
         self.is_large = np.full(len(rows), False)
@@ -143,7 +143,7 @@ class _Side:
         return self._values[self._rows[pair]]
 
 
-_KINDS: tuple[type, ...] = (bool, int, float, str, type(None))  # a boolean is an int too, and not meant as one
+_PYTHON_TYPES: tuple[type, ...] = (bool, int, float, str, type(None))  # a boolean is an int too, and not meant as one
 
 
 def type_name(value: Value) -> str:
@@ -151,11 +151,11 @@ def type_name(value: Value) -> str:
     return TYPES[_code(type(value))]
 
 
-def _code(kind: type) -> int:
-    for code, known in enumerate(_KINDS):
-        if issubclass(kind, known):
+def _code(python_type: type) -> int:
+    for code, known in enumerate(_PYTHON_TYPES):
+        if issubclass(python_type, known):
             return code
-    msg = f"{kind.__name__} is no value of a JSON answer"
+    msg = f"{python_type.__name__} is no value of a JSON answer"
     raise TypeError(msg)
 
 

@@ -76,8 +76,8 @@ def value_failures(golden: Values, obtained: Values, joined: Joined, outcomes: P
         share = outcomes.difference[pairs] / outcomes.allowed[pairs]
     # Not numeric at all comes first (NaN sorts last, so it is made infinite), then the share of the limit used up.
     share[~outcomes.numeric[pairs]] = math.inf
-    apart = np.where(outcomes.numeric[pairs], outcomes.difference[pairs], math.inf)
-    for pair in pairs[np.lexsort((-apart, -share))].tolist():
+    differences = np.where(outcomes.numeric[pairs], outcomes.difference[pairs], math.inf)
+    for pair in pairs[np.lexsort((-differences, -share))].tolist():
         failures.append(_pair(golden, obtained, joined, outcomes, pair))
     return failures
 

@@ -1,4 +1,4 @@
-"""Name the first stage in which a drawing differs from what was kept of it. Pure: records in, a record out.
+"""Find the first stage of a drawing that differs from the one that was kept. Pure: records in, a record out.
 
 A network's sums come out in another order in another batch, with other threads or on another processor, so the last
 digits of `inference` say nothing by themselves. It counts as different where an element is further off than
@@ -41,7 +41,7 @@ _EQUAL = _Outcome(_How.EQUAL)
 
 
 def explain(kept: Staged, got: Staged) -> Explanation:
-    """Go through the kept stages in their order, and say which is the first that is another one now.
+    """Compare the kept stages with the obtained ones, in order, and name the first that differs.
 
     Where `got` ends early, the stage that is missing is the one in which the drawing was refused.
     """
@@ -85,9 +85,9 @@ def _compare(kept: Stage, got: Stage) -> _Outcome:
         return _Outcome(_How.DIFFERENT, f"it has {_listed(list(there))}, and had {_listed(names)}")
     outcomes = [_compare_parts(kept.name, part, there[part.name]) for part in kept.parts]
     how = max((outcome.how for outcome in outcomes), key=lambda how: how.value, default=_How.EQUAL)
-    said = [outcome.words for outcome in outcomes if outcome.how is how and outcome.words]
-    more = f"; and {len(said) - _AT_MOST} more parts" if len(said) > _AT_MOST else ""
-    return _Outcome(how, "; ".join(said[:_AT_MOST]) + more)
+    descriptions = [outcome.words for outcome in outcomes if outcome.how is how and outcome.words]
+    more = f"; and {len(descriptions) - _AT_MOST} more parts" if len(descriptions) > _AT_MOST else ""
+    return _Outcome(how, "; ".join(descriptions[:_AT_MOST]) + more)
 
 
 def _compare_parts(stage: str, kept: Part, got: Part) -> _Outcome:
@@ -115,14 +115,14 @@ def _compare_arrays(stage: str, what: str, kept: Part, want: Any, have: Any) -> 
     finite = np.isfinite(want) & np.isfinite(have)
     with np.errstate(over="ignore", invalid="ignore"):
         wide = np.result_type(want.dtype, np.float64)
-        apart = np.abs(have.astype(wide) - want.astype(wide))
+        differences = np.abs(have.astype(wide) - want.astype(wide))
     same = (want == have) | (np.isnan(want) & np.isnan(have)) if want.dtype.kind in "fc" else want == have
     count = int(np.count_nonzero(~same))
     if not count:
         if kept.step > 1:
             return _Outcome(_How.DIFFERENT, f"{what} differs, in none of the {want.size:,} elements kept as a sample")
         return _EQUAL  # zeros of another sign, NaN of another make
-    largest = float(apart[finite].max(initial=0.0))
+    largest = float(differences[finite].max(initial=0.0))
     sampled = f" of the {want.size:,} kept as a sample" if kept.step > 1 else ""
     all_finite = bool(finite[~same].all())
     size = f"largest {largest:.3g}" + ("" if all_finite else ", NaN or infinite where it was not, or the reverse")

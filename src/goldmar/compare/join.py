@@ -1,8 +1,7 @@
 """Pair the values of two long tables by drawing and name, whatever the order of their rows.
 
-Texts become integers through dictionaries, which compare the texts themselves; the two integers of a row become one
-key; and a table over the keys says in which row of the other side a value is. No sort, and nothing rests on a hash
-being unique.
+Dictionaries, which compare the texts themselves, turn texts into integers; the two integers of a row make one key; and
+a table over the keys says in which row of the other side a value is. There is no sort, and no hash has to be unique.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,11 +47,11 @@ class Joined:
 
 def join(golden: Values, obtained: Values, asked: Sequence[str], problems: Mapping[str, str]) -> Joined:
     """Pair the values of the drawings that are in the golden, were asked, and have an answer."""
-    numbers, name_numbers = Vocabulary(), Vocabulary()
-    golden_ids, golden_names = _numbered(golden.drawing_ids, numbers), _numbered(golden.names, name_numbers)
-    obtained_ids, obtained_names = _numbered(obtained.drawing_ids, numbers), _numbered(obtained.names, name_numbers)
-    asked_ids, problem_ids = _numbered(asked, numbers), _numbered(list(problems), numbers)
-    ids, names = list(numbers), list(name_numbers)
+    drawing_codes, name_codes = Vocabulary(), Vocabulary()
+    golden_ids, golden_names = _encoded(golden.drawing_ids, drawing_codes), _encoded(golden.names, name_codes)
+    obtained_ids, obtained_names = _encoded(obtained.drawing_ids, drawing_codes), _encoded(obtained.names, name_codes)
+    asked_ids, problem_ids = _encoded(asked, drawing_codes), _encoded(list(problems), drawing_codes)
+    ids, names = list(drawing_codes), list(name_codes)
     asked_often = np.bincount(asked_ids, minlength=len(ids)) > 1
     in_golden, in_obtained, was_asked, has_problem = (
         np.bincount(codes, minlength=len(ids)) > 0 for codes in (golden_ids, obtained_ids, asked_ids, problem_ids)
@@ -98,12 +97,12 @@ def join(golden: Values, obtained: Values, asked: Sequence[str], problems: Mappi
     )
 
 
-def _numbered(column: Sequence[str], numbers: Vocabulary) -> Rows:
-    """A column as numbers that both sides share."""
+def _encoded(column: Sequence[str], codes_of: Vocabulary) -> Rows:
+    """A column as codes of a vocabulary that both sides share."""
     if isinstance(column, CategoricalColumn):
-        shared = np.fromiter(map(numbers.__getitem__, column.categories), np.int64, len(column.categories))
+        shared = np.fromiter(map(codes_of.__getitem__, column.categories), np.int64, len(column.categories))
         return shared[np.frombuffer(column.codes, np.int64)]
-    return np.fromiter(map(numbers.__getitem__, column), np.int64, len(column))
+    return np.fromiter(map(codes_of.__getitem__, column), np.int64, len(column))
 
 
 def _keys(ids: Rows, names: Rows, count: int) -> Rows:
@@ -113,7 +112,7 @@ def _keys(ids: Rows, names: Rows, count: int) -> Rows:
 
 
 def _dense(golden_keys: Rows, obtained_keys: Rows, size: int) -> tuple[Rows, Rows, int]:
-    """Keys below `size`, renumbered where a table of that size would be mostly holes."""
+    """Keys below `size`, renumbered where a table of that size would be mostly empty."""
     rows = len(golden_keys) + len(obtained_keys)
     if size <= 4 * rows + 1024:
         return golden_keys, obtained_keys, size
@@ -125,7 +124,7 @@ def _first_rows(keys: Rows, size: int) -> tuple[NDArray[np.signedinteger[Any]], 
     """For each key the row that has it (-1 for none), the first where there are several; and the other rows."""
     narrow: type[np.signedinteger[Any]] = (
         np.int32 if len(keys) < 2**31 else np.int64
-    )  # half the memory to jump about in
+    )  # half the memory for random access
     row_of = np.full(size, -1, narrow)
     rows = np.arange(len(keys), dtype=narrow)
     row_of[keys[::-1]] = rows[::-1]

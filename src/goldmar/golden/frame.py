@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from numbers import Integral, Real
 from typing import Any
 
-from goldmar.errors import GoldenError
+from goldmar.errors import GoldenError, MissingExtraError
 from goldmar.records import Value, Values
 
 __all__ = ["from_frame", "to_frame"]
@@ -13,8 +13,14 @@ _COLUMNS = ("drawing_id", "name", "pred")
 
 
 def to_frame(values: Values) -> Any:
-    """A pandas.DataFrame of columns drawing_id, name, pred in long format, one row a value; pred keeps its types."""
-    import pandas as pd
+    """A pandas.DataFrame of columns drawing_id, name, pred in long format, one row a value; pred keeps its types.
+
+    Raises MissingExtraError without pandas.
+    """
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        raise MissingExtraError("pandas", "pandas", "A data frame") from None
 
     columns = {"drawing_id": values.drawing_ids, "name": values.names, "pred": values.values}
     return pd.DataFrame(columns, columns=list(_COLUMNS), dtype="object")

@@ -5,8 +5,8 @@ there. It is the first thing to be written and the last to go, so that a recordi
 killed at any point leaves nothing that could be approved. Each beginning has a name of its own in it: of two that run
 at once, the one that began last counts, and the other writes nothing.
 
-The few moments in which a recording begins, is written, or is approved are had by one process at a time: each holds a
-lock on the folder (flock), which ends with the process, however that ends.
+Only one process at a time begins, writes or approves a recording: it holds a lock on the folder (flock), which ends
+with the process, however that ends.
 """
 
 import fcntl
@@ -58,7 +58,7 @@ class Superseded(GoldenError):
 
 @dataclass(frozen=True, slots=True)
 class _Unfinished:
-    """What obtained.unfinished.toml says; `ended_at` and `reason` where the recording could say that it failed."""
+    """The content of obtained.unfinished.toml. A recording that fails adds `ended_at` and `reason`, where it can."""
 
     name: str
     command: str
@@ -68,7 +68,7 @@ class _Unfinished:
 
 
 class Recording:
-    """One recording of one model. Made, it has begun: what was obtained before is void and gone.
+    """One recording of one model. It begins when it is made: what was obtained before is void and removed.
 
     Args:
         folder: golden/<model>.
@@ -80,13 +80,13 @@ class Recording:
     def __init__(self, folder: Path, command: str) -> None:
         self.folder = folder
         self.ended = False
-        self._said = _Unfinished(secrets.token_hex(16), command, _now())
+        self._state = _Unfinished(secrets.token_hex(16), command, _now())
         self._alive: int | None = None
         for name in (*FILES, UNFINISHED):
             refuse_links(folder / name)
         with alone(folder):
             try:
-                self._write(self._said)
+                self._write(self._state)
                 # Held until this process ends, however it does: whoever finds the file without this lock knows.
                 self._alive = _shared_lock(folder / UNFINISHED)
             finally:
@@ -121,23 +121,23 @@ class Recording:
 
     def fail(self, reason: str) -> None:
         """Say in the file why nothing came of it, for whoever wants to approve; silent where that cannot be written."""
-        said = replace(self._said, ended_at=_now(), reason=excerpt(reason, 500))
+        state = replace(self._state, ended_at=_now(), reason=excerpt(reason, 500))
         with suppress(GoldenError, StorageError), self._ours():
-            self._write(said)
+            self._write(state)
         self._end()
 
     @contextmanager
     def _ours(self) -> Iterator[None]:
         with alone(self.folder):
             there = _read(self.folder / UNFINISHED)
-            if there is None or there.name != self._said.name:
+            if there is None or there.name != self._state.name:
                 model = self.folder.name
                 msg = f"Another recording of {model} was begun while this one ran, and the last one begun counts."
                 raise Superseded(msg, fix=f"Let one run at a time; then look at what there is: goldmar approve {model}")
             yield
 
-    def _write(self, said: _Unfinished) -> None:
-        table = {key: value for key, value in asdict(said).items() if value is not None}
+    def _write(self, state: _Unfinished) -> None:
+        table = {key: value for key, value in asdict(state).items() if value is not None}
         write_atomically(self.folder / UNFINISHED, tomli_w.dumps(table))
 
     def _end(self) -> None:
@@ -161,7 +161,7 @@ def write_obtained(folder: Path, values: Values, provenance: Provenance) -> Path
 
 
 def write_partial(folder: Path, values: Values) -> Path:
-    """Write what a model said before a run ended early, which nothing approves. Raises StorageError."""
+    """Write what a model state before a run ended early, which nothing approves. Raises StorageError."""
     path = folder / "obtained.partial.csv"
     write_atomically(path, to_csv(values).encode())
     return path
@@ -171,24 +171,24 @@ def refuse_unfinished(folder: Path) -> None:
     """Raise GoldenError where the last recording of a model is not complete: failed, cut off, or still under way."""
     path = folder / UNFINISHED
     refuse_links(path)
-    said = _read(path)
-    if said is None:
+    state = _read(path)
+    if state is None:
         return
     model = folder.name
     void = "What was recorded before it is void."
-    if said.ended_at is not None:
-        msg = f"Nothing to approve: the last recording of {model} failed at {said.ended_at:%Y-%m-%d %H:%M:%S} UTC"
-        raise GoldenError(f"{msg}: {said.reason.rstrip('.')}. {void}", fix=said.command, model=model)
-    began = f"the last recording of {model}, begun at {said.began_at:%Y-%m-%d %H:%M:%S} UTC,"
-    if _held(path):
+    if state.ended_at is not None:
+        msg = f"Nothing to approve: the last recording of {model} failed at {state.ended_at:%Y-%m-%d %H:%M:%S} UTC"
+        raise GoldenError(f"{msg}: {state.reason.rstrip('.')}. {void}", fix=state.command, model=model)
+    began = f"the last recording of {model}, begun at {state.began_at:%Y-%m-%d %H:%M:%S} UTC,"
+    if _is_alive(path):
         msg = f"Nothing to approve: {began} is still under way. {void}"
         raise GoldenError(msg, fix="Wait until it ends; then approve again", model=model)
-    raise GoldenError(f"Nothing to approve: {began} was cut off. {void}", fix=said.command, model=model)
+    raise GoldenError(f"Nothing to approve: {began} was cut off. {void}", fix=state.command, model=model)
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """For the body no other process begins, writes or approves a recording of this model. Raises StorageError.
+    """While the body runs, no other process begins, writes or approves a recording of this model. Raises StorageError.
 
     On a file system without locks (some network drives) the body runs without one.
     """
@@ -230,8 +230,8 @@ def _shared_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _held(path: Path) -> bool:
-    """Whether the process that wrote the file still lives."""
+def _is_alive(path: Path) -> bool:
+    """Whether the process that wrote the file still runs: it holds a lock on it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -248,19 +248,19 @@ def _held(path: Path) -> bool:
 
 
 def _read(path: Path) -> _Unfinished | None:
-    """What the file says; None where there is none. One that says nothing sensible still says: not finished."""
+    """The content of the file; None without a file. One that cannot be read still means that nothing is finished."""
     if not path.exists():
         return None
     fallback = _Unfinished("", f"goldmar record {path.parent.name}", datetime.fromtimestamp(path.stat().st_mtime, UTC))
     try:
         table = read_toml(path)
-        said = _Unfinished(**table)
+        state = _Unfinished(**table)
     except (ConfigError, TypeError):
         return fallback
-    times, words = (said.began_at, said.ended_at or said.began_at), (said.name, said.command, said.reason)
+    times, words = (state.began_at, state.ended_at or state.began_at), (state.name, state.command, state.reason)
     if not all(isinstance(each, datetime) for each in times) or not all(isinstance(each, str) for each in words):
         return fallback
-    return said
+    return state
 
 
 def origin_of(provenance: Provenance) -> Origin:

@@ -1,8 +1,8 @@
 """What lies in golden/<model>/ and when it may change.
 
 expected.csv, provenance.toml    the golden, written by `approve` alone
-obtained.csv, obtained.toml      what the models said in the last complete run
-obtained.partial.csv             what they had said when a run ended early
+obtained.csv, obtained.toml      what the model answered in the last complete run
+obtained.partial.csv             what it had answered when a run ended early
 obtained.unfinished.toml         there while a run has not come to its end; see goldmar.golden.recording
 stages.jsonl                     what became of each drawing on the way to the golden; written by `approve` alone
 obtained.stages.jsonl            the same for obtained.csv, where `record --stages` asked for it
@@ -106,7 +106,7 @@ def _approve(folder: Path, provenance: Provenance) -> Path:
         msg = f"{source} changed while its approval was under way."
         raise GoldenError(msg, fix=f"Look at it again: goldmar approve {model} --reason ...", model=model)
     if not len(parse_values(source, content)):
-        msg = f"{source} holds no values: an empty golden would hold nothing."
+        msg = f"{source} holds no values: with an empty golden nothing would be compared."
         raise GoldenError(msg, fix=fix, model=model)
     if (folder / OBTAINED).exists():
         if not stages_fit(folder / OBTAINED, dataclasses.replace(provenance, csv_sha256=digest)):

@@ -12,7 +12,7 @@ Value = float | int | str | bool | None
 
 
 class CategoricalColumn(Sequence[str]):
-    """A column of texts that repeat: each different text once, and for each row the number of its text.
+    """A column of texts that repeat: each different text once, and for each row the code of its text.
 
     Reads like a list of strings and does not change. A million rows take eight megabytes, and two such columns are
     joined by numbers.
@@ -26,10 +26,10 @@ class CategoricalColumn(Sequence[str]):
 
     @classmethod
     def of(cls, column: Iterable[str]) -> Self:
-        """Number the texts in the order of their first sight."""
-        numbers = Vocabulary()
-        codes = array("q", map(numbers.__getitem__, column))
-        return cls(tuple(numbers), codes)
+        """Give each text a code, in the order in which they first appear."""
+        codes_of = Vocabulary()
+        codes = array("q", map(codes_of.__getitem__, column))
+        return cls(tuple(codes_of), codes)
 
     @overload
     def __getitem__(self, row: int) -> str: ...
@@ -60,7 +60,7 @@ class CategoricalColumn(Sequence[str]):
 
 
 class Vocabulary(dict[str, int]):
-    """Text -> its number, given in the order of first sight: look a text up and it has one."""
+    """Text -> its code. A text gets the next code when it is first looked up."""
 
     def __missing__(self, text: str) -> int:
         self[text] = code = len(self)
