@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from packaging.requirements import Requirement
 
 from goldmar.backends.worker import WorkerServer
 from goldmar.errors import (
@@ -307,7 +308,9 @@ def test_an_interpreter_without_goldmar(temp, tmp_path):
         assert json.loads(Asker(server, tmp_path)("state").body)[0] == "odd"
         found = server.packages()
         assert "goldmar" not in found.versions
-        assert {"numpy", "torch", "torchserve"} <= reachable(found, ["torchserve", "torch"], {"numpy"}).keys()
+        assert {"numpy", "torch", "torchserve"} <= reachable(
+            found, map(Requirement, ["torchserve", "torch"]), {"numpy"}
+        ).keys()
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
