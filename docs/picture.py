@@ -18,7 +18,7 @@ from goldmar.pipeline.jobs import Job, check
 from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_handlers, select_models
 from goldmar.pipeline.servers import way_to
-from goldmar.progress import ConsoleWatch
+from goldmar.progress import ConsoleProgress
 from goldmar.records import Reach
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,10 +41,10 @@ def main() -> None:
             shutil.copytree(ROOT / name, root / name)
         nudge(root / "handlers" / NUDGED / "weights.pt")
         project = load_project(root)
-        watch = ConsoleWatch(Console(stderr=True))
+        progress = ConsoleProgress(Console(stderr=True))
         models = select_models(project, [])
-        build_archives(project, select_handlers(project, models), watch)
-        job = Job(project, models, way_to(Reach()), watch, clients=project.clients)
+        build_archives(project, select_handlers(project, models), progress)
+        job = Job(project, models, way_to(Reach()), progress, clients=project.clients)
         run, verdict = check(job)
         console.print("$ goldmar check", style="bold")
         report.terminal.render(run, verdict, console)

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from goldmar.records import Prediction
 from goldmar.text import clean, clean_lines
 
-__all__ = ["ConsoleWatch"]
+__all__ = ["ConsoleProgress"]
 
 
-class ConsoleWatch:
-    """A pipeline.Watch on a rich console.
+class ConsoleProgress:
+    """Shows `pipeline.progress.Progress` on a rich console.
 
     Without a terminal there is no bar, and of the steps only those that differ from the one before, at most one a
     second: a CI log should read as a list of what happened.
@@ -23,14 +23,14 @@ class ConsoleWatch:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress: Progress | None = None
+        self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._last = ""
         self._printed = 0.0
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._progress = Progress(
+            self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=30),
@@ -39,7 +39,7 @@ class ConsoleWatch:
                 console=self._console,
                 transient=True,
             )
-            self._progress.start()
+            self._bar.start()
         return self
 
     def __exit__(
@@ -49,13 +49,13 @@ class ConsoleWatch:
 
     def close(self) -> None:
         """Take the bar away; steps and notes after this are plain lines."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = self._task = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None
 
     def step(self, text: str) -> None:
         text = clean(text)
-        if self._progress is not None:
+        if self._bar is not None:
             self._restart(escape(text), total=None)
         elif text != self._last and time.monotonic() - self._printed >= 1:
             self._printed = time.monotonic()
@@ -63,21 +63,21 @@ class ConsoleWatch:
         self._last = text
 
     def asking(self, model: str, drawings: int) -> None:
-        if self._progress is not None:
+        if self._bar is not None:
             self._restart(f"asking {escape(clean(model))}", total=drawings)
         else:
             self._console.print(f"asking {escape(clean(model))} about {drawings} drawings")
 
     def answered(self, model: str, prediction: Prediction) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task)
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task)
 
     def note(self, text: str) -> None:
         self._console.print(escape(clean_lines(text)))
 
     def _restart(self, description: str, *, total: int | None) -> None:
-        if self._progress is None:
+        if self._bar is None:
             return
         if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(description, total=total)
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(description, total=total)

@@ -14,7 +14,7 @@ from tests.support.packages import wheel
 
 
 class Silent:
-    """A watch that looks away."""
+    """Shows no progress."""
 
     def step(self, text: str) -> None: ...
 

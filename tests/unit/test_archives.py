@@ -11,7 +11,7 @@ from goldmar.packages import Installed
 from goldmar.pipeline.archives import archives_for, build_archives, packages_of_model, verify_archive
 from tests.support.foreign import foreign_project
 from tests.support.packages import STAND_IN
-from tests.unit.test_jobs import Watch
+from tests.unit.test_jobs import Progress
 from tests.unit.test_packages import handler
 
 
@@ -19,25 +19,25 @@ def test_one_refusal_leaves_the_others_built(tmp_path: Path) -> None:
     folders = [handler(tmp_path / "handlers" / name, None) for name in ("gear", "pin", "rim")]
     for folder in folders[:2]:
         (folder / "archive.toml").write_text("version = ")
-    watch = Watch()
+    progress = Progress()
     with pytest.raises(ArchiveError, match="gear"):
-        build_archives(load_project(tmp_path), folders, watch)
+        build_archives(load_project(tmp_path), folders, progress)
     assert (tmp_path / "model_store/rim.mar").is_file()
     assert "rim" in (tmp_path / "model_store/archives.yml").read_text()
-    assert [note for note in watch.seen if "pin" in note]
-    assert not [note for note in watch.seen if "gear" in note]
+    assert [note for note in progress.seen if "pin" in note]
+    assert not [note for note in progress.seen if "gear" in note]
 
 
 def test_an_archive_that_is_left_over_is_told(tmp_path: Path) -> None:
     """And nothing of the folders that have nothing to do with archives."""
     folder = handler(tmp_path / "handlers/gear", None)
     (tmp_path / "golden/rim").mkdir(parents=True)
-    project, watch = load_project(tmp_path), Watch()
-    build_archives(project, [folder], watch)
-    assert not watch.seen
+    project, progress = load_project(tmp_path), Progress()
+    build_archives(project, [folder], progress)
+    assert not progress.seen
     (folder / "archive.toml").write_text('version = "1"\nmodel = "cog"\n')
-    build_archives(project, [folder], watch)
-    (note,) = watch.seen
+    build_archives(project, [folder], progress)
+    (note,) = progress.seen
     assert "gear.mar is left over" in note
     assert "\nfix: rm " in note
 
@@ -46,7 +46,7 @@ def test_what_others_built_is_written_down_where_no_handler_is(tmp_path: Path) -
     build(handler(tmp_path / "elsewhere/gear", None), tmp_path / "model_store")
     (tmp_path / "golden").mkdir()
     (tmp_path / "model_store/archives.yml").unlink(missing_ok=True)
-    assert build_archives(load_project(tmp_path), [], Watch()) == []
+    assert build_archives(load_project(tmp_path), [], Progress()) == []
     assert "gear" in (tmp_path / "model_store/archives.yml").read_text()
 
 
@@ -54,7 +54,7 @@ def test_where_all_are_refused_nothing_is_written(tmp_path: Path) -> None:
     folder = handler(tmp_path / "handlers/gear", None)
     (folder / "archive.toml").write_text("version = ")
     with pytest.raises(ArchiveError):
-        build_archives(load_project(tmp_path), [folder], Watch())
+        build_archives(load_project(tmp_path), [folder], Progress())
     assert not list((tmp_path / "model_store").glob("*"))
 
 
@@ -70,12 +70,12 @@ def test_an_archive_that_fails_on_its_first_drawing_is_not_verified(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
     mar = foreign_project(tmp_path) / "model_store/means.mar"
-    watch = Watch()
-    assert verify_archive(load_project(tmp_path), mar, watch).path == mar
-    assert not watch.seen  # it was asked
+    progress = Progress()
+    assert verify_archive(load_project(tmp_path), mar, progress).path == mar
+    assert not progress.seen  # it was asked
     (tmp_path / "golden/means/drawings/a.json").write_text('{"numbers": []}')
     with pytest.raises(ArchiveError, match=r"means\.mar: the model fails on a: ") as caught:
-        verify_archive(load_project(tmp_path), mar, watch)
+        verify_archive(load_project(tmp_path), mar, progress)
     assert "ZeroDivisionError" in str(caught.value.detail)
 
 

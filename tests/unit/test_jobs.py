@@ -58,7 +58,7 @@ class Server(seam.Server):
         self.left += 1
 
 
-class Watch:
+class Progress:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
@@ -89,7 +89,7 @@ def gear(tmp_path: Path) -> Path:
 def job(golden: Path, server: Server, **more: object) -> Job:
     archives = (golden.parents[1] / "model_store/gear.mar").exists()
     way = Way(Backend(name="worker", help="", open=server.serving, archives=archives))
-    return Job(load_project(golden.parents[1]), ["gear"], way, Watch(), 1, **more)
+    return Job(load_project(golden.parents[1]), ["gear"], way, Progress(), 1, **more)
 
 
 def partial(golden: Path) -> str:
@@ -102,7 +102,7 @@ def test_a_check_to_its_end(gear: Path) -> None:
     run, verdict = check(asked)
     assert verdict.passed
     assert (server.left, run.models[0].archive_digest) == (1, digest(gear.parents[1] / "model_store/gear.mar"))
-    assert asked.watch.seen == ["asking gear 2", "answered gear", "answered gear"]
+    assert asked.progress.seen == ["asking gear 2", "answered gear", "answered gear"]
 
 
 def test_where_a_recording_comes_from_is_kept_as_the_server_says(gear: Path) -> None:
@@ -155,7 +155,7 @@ def test_what_was_answered_before_the_end_is_kept(gear: Path, run, end, raised, 
 def test_a_drawing_without_answer_shows_the_log(gear: Path) -> None:
     asked = job(gear, Server(1.5, None))
     assert not check(asked)[1].passed
-    assert "gear: the server's log says\nthe handler's traceback" in asked.watch.seen
+    assert "gear: the server's log says\nthe handler's traceback" in asked.progress.seen
     assert partial(gear).endswith("\na,mean,1.5\n")
 
 
@@ -189,7 +189,7 @@ def test_another_recording_in_the_middle(gear: Path) -> None:
 
     asked = job(gear, Server(1.5, begins))
     assert check(asked)[1].passed
-    assert any("The verdict is on what this one was answered" in each for each in asked.watch.seen)
+    assert any("The verdict is on what this one was answered" in each for each in asked.progress.seen)
     with pytest.raises(Superseded):
         record(job(gear, Server(1.5, begins)))
     with pytest.raises(GoldenError):

@@ -12,7 +12,7 @@ from goldmar.errors import ExitCode
 from goldmar.pipeline.reports import bisection as report
 from goldmar.pipeline.reports import write_bisection
 from goldmar.pipeline.selection import load_project, select_models
-from goldmar.progress import ConsoleWatch
+from goldmar.progress import ConsoleProgress
 
 
 @app.command(
@@ -40,8 +40,8 @@ def bisect(
 
     project = load_project(Path.cwd())
     chosen = select_models(project, models or [])
-    with ConsoleWatch(err) as watch:
-        found = find_culprits(project, good, bad, chosen, watch, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
+    with ConsoleProgress(err) as progress:
+        found = find_culprits(project, good, bad, chosen, progress, fresh=fresh, trust=trust_lock, keep_rest=keep_rest)
     if as_json:
         echo_json(report.json.render(found))
     else:

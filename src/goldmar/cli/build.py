@@ -12,7 +12,7 @@ from goldmar.cli.options import Json, Models
 from goldmar.errors import UsageError
 from goldmar.pipeline.project import Ci, Fate, Kind, Prepared, lock_models, prepare, scaffold
 from goldmar.pipeline.selection import built_elsewhere, load_project, select_handlers
-from goldmar.progress import ConsoleWatch
+from goldmar.progress import ConsoleProgress
 from goldmar.text import shown_path
 
 
@@ -68,8 +68,8 @@ def init(
     if compose or ci:
         _show(prepare(project.root, ci, package))
     if ci:
-        with ConsoleWatch(err) as watch:
-            locked = lock_models(project.root, watch.note)
+        with ConsoleProgress(err) as progress:
+            locked = lock_models(project.root, progress.note)
         _show(locked)
     if model is not None:
         out.print(f"Next: goldmar archive {model} && goldmar record {model}")
@@ -115,15 +115,15 @@ def archive(
     from goldmar.pipeline.archives import build_archives, verify_archive
 
     project = load_project(Path.cwd())
-    with ConsoleWatch(err) as watch:
+    with ConsoleProgress(err) as progress:
         if verify is not None:
             if models:
                 msg = "--verify takes a file and no model names."
                 raise UsageError(msg, fix=f"goldmar archive --verify {verify}")
-            built = [verify_archive(project, verify, watch)]
+            built = [verify_archive(project, verify, progress)]
         else:
             chosen = select_handlers(project, models or [])
-            built = build_archives(project, chosen, watch)
+            built = build_archives(project, chosen, progress)
     if as_json:
         rows = [{"model": b.model, "version": b.version, "path": str(b.path), "digest": b.digest} for b in built]
         echo_json(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -152,11 +152,11 @@ def serve(
 
     project = load_project(Path.cwd())
     with (
-        ConsoleWatch(err) as watch,
-        servers.serve(project, models or [], watch, port=port) as server,
+        ConsoleProgress(err) as progress,
+        servers.serve(project, models or [], progress, port=port) as server,
         servers.token_file(server, token_file) as token,
     ):
-        watch.close()
+        progress.close()
         first, url = "", server.origin.url
         for name in server.versions():
             first = first or name

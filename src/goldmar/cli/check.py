@@ -14,7 +14,7 @@ from goldmar.errors import ExitCode, UsageError
 from goldmar.pipeline.reports import REPORTS, approval, write_reports
 from goldmar.pipeline.reports import run as report
 from goldmar.pipeline.selection import load_project, select_models, select_recorded
-from goldmar.progress import ConsoleWatch
+from goldmar.progress import ConsoleProgress
 from goldmar.records import Reach, RunResult, Verdict
 from goldmar.text import listed, shown_path
 
@@ -44,9 +44,9 @@ def check(
     project = load_project(Path.cwd())
     chosen = select_models(project, models or [])
     way = way_to(reach, chosen, lock=lock is not None)
-    with ConsoleWatch(err) as watch, environment_of(lock, watch, trust=trust_lock) as environment:
+    with ConsoleProgress(err) as progress, environment_of(lock, progress, trust=trust_lock) as environment:
         clients = reach.clients or project.clients
-        job = jobs.Job(project, chosen, way.within(environment), watch, clients, explain=explain)
+        job = jobs.Job(project, chosen, way.within(environment), progress, clients, explain=explain)
         run, verdict = jobs.check(job)
         written = () if reports is None else write_reports(run, verdict, reports, root=project.root)
     _show(run, verdict, as_json=as_json)
@@ -86,11 +86,11 @@ def record(
     way = way_to(reach, chosen, lock=lock is not None)
     with (
         jobs.recording(project, chosen, _again()) as begun,
-        ConsoleWatch(err) as watch,
-        environment_of(lock, watch, trust=trust_lock) as environment,
+        ConsoleProgress(err) as progress,
+        environment_of(lock, progress, trust=trust_lock) as environment,
     ):
         clients = reach.clients or project.clients
-        job = jobs.Job(project, chosen, way.within(environment), watch, clients, stages=stages, recordings=begun)
+        job = jobs.Job(project, chosen, way.within(environment), progress, clients, stages=stages, recordings=begun)
         run, verdict = jobs.record(job)
     if as_json or not verdict.passed:
         _show(run, verdict, as_json=as_json)

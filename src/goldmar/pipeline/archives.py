@@ -14,7 +14,7 @@ from goldmar.layout import check_name, survey
 from goldmar.mar import Archive, examine
 from goldmar.packages import TORCHSERVE_NEEDS, Installed, imported, reachable, unmet
 from goldmar.pipeline.goldens import drawings_of
-from goldmar.pipeline.watch import Watch
+from goldmar.pipeline.progress import Progress
 from goldmar.predict import predict
 from goldmar.records import COMMAND_LINE, Edge
 from goldmar.requirements import Asked, asked_for
@@ -24,7 +24,7 @@ __all__ = ["archives_for", "build_archives", "packages_of_model", "verify_archiv
 _SHOWN = 5
 
 
-def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> list[archive.Built]:
+def build_archives(project: Project, folders: Sequence[Path], progress: Progress) -> list[archive.Built]:
     """Build an archive from each handler folder, each on its own: one refusal leaves the others built.
 
     Their digests go into model_store/archives.yml, where a build of the compose image finds them.
@@ -32,7 +32,7 @@ def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> l
     """
     built, refusals = [], []
     for folder in folders:
-        watch.step(f"building {folder.name}")
+        progress.step(f"building {folder.name}")
         try:
             built.append(archive.build(folder, project.model_store))
         except ArchiveError as error:
@@ -41,15 +41,15 @@ def build_archives(project: Project, folders: Sequence[Path], watch: Watch) -> l
         archive.write_labels(project.model_store, {each.path.stem: each.digest for each in built})
     for problem in survey(project).problems:
         if problem.path.is_relative_to(project.model_store):
-            watch.note(f"{problem.what}\nfix: {problem.fix}")
+            progress.note(f"{problem.what}\nfix: {problem.fix}")
     for later in refusals[1:]:
-        watch.note(later.what)
+        progress.note(later.what)
     if refusals:
         raise refusals[0]
     return built
 
 
-def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
+def verify_archive(project: Project, mar: Path, progress: Progress) -> archive.Built:
     """Manifest and digest, then the handler loaded by TorchServe's own worker and asked about a canary drawing.
 
     The canary is the first drawing of golden/<model>; an archive without goldens is loaded and not asked, with a note.
@@ -60,12 +60,12 @@ def verify_archive(project: Project, mar: Path, watch: Watch) -> archive.Built:
     """
     found = archive.verify(mar)
     model = mar.stem  # what a server names it, whatever its manifest says
-    watch.step(f"loading {mar.name} in TorchServe's worker")
+    progress.step(f"loading {mar.name} in TorchServe's worker")
     folder = project.golden / model / "drawings"
     drawings = drawings_of(project, model) if folder.is_dir() else []
-    with WorkerServer([mar], on_progress=watch.step, startup_timeout_s=project.startup_timeout_s) as server:
+    with WorkerServer([mar], on_progress=progress.step, startup_timeout_s=project.startup_timeout_s) as server:
         if not drawings:
-            watch.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")
+            progress.note(f"{model} loads; golden/{model}/drawings has no drawing to ask it about")
             return found
         (canary,) = predict(model, drawings[:1], server)
         if canary.problem is not None:

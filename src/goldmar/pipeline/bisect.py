@@ -22,9 +22,9 @@ from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.environments import lock_for_serving
 from goldmar.pipeline.goldens import Golden, read_model
 from goldmar.pipeline.mixes import Mixes, breakage
+from goldmar.pipeline.progress import Progress
 from goldmar.pipeline.selection import not_compared
 from goldmar.pipeline.trials import Trials
-from goldmar.pipeline.watch import Watch
 from goldmar.protocols.http import content_of
 from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for, on_disk
@@ -40,7 +40,7 @@ def find_culprits(
     good: Path,
     bad: Path,
     models: Sequence[str],
-    watch: Watch,
+    progress: Progress,
     *,
     fresh: bool = False,
     trust: bool = False,
@@ -61,22 +61,22 @@ def find_culprits(
     clock = time.perf_counter()
     if keep_rest is not None and not _writable(keep_rest):
         raise UsageError(f"{keep_rest} cannot be written.", fix="--keep-rest with a file in a folder that is there")
-    locks = lock_for_serving(good, watch, trust=trust), lock_for_serving(bad, watch, trust=trust)
+    locks = lock_for_serving(good, progress, trust=trust), lock_for_serving(bad, progress, trust=trust)
     if keep_rest is not None and any(replace(lock, path=keep_rest).anchored() != lock.anchored() for lock in locks):
         raise UsageError(
             f"The lock files name folders relative to their own, and from {keep_rest} these are others.",
             fix="--keep-rest with a file in the folder of the lock files",
         )
     goldens = [read_model(project, model, with_expected=True) for model in models]
-    environments = Environments(on_progress=watch.step)
+    environments = Environments(on_progress=progress.step)
     archives = archives_for(project, models)
     trials = Trials(_place(locks, goldens, archives, environments), fresh=fresh)
-    mixes = Mixes(project, *locks, goldens, archives, watch, environments, trials)
+    mixes = Mixes(project, *locks, goldens, archives, progress, environments, trials)
     versions = {change.name: (change.old, change.new) for change in changes(*locks)}
     try:
-        found = _hunt(mixes, versions, _order(project, locks, models, versions), watch)
+        found = _hunt(mixes, versions, _order(project, locks, models, versions), progress)
         if keep_rest is not None:
-            found = _kept(found, mixes, locks, keep_rest, watch)
+            found = _kept(found, mixes, locks, keep_rest, progress)
     except KeyboardInterrupt as stop:
         count = len(trials)
         msg = f"Interrupted; {count} {'mix was' if count == 1 else 'mixes were'} tried so far."
@@ -123,18 +123,18 @@ def _place(
     return cache_folder() / "bisect" / f"{key.hexdigest()[:32]}.jsonl"
 
 
-def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch) -> Bisection:
+def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], progress: Progress) -> Bisection:
     """Both ends, then the search. The ends are asked about every drawing, mixes only about those that fail in BAD.
 
     What is left is asked about every drawing again: where another one fails then, the search goes on with that.
     """
     found = Bisection(Path(), Path(), (), versions, (), (), None, 0.0)
     good = mixes.trial(frozenset())
-    watch.note(_told(good, "the good lock file"))
+    progress.note(_told(good, "the good lock file"))
     if good.outcome is not TrialOutcome.GREEN:
         raise _good_is_not(good)
     end = bad = mixes.bad()
-    watch.note(_told(bad, "the bad lock file"))
+    progress.note(_told(bad, "the bad lock file"))
     if bad.outcome is TrialOutcome.GREEN:
         return replace(found, rest=bad)
     if not order:
@@ -147,7 +147,7 @@ def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch) 
     left = list(order)
     while True:
         mixes.only(end)
-        search = Search(partial(_test, mixes, end, watch), needs)
+        search = Search(partial(_test, mixes, end, progress), needs)
         more = [_described(culprit, mixes, search) for culprit in search.all(left)]
         culprits += more
         blamed = {name for culprit in culprits for name in culprit.packages}
@@ -160,17 +160,17 @@ def _hunt(mixes: Mixes, versions: Versions, order: Sequence[str], watch: Watch) 
     return replace(found, culprits=tuple(culprits), rest=rest, together=together)
 
 
-def _test(mixes: Mixes, end: Trial, watch: Watch, taken: frozenset[str]) -> Outcome:
+def _test(mixes: Mixes, end: Trial, progress: Progress, taken: frozenset[str]) -> Outcome:
     if taken == frozenset(end.taken):
         return _outcome(end, end)
     known = mixes.known(taken)
     trial = mixes.trial(taken)
     if not known:
-        watch.note(_told(trial, some(sorted(taken), 4)))
+        progress.note(_told(trial, some(sorted(taken), 4)))
     return _outcome(trial, end)
 
 
-def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, watch: Watch) -> Bisection:
+def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, progress: Progress) -> Bisection:
     """The bad lock file with its culprits held back, once its very content is green."""
     rest = found.rest
     held = frozenset(found.changes) - frozenset(rest.taken if rest is not None and found.culprits else found.changes)
@@ -185,7 +185,7 @@ def _kept(found: Bisection, mixes: Mixes, locks: tuple[Lock, Lock], path: Path, 
         why = "what it would say is not the mix that was tried"
         return replace(found, kept=replace(rest, outcome=TrialOutcome.UNINSTALLABLE, worst=None, reason=why))
     trial = mixes.of(lock, kept)
-    watch.note(_told(trial, str(path)))
+    progress.note(_told(trial, str(path)))
     return replace(found, kept=trial, kept_text=text if trial.outcome is TrialOutcome.GREEN else "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from goldmar.environments import Environment, Environments, places
 from goldmar.errors import ConfigError, UsageError
 from goldmar.locks import Lock, named_code, read_lock
-from goldmar.pipeline.watch import Watch
+from goldmar.pipeline.progress import Progress
 
 __all__ = ["environment_of", "lock_for_serving"]
 
@@ -19,7 +19,7 @@ NEEDED = {
 }
 
 
-def lock_for_serving(path: Path, watch: Watch, *, trust: bool = False) -> Lock:
+def lock_for_serving(path: Path, progress: Progress, *, trust: bool = False) -> Lock:
     """Read a lock file that handlers are to run with.
 
     Raises ConfigError where TorchServe could not run with it, and UsageError for one that names other code than pinned
@@ -36,7 +36,7 @@ def lock_for_serving(path: Path, watch: Watch, *, trust: bool = False) -> Lock:
             detail="\n".join(named),
         )
     for said in named:
-        watch.note(f"{path} is trusted with {said}")
+        progress.note(f"{path} is trusted with {said}")
     for name, who in NEEDED.items():
         if name not in lock.pins:
             msg = f"{path} does not pin {name}, which is needed by {who}."
@@ -45,7 +45,7 @@ def lock_for_serving(path: Path, watch: Watch, *, trust: bool = False) -> Lock:
 
 
 @contextmanager
-def environment_of(path: Path | None, watch: Watch, *, trust: bool = False) -> Iterator[Environment | None]:
+def environment_of(path: Path | None, progress: Progress, *, trust: bool = False) -> Iterator[Environment | None]:
     """Build or find the environment of a lock file; without one there is none, and goldmar's own Python will do.
 
     Raises UsageError, ConfigError, UninstallableError, UnreachableError, StorageError, MissingExtraError.
@@ -55,8 +55,8 @@ def environment_of(path: Path | None, watch: Watch, *, trust: bool = False) -> I
             raise UsageError("--trust-lock is about a lock file, and none is named.", fix="--lock FILE --trust-lock")
         yield None
         return
-    lock = lock_for_serving(path, watch, trust=trust)
-    with Environments(on_progress=watch.step).use(lock) as environment:
+    lock = lock_for_serving(path, progress, trust=trust)
+    with Environments(on_progress=progress.step).use(lock) as environment:
         if environment.warnings:
-            watch.note(environment.warnings)
+            progress.note(environment.warnings)
         yield environment

@@ -7,7 +7,7 @@ from goldmar.compare.first_difference import explain
 from goldmar.errors import GoldenError, GoldmarError, Interrupted
 from goldmar.golden import Recording, read_kept_stages
 from goldmar.pipeline.goldens import Golden
-from goldmar.pipeline.watch import Watch
+from goldmar.pipeline.progress import Progress
 from goldmar.predict import NOT_GIVEN, ask_stages
 from goldmar.records import Explanation, ModelComparison, Staged
 from goldmar.seam import Server
@@ -20,22 +20,22 @@ TURN_ON = (
 )
 
 
-def record_stages(server: Server, golden: Golden, recording: Recording, watch: Watch) -> Path:
+def record_stages(server: Server, golden: Golden, recording: Recording, progress: Progress) -> Path:
     """Ask for the stages of every drawing and write them beside obtained.csv.
 
     Raises GoldenError where the server does not give them; obtained.csv stays to be looked at, and cannot be approved.
     """
     found = []
     try:
-        watch.step(_progress(golden, 0, len(golden.drawings)))
+        progress.step(_position(golden, 0, len(golden.drawings)))
         for staged in ask_stages(golden.model, golden.drawings, server, **golden.request.at(server.origin)):
             if staged.problem == NOT_GIVEN:
                 msg = f"The model answers {staged.drawing_id} without its stages."
                 raise GoldenError(msg, fix=TURN_ON, model=golden.model)
             if staged.problem is not None:
-                watch.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
+                progress.note(f"{golden.model}: {staged.drawing_id}: {staged.problem}")
             found.append(staged)
-            watch.step(_progress(golden, len(found), len(golden.drawings)))
+            progress.step(_position(golden, len(found), len(golden.drawings)))
     except GoldmarError as error:
         error.detail = error.detail or server.diagnostics()
         error.saved = golden.folder / "obtained.csv"
@@ -46,7 +46,7 @@ def record_stages(server: Server, golden: Golden, recording: Recording, watch: W
 
 
 def explain_failures(
-    server: Server, golden: Golden, compared: ModelComparison, obtained: Path | None, watch: Watch
+    server: Server, golden: Golden, compared: ModelComparison, obtained: Path | None, progress: Progress
 ) -> tuple[Explanation, ...]:
     """Ask the failing drawings once more, with their stages, and name the first that differs of each.
 
@@ -58,10 +58,10 @@ def explain_failures(
         return ()
     done: list[Explanation] = []
     try:
-        watch.step(_progress(golden, 0, len(failing)))
+        progress.step(_position(golden, 0, len(failing)))
         for explanation in _explained(server, golden, failing, read_kept_stages(golden.folder)):
             done.append(explanation)
-            watch.step(_progress(golden, len(done), len(failing)))
+            progress.step(_position(golden, len(done), len(failing)))
     except KeyboardInterrupt as stop:
         raise _interrupted(golden, obtained) from stop
     except GoldmarError as error:
@@ -80,7 +80,7 @@ def stages_approved(folder: Path) -> str:
     return f"with the stages of {len(kept)} drawings" if kept else ""
 
 
-def _progress(golden: Golden, done: int, drawings: int) -> str:
+def _position(golden: Golden, done: int, drawings: int) -> str:
     return f"{golden.model}: stages of {done} of {drawings} drawings"
 
 

@@ -14,10 +14,10 @@ from goldmar.mar import Archive
 from goldmar.pipeline.archives import packages_of_model
 from goldmar.pipeline.explain import explain_failures, record_stages
 from goldmar.pipeline.goldens import Golden, read_model
+from goldmar.pipeline.progress import Progress
 from goldmar.pipeline.results import Obtained, compare_model, problems_of, refuse_unused_patterns, result_of
 from goldmar.pipeline.selection import not_compared, so_far
 from goldmar.pipeline.servers import Way, open_server, read_archives
-from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.records import ModelResult, Origin, Prediction, Provenance, RunResult, Verdict
 from goldmar.seam import Server
@@ -36,7 +36,7 @@ class Job:
     project: Project
     models: Sequence[str]
     way: Way
-    watch: Watch
+    progress: Progress
     clients: int
     explain: bool = False
     stages: bool = False
@@ -137,7 +137,7 @@ def _golden(job: Job, model: str, *, with_expected: bool) -> Golden:
 def _served(job: Job, goldens: Sequence[Golden]) -> Iterator[_Served]:
     """The server, started or reached; what was started is stopped, however the job ends."""
     archives = read_archives(job.project, job.way, job.models)
-    server = open_server(job.project, job.way, goldens, archives, job.watch)
+    server = open_server(job.project, job.way, goldens, archives, job.progress)
     with ExitStack() as stack:
         stack.push(server)  # before it is entered: Ctrl-C may come just when that is done
         server.__enter__()
@@ -169,9 +169,9 @@ def _ask(job: Job, served: _Served, golden: Golden, begun: Recording, *, only_ch
 
     def on_prediction(prediction: Prediction) -> None:
         done.append(prediction)
-        job.watch.answered(golden.model, prediction)
+        job.progress.answered(golden.model, prediction)
 
-    job.watch.asking(golden.model, len(golden.drawings))
+    job.progress.asking(golden.model, len(golden.drawings))
     server = served.server
     provenance = _provenance(job, served, golden.model)
     clock = time.perf_counter()
@@ -203,7 +203,7 @@ def _ask(job: Job, served: _Served, golden: Golden, begun: Recording, *, only_ch
         drawing, why = next(iter(problems.items()))
         begun.fail(f"{len(problems)} of {len(predictions)} drawings have no answer; {drawing}: {why}")
         if found := server.diagnostics():
-            job.watch.note(f"{golden.model}: the server's log says\n{found}")
+            job.progress.note(f"{golden.model}: the server's log says\n{found}")
     else:
         try:
             path = begun.keep(values, provenance)
@@ -212,7 +212,7 @@ def _ask(job: Job, served: _Served, golden: Golden, begun: Recording, *, only_ch
         except Superseded as error:
             if not only_checks:
                 raise
-            job.watch.note(f"{error.what} The verdict is on what this one was answered.")
+            job.progress.note(f"{error.what} The verdict is on what this one was answered.")
     return Obtained(tuple(predictions), values, provenance, seconds, path)
 
 
@@ -261,7 +261,9 @@ def _compare_models(
             archive_digest=each.provenance.archive_digest,
             seconds=each.seconds,
             obtained=each.path,
-            explanations=(explain_failures(served.server, golden, said, each.path, job.watch) if job.explain else ()),
+            explanations=(
+                explain_failures(served.server, golden, said, each.path, job.progress) if job.explain else ()
+            ),
         )
         for (golden, each), said in zip(pairs, compared, strict=True)
     ]
@@ -272,7 +274,7 @@ def _keep_stages(job: Job, served: _Served, goldens: Sequence[Golden], obtained:
     for golden, each in zip(goldens, obtained, strict=True):
         if not problems_of(each.predictions):
             begun = job.recordings[golden.model]
-            record_stages(served.server, golden, begun, job.watch)
+            record_stages(served.server, golden, begun, job.progress)
             begun.finish()
 
 

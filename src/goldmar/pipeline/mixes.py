@@ -19,9 +19,9 @@ from goldmar.golden import values_of
 from goldmar.locks import Lock, changes, mixed
 from goldmar.mar import Archive
 from goldmar.pipeline.goldens import Golden
+from goldmar.pipeline.progress import Progress
 from goldmar.pipeline.results import compare_model, refuse_unused_patterns
 from goldmar.pipeline.trials import Trials
-from goldmar.pipeline.watch import Watch
 from goldmar.predict import predict
 from goldmar.records import Comparison, DifferenceKind, ModelComparison, Trial, TrialOutcome, Values
 from goldmar.text import some
@@ -47,7 +47,7 @@ class Mixes:
         bad: Lock,
         goldens: Sequence[Golden],
         archives: Sequence[Archive],
-        watch: Watch,
+        progress: Progress,
         environments: Environments,
         trials: Trials,
     ) -> None:
@@ -57,7 +57,7 @@ class Mixes:
         self._project = project
         self._goldens = self._all = tuple(goldens)
         self._archives = {archived.model: archived.path for archived in archives}
-        self._watch = watch
+        self._progress = progress
         self._environments = environments
         self._trials = trials
         self._refusals: dict[frozenset[str], str] = {}
@@ -88,7 +88,7 @@ class Mixes:
         everything = list(changed)
         found = {}
         for number, name in enumerate(everything, 1):
-            self._watch.step(f"asking the resolver what has to move together: {number}/{len(everything)}")
+            self._progress.step(f"asking the resolver what has to move together: {number}/{len(everything)}")
             alone = frozenset([name])
             words = self.refusal(alone)
             if not words:
@@ -166,7 +166,7 @@ class Mixes:
         try:
             with self._environments.use(lock) as environment:
                 if environment.warnings:
-                    self._watch.note(environment.warnings)
+                    self._progress.note(environment.warnings)
                 remembered = self._trials.get(taken, asked)
                 # What was found in other files, or in an environment that had to be made anew, is found again.
                 if remembered and environment.reused and remembered.environment == environment.content:
@@ -186,7 +186,7 @@ class Mixes:
         models = [golden.model for golden in goldens]
         server = WorkerServer(
             [self._archives[model] for model in models],
-            on_progress=self._watch.step,
+            on_progress=self._progress.step,
             startup_timeout_s=self._project.startup_timeout_s,
             python=python,
         )
@@ -194,13 +194,13 @@ class Mixes:
         try:
             with server:
                 for golden in goldens:
-                    self._watch.asking(golden.model, len(golden.drawings))
+                    self._progress.asking(golden.model, len(golden.drawings))
                     predictions = predict(
                         golden.model,
                         golden.drawings,
                         server,
                         clients=1,  # the worker answers one at a time
-                        on_prediction=partial(self._watch.answered, golden.model),
+                        on_prediction=partial(self._progress.answered, golden.model),
                     )
                     obtained = values_of(predictions)
                     if not names:

@@ -19,8 +19,8 @@ from goldmar.golden import check_options
 from goldmar.mar import Archive
 from goldmar.pipeline.archives import archives_for
 from goldmar.pipeline.goldens import Golden, drawings_of
+from goldmar.pipeline.progress import Progress
 from goldmar.pipeline.selection import select_served
-from goldmar.pipeline.watch import Watch
 from goldmar.process import held_up
 from goldmar.records import Drawing, Reach
 from goldmar.seam import Server
@@ -73,21 +73,21 @@ def read_archives(project: Project, way: Way, models: Sequence[str]) -> dict[str
 
 
 def open_server(
-    project: Project, way: Way, goldens: Sequence[Golden], archives: Mapping[str, Archive], watch: Watch
+    project: Project, way: Way, goldens: Sequence[Golden], archives: Mapping[str, Archive], progress: Progress
 ) -> Server:
     """The server for these models, not yet entered: nothing is started before."""
     canaries = {golden.model: golden.drawings[0] for golden in goldens if golden.drawings}
     versions = {golden.model: golden.request.version for golden in goldens}
-    return _opened(project, way, [golden.model for golden in goldens], archives, canaries, watch, versions=versions)
+    return _opened(project, way, [golden.model for golden in goldens], archives, canaries, progress, versions=versions)
 
 
-def serve(project: Project, models: Sequence[str], watch: Watch, *, port: int | None = None) -> Server:
+def serve(project: Project, models: Sequence[str], progress: Progress, *, port: int | None = None) -> Server:
     """The server of `goldmar serve`: these models, or every archive there is; canaries where drawings are at hand."""
     way, names = way_to(Reach()), select_served(project, models)
     folders = {name: project.golden / name / "drawings" for name in names}
     found = {name: drawings_of(project, name) for name, folder in folders.items() if folder.is_dir()}
     canaries = {name: drawings[0] for name, drawings in found.items() if drawings}
-    return _opened(project, way, names, read_archives(project, way, names), canaries, watch, port=port)
+    return _opened(project, way, names, read_archives(project, way, names), canaries, progress, port=port)
 
 
 def _opened(
@@ -96,7 +96,7 @@ def _opened(
     models: Sequence[str],
     archives: Mapping[str, Archive],
     canaries: Mapping[str, Drawing],
-    watch: Watch,
+    progress: Progress,
     *,
     versions: Mapping[str, str] | None = None,
     port: int | None = None,
@@ -106,7 +106,7 @@ def _opened(
             project=project,
             models=tuple(models),
             reach=way.reach,
-            progress=watch.step,
+            progress=progress.step,
             archives=tuple(archive.path for archive in archives.values()),
             digests={model: archive.digest for model, archive in archives.items()},
             canaries=canaries,

@@ -115,7 +115,7 @@ class Asking:
 
 
 class _Silent:
-    """A Watch for pytest, which has a progress display of its own."""
+    """No progress lines: pytest shows its own."""
 
     def step(self, text: str) -> None: ...
 
