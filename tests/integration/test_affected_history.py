@@ -444,7 +444,7 @@ HARNESS_LOCK = "".join(
     f"{name}=={version}\n    # via {via}\n"
     for name, version, via in [
         ("certifi", "2026.1", "goldmar"), ("goldmar", "0.1.0", "-r base.in"), ("numpy", "2.4", "goldmar"),
-        ("pandas", "3.0", "goldmar"), ("python-dateutil", "4.0", "pandas"), ("pytest", "9.0", "-r base.in"),
+        ("rich", "15.0", "goldmar"), ("pygments", "2.20", "rich"), ("pytest", "9.0", "-r base.in"),
     ]
 )  # fmt: skip
 
@@ -452,7 +452,7 @@ HARNESS_LOCK = "".join(
 @pytest.mark.parametrize(
     ("old", "new", "reached"),
     [
-        ("python-dateutil==4.0", "python-dateutil==4.1", []),  # pandas alone needs it, and no answer needs pandas
+        ("pygments==2.20", "pygments==2.21", []),  # rich alone needs it, and no answer needs rich
         ("numpy==2.4", "numpy==2.5", ALL),
         ("certifi==2026.1", "certifi==2026.2", ALL),  # nothing that goldmar says of itself asks for it
         ("goldmar==0.1.0", "goldmar==0.2.0", ALL),
