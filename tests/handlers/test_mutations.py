@@ -1,4 +1,7 @@
-"""Two thousand damaged drawings through a handler: each is answered or refused, none harms the worker."""
+"""Damaged drawings through a handler: each is answered or refused, none harms the worker.
+
+Two thousand others go through a whole TorchServe in tests/e2e/test_bad_drawings.py.
+"""
 
 import collections
 
@@ -10,7 +13,7 @@ from .service import Worker, parameter
 
 def test_damaged_drawings_are_answered_or_refused(thickness: Worker) -> None:
     counts: collections.Counter[int] = collections.Counter()
-    requests = list(mutations(2000))
+    requests = list(mutations(400, seed=21))
     for start in range(0, len(requests), 8):
         batch = requests[start : start + 8]
         replies = thickness.predict([[parameter(*request)] for request in batch])
@@ -19,8 +22,8 @@ def test_damaged_drawings_are_answered_or_refused(thickness: Worker) -> None:
             assert reply.status in (200, 400), (reply, data[:100].hex())
             assert set(reply.json) == ({"thickness"} if reply.status == 200 else {"code", "type", "message"})
     # Both outcomes have to turn up, or the mutations are too mild or too harsh to show anything.
-    assert counts[200] > 200
-    assert counts[400] > 500
+    assert counts[200] > 40
+    assert counts[400] > 100
 
 
 def test_mutations_are_the_same_for_the_same_seed() -> None:
