@@ -18,20 +18,6 @@ from goldmar.errors import ConfigError
 from goldmar.files import read_whole
 from goldmar.records import Tolerance
 
-__all__ = [
-    "DEFAULT_PATTERN",
-    "MALFORMED_TOML",
-    "Affected",
-    "Project",
-    "Tolerances",
-    "load_project",
-    "load_tolerances",
-    "matches",
-    "only_known",
-    "project_of",
-    "read_toml",
-]
-
 DEFAULT_PATTERN = "default"
 """What `Tolerances.for_name` calls the [default] table."""
 

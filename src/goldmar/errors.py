@@ -27,31 +27,6 @@ Predictions that differ are no error: they are results, and exit code 1 is a ver
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = [
-    "FOR_CPUS",
-    "ArchiveError",
-    "CommandError",
-    "ConfigError",
-    "ExitCode",
-    "GoldenError",
-    "GoldmarError",
-    "Interrupted",
-    "MissingExtraError",
-    "ModelUnknownError",
-    "NotReadyError",
-    "NotStartedError",
-    "OverloadedError",
-    "RefusedError",
-    "ServerError",
-    "StorageError",
-    "TokenError",
-    "TooLongError",
-    "UninstallableError",
-    "UnreachableError",
-    "UsageError",
-    "WorkerDiedError",
-]
-
 
 class ExitCode(IntEnum):
     """What a finished command says to the shell."""

@@ -19,19 +19,6 @@ from typing import BinaryIO
 
 from goldmar.errors import StorageError
 
-__all__ = [
-    "atomic_path",
-    "named",
-    "note_written",
-    "open_ordinary",
-    "read_whole",
-    "refuse_links",
-    "remove",
-    "write_atomically",
-    "write_named",
-    "written",
-]
-
 _written: dict[Path, None] = {}
 
 

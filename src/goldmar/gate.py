@@ -2,8 +2,6 @@
 
 from goldmar.records import ModelResult, RunResult, Verdict
 
-__all__ = ["judge"]
-
 
 def judge(run: RunResult) -> Verdict:
     """Pass only a run in which every model was compared in full and nothing failed.

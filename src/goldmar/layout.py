@@ -19,32 +19,6 @@ from goldmar.config import Project, read_toml
 from goldmar.errors import ArchiveError, ConfigError, GoldenError, GoldmarError, UsageError
 from goldmar.names import NAME_FIX, NOTE, is_model_name, no_name
 
-__all__ = [
-    "COMMON",
-    "GOLDEN",
-    "HANDLER",
-    "IN_ARCHIVE",
-    "NAME_FIX",
-    "OF_GOLDEN",
-    "RECIPE",
-    "REQUIREMENTS",
-    "SUFFIX",
-    "Entry",
-    "Model",
-    "Place",
-    "Problem",
-    "Survey",
-    "by_model",
-    "check_name",
-    "did_you_mean",
-    "is_model_name",
-    "kind_of",
-    "model_of",
-    "model_of_archive",
-    "no_name",
-    "survey",
-]
-
 HANDLER, RECIPE, COMMON, GOLDEN, SUFFIX = "handler.py", "archive.toml", "common", "expected.csv", ".mar"
 CONFIG, REQUIREMENTS, MODEL, WEIGHTS = "model-config.yaml", "requirements.txt", "model.py", "weights.pt"
 

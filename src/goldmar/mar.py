@@ -12,20 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from goldmar.errors import ArchiveError, StorageError
-from goldmar.zips import CHUNK, Ambiguous, Broken, Member, chunks, content_digest, members, sha256_of
-
-__all__ = [
-    "BUILT_IN_HANDLERS",
-    "CHUNK",
-    "MANIFEST",
-    "Archive",
-    "Manifest",
-    "content_digest",
-    "digest",
-    "examine",
-    "read",
-    "unpack",
-]
+from goldmar.zips import Ambiguous, Broken, Member, chunks, content_digest, members, sha256_of
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 _MANIFEST_LIMIT = 2**20

@@ -5,8 +5,6 @@ Standard library alone: the build of the api's image copies this beside compose/
 
 import re
 
-__all__ = ["NAME_FIX", "NOTE", "is_model_name", "no_name"]
-
 # Beside the folders of the models there may be files for people and tools. A name that such a file could have is no
 # model's: a file in the place of a folder (a link that git wrote as text) is then never taken for a note.
 NOTE = re.compile(

@@ -11,8 +11,6 @@ from importlib import metadata
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["TORCHSERVE_NEEDS", "Installed", "imported", "own", "reachable", "unmet"]
-
 TORCHSERVE_NEEDS = {"ts": "torchserve", "torch": "torch", "yaml": "pyyaml", "psutil": "psutil"}
 """What TorchServe's worker imports, declared by it or not: module -> distribution."""
 

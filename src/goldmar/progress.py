@@ -11,8 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from goldmar.records import Prediction
 from goldmar.text import clean, clean_lines
 
-__all__ = ["ConsoleProgress"]
-
 
 class ConsoleProgress:
     """Shows `pipeline.progress.Progress` on a rich console.

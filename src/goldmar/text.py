@@ -16,26 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-__all__ = [
-    "HIDDEN",
-    "blot",
-    "clean",
-    "clean_lines",
-    "counted",
-    "excerpt",
-    "guarded",
-    "holds_secret",
-    "json_safe",
-    "keep_secret",
-    "keep_secret_headers",
-    "listed",
-    "shortened",
-    "shown_path",
-    "some",
-    "userinfo_of",
-    "without_userinfo",
-]
-
 HIDDEN = "***"
 """What stands where a secret was."""
 

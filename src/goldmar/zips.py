@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-__all__ = ["CHUNK", "Ambiguous", "Broken", "Member", "chunks", "content_digest", "members", "sha256_of"]
-
 CHUNK = 1024 * 1024
 """Bytes copied at a time: large enough that the calls cost nothing, small enough to stay in the cache."""
 

@@ -10,7 +10,8 @@ import pytest
 
 from goldmar.archive import verify
 from goldmar.errors import ArchiveError
-from goldmar.mar import content_digest, digest, read, unpack
+from goldmar.mar import digest, read, unpack
+from goldmar.zips import content_digest
 
 MODEL = {"modelName": "part", "modelVersion": "1.0", "handler": "image_classifier", "serializedFile": "net.pt"}
 MANIFEST = {"createdOn": "01/02/2024 03:04:05", "runtime": "python", "model": MODEL, "archiverVersion": "0.12.0"}

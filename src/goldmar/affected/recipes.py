@@ -13,7 +13,6 @@ from goldmar.layout import (
     COMMON,
     HANDLER,
     IN_ARCHIVE,
-    NAME_FIX,
     RECIPE,
     REQUIREMENTS,
     Entry,
@@ -21,8 +20,8 @@ from goldmar.layout import (
     kind_of,
     model_of,
     model_of_archive,
-    no_name,
 )
+from goldmar.names import NAME_FIX, no_name
 from goldmar.requirements import Asked, asked_for
 
 __all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]

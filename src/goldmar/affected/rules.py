@@ -8,7 +8,8 @@ from typing import TypeVar
 from goldmar.affected.git import Change, How, Kind, Touched
 from goldmar.affected.locks import BESIDE, Difference, compare, needed
 from goldmar.affected.recipes import Layout, Models, below, is_part, shown
-from goldmar.layout import COMMON, HANDLER, OF_GOLDEN, RECIPE, REQUIREMENTS, is_model_name, model_of_archive
+from goldmar.layout import COMMON, HANDLER, OF_GOLDEN, RECIPE, REQUIREMENTS, model_of_archive
+from goldmar.names import is_model_name
 from goldmar.patterns import deciding
 from goldmar.records import Selection
 

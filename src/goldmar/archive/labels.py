@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from goldmar.files import write_atomically
-from goldmar.layout import is_model_name
 from goldmar.mar import digest
+from goldmar.names import is_model_name
 
 __all__ = ["LABELS", "line", "write_labels"]
 

@@ -17,7 +17,8 @@ from goldmar.archive.recipe import CONFIG, HANDLER, REQUIREMENTS, Recipe, read_r
 from goldmar.archive.rules import check_config, check_handler, check_model, check_module
 from goldmar.errors import ArchiveError
 from goldmar.files import atomic_path
-from goldmar.mar import CHUNK, MANIFEST, content_digest
+from goldmar.mar import MANIFEST
+from goldmar.zips import CHUNK, content_digest
 
 __all__ = ["Built", "build", "source_digest"]
 

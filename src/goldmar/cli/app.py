@@ -12,8 +12,6 @@ from rich.segment import Segment
 from goldmar import __version__
 from goldmar.text import clean, json_safe
 
-__all__ = ["app", "echo", "echo_json", "err", "out"]
-
 app = typer.Typer(
     name="goldmar",
     help="Keeps model APIs honest: reproducible TorchServe archives, held against golden predictions.",

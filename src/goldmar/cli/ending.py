@@ -12,8 +12,6 @@ from goldmar.errors import ExitCode, GoldmarError, Interrupted, StorageError
 from goldmar.files import written
 from goldmar.text import clean, clean_lines, shown_path, some
 
-__all__ = ["app", "run"]
-
 _COMMANDS = (affected, bisect, build, check)  # importing one adds its commands
 
 # As --help lists them: the way of a model, then what CI asks. Importing would have them by the names of their modules.

@@ -13,8 +13,6 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["end", "ignore", "install", "interrupts", "loaded"]
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which would have to be imported
 PATIENCE = 4

@@ -8,8 +8,6 @@ from typing import TextIO
 
 from goldmar.text import guarded
 
-__all__ = ["drop", "flushed", "install"]
-
 
 class Guarded(io.TextIOWrapper):
     """Text that no CI server takes for a command, whoever writes it; what the encoding lacks becomes an escape.

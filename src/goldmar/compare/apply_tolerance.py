@@ -14,8 +14,6 @@ from goldmar.compare.join import Joined, Rows
 from goldmar.config import Tolerances
 from goldmar.records import Tolerance, Value, Values, compact
 
-__all__ = ["TYPES", "Floats", "PairOutcomes", "apply_tolerance", "type_name"]
-
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,6 @@ from goldmar.compare.apply_tolerance import PairOutcomes, type_name
 from goldmar.compare.join import Joined
 from goldmar.records import Comparison, DifferenceKind, Value, Values
 
-__all__ = ["drawing_failures", "model_failures", "value_failures"]
-
 
 def model_failures(golden: Values, obtained: Values, joined: Joined, asked: Sequence[str]) -> Iterator[Comparison]:
     """What concerns the model as a whole. A comparison of nothing is a failure, whatever the reason."""

@@ -16,8 +16,6 @@ import numpy as np
 from goldmar.golden.stage_file import array_of
 from goldmar.records import Explanation, Part, Stage, Staged
 
-__all__ = ["ROUNDING", "explain"]
-
 ROUNDING = 100
 _BATCHED = "inference"
 _AT_MOST = 5  # parts of one stage that are named

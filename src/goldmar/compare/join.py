@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from goldmar.records import CategoricalColumn, Values, Vocabulary
 
-__all__ = ["Joined", "join"]
-
 Rows = NDArray[np.int64]
 
 

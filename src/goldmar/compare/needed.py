@@ -12,8 +12,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["atol_needed", "rtol_needed"]
-
 Floats = NDArray[np.float64]
 
 

@@ -19,8 +19,6 @@ from goldmar.golden.decimals import FIRST_BYTES, Flags, Floats, Rows, Words, dec
 from goldmar.golden.grammar import parse_pred, parse_text
 from goldmar.records import CategoricalColumn, Value, Values
 
-__all__ = ["read_fast"]
-
 _BLOCK = 8 << 20
 _PAD = 32
 _NEWLINE, _COMMA, _DOT, _QUOTE, _RETURN = b'\n,."\r'

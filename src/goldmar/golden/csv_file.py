@@ -12,8 +12,6 @@ from goldmar.golden.csv_strict import COLUMNS, read_strict
 from goldmar.golden.grammar import spell_pred, spell_text
 from goldmar.records import Prediction, Values
 
-__all__ = ["parse_values", "read_content", "read_values", "to_csv", "values_of", "write_values"]
-
 _SMALL = 64 * 1024
 """Bytes up to which the csv module has read a file before numpy is even imported (0.1 s)."""
 

@@ -13,8 +13,6 @@ from goldmar.errors import GoldenError
 from goldmar.golden.grammar import FieldError, parse_pred, parse_text
 from goldmar.records import Value, Values
 
-__all__ = ["COLUMNS", "places_of", "read_strict"]
-
 COLUMNS = ("drawing_id", "name", "pred")
 
 

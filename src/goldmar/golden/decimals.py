@@ -12,8 +12,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIRST_BYTES", "Decimals", "Flags", "Floats", "Rows", "Words", "decimals"]
-
 Words = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -8,8 +8,6 @@ from pathlib import Path
 from goldmar.errors import GoldenError
 from goldmar.records import Drawing
 
-__all__ = ["CONTENT_TYPES", "find_drawings"]
-
 CONTENT_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",

@@ -7,8 +7,6 @@ from typing import Any
 from goldmar.errors import GoldenError, MissingExtraError
 from goldmar.records import Value, Values
 
-__all__ = ["from_frame", "to_frame"]
-
 _COLUMNS = ("drawing_id", "name", "pred")
 
 

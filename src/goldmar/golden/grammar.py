@@ -16,8 +16,6 @@ import re
 
 from goldmar.records import Value
 
-__all__ = ["FieldError", "parse_pred", "parse_text", "spell_pred", "spell_text"]
-
 
 class FieldError(ValueError):
     """What is wrong with a field, in words that follow "line 3: ", and how to mend it."""

@@ -14,8 +14,6 @@ from goldmar.files import write_atomically
 from goldmar.records import Provenance
 from goldmar.text import without_userinfo
 
-__all__ = ["read_provenance", "write_provenance"]
-
 _KEYS = tuple(field.name for field in dataclasses.fields(Provenance))
 _TIMES = ("obtained_at", "approved_at")
 _REQUIRED = ("model", "version", "archive_digest", "backend", "url", "obtained_at")

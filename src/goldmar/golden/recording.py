@@ -31,20 +31,6 @@ from goldmar.golden.stage_file import OBTAINED, Origin, read_stages, write_stage
 from goldmar.records import Provenance, Staged, Values
 from goldmar.text import excerpt
 
-__all__ = [
-    "FILES",
-    "UNFINISHED",
-    "Recording",
-    "Superseded",
-    "alone",
-    "origin_of",
-    "refuse_unfinished",
-    "sha256_of",
-    "stages_fit",
-    "write_obtained",
-    "write_partial",
-]
-
 UNFINISHED = "obtained.unfinished.toml"
 FILES = ("obtained.csv", "obtained.toml", "obtained.partial.csv", OBTAINED)
 

@@ -16,8 +16,6 @@ from goldmar.config import only_known, read_toml
 from goldmar.errors import ConfigError, GoldmarError, UsageError
 from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Reach
 
-__all__ = ["REQUEST", "RequestSettings", "check_options", "read_request"]
-
 REQUEST = "request.toml"
 
 _FIELDS = {"version": "model_version", "path": "path", "content_type": "content_type", "field": "field"}

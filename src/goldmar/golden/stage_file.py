@@ -20,18 +20,6 @@ from goldmar.errors import GoldenError
 from goldmar.files import read_whole, write_atomically
 from goldmar.records import Part, Stage, Staged
 
-__all__ = [
-    "KEPT",
-    "MALFORMED",
-    "OBTAINED",
-    "Origin",
-    "array_of",
-    "content_of",
-    "read_stages",
-    "stages_of",
-    "write_stages",
-]
-
 KEPT, OBTAINED = "stages.jsonl", "obtained.stages.jsonl"
 SCHEMA = 1
 

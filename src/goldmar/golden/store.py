@@ -26,8 +26,6 @@ from goldmar.golden.stage_file import KEPT, OBTAINED, read_stages
 from goldmar.process import held_up
 from goldmar.records import Provenance, Staged, Values
 
-__all__ = ["approve", "read_golden", "read_kept_stages"]
-
 
 def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Values:
     """The golden of a model, from golden/<model>/expected.csv.

@@ -19,8 +19,6 @@ from goldmar.predict import predict
 from goldmar.records import COMMAND_LINE, Edge
 from goldmar.requirements import Asked, asked_for
 
-__all__ = ["archives_for", "build_archives", "packages_of_model", "verify_archive"]
-
 _SHOWN = 5
 
 

@@ -12,8 +12,6 @@ from goldmar.predict import NOT_GIVEN, ask_stages
 from goldmar.records import Explanation, ModelComparison, Staged
 from goldmar.seam import Server
 
-__all__ = ["explain_failures", "record_stages", "stages_approved"]
-
 TURN_ON = (
     "list stages.py in archive.toml, set `stages: true` below `handler` in model-config.yaml, build the archive again, "
     "and see that the server does not run with GOLDMAR_STAGES=off"

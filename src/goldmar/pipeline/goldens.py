@@ -15,8 +15,6 @@ from goldmar.golden import (
 )
 from goldmar.records import Drawing, Reach, Value, Values
 
-__all__ = ["Golden", "by_drawing", "drawings_of", "read_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class Golden:
