@@ -61,7 +61,7 @@ def measure(asked: argparse.Namespace) -> Outcome:
         Bar("environments for one culprit among twelve", rows[0][1], "at most", 12),
         *(Bar(f"environments for {what}", count, "at most", 30) for what, count, *_ in rows[1:]),
     ]
-    header = ("", "environments", "mixes refused", "seconds", "seconds each")
+    header = ("", "environments", "candidates refused", "seconds", "seconds each")
     return Outcome(
         bars, [Table("Twelve packages move; environments built and checked, both ends included", header, rows)]
     )

@@ -110,7 +110,7 @@ def test_one_of_twelve_is_named_and_the_second_run_tries_nothing(project):
 
 
 def test_two_that_only_fail_together_beside_two_that_only_move_together(project):
-    """part02 and part03 pin each other: no mix with one of them is ever installed."""
+    """part02 and part03 pin each other: no candidate with one of them is ever installed."""
     found = bisect(project, bad(project, "pair", {"part02": TIED, "part03": TIED}, part01=PAIRED, part04=PAIRED))
     assert blamed(found) == [{"part01": PAIRED, "part04": PAIRED}]
     (culprit,) = found["culprits"]
@@ -137,7 +137,7 @@ def test_a_drift_that_adds_up_is_followed_and_goes_on_where_it_was_interrupted(p
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "run the same command again: it goes on from there" in said
+    assert "run the same command again: it continues from there" in said
     (state,) = set(folder.glob("*.jsonl")) - there
     assert state.name in said
     before = tried(state)
@@ -148,7 +148,7 @@ def test_a_drift_that_adds_up_is_followed_and_goes_on_where_it_was_interrupted(p
     assert found["remembered"] == len(before)
     assert [each for each in tried(state) if each in before] == before, "nothing was tried twice"
     lines = [json.loads(line) for line in state.read_text().splitlines() if line.endswith("}")]
-    assert len({(*sorted(line["taken"]), line["asked"]) for line in lines}) == len(lines)
+    assert len({(*sorted(line["taken"]), line["subject"]) for line in lines}) == len(lines)
     ((first, second),) = ([*culprit] for culprit in blamed(found))
     (culprit,) = found["culprits"]
     for name in (first, second):
@@ -174,7 +174,7 @@ def test_what_breaks_the_worker_is_found_and_its_words_are_shown(project):
     assert found["rest"]["outcome"] == "green"
 
 
-def test_a_mix_that_breaks_is_no_answer_where_the_bad_end_is_red(project):
+def test_a_candidate_that_breaks_is_no_answer_where_the_bad_end_is_red(project):
     """part11 imports what only the new part12 has: alone it breaks the worker, and that is not what is looked for."""
     found = bisect(project, bad(project, "needy", {"part11": NEEDY, "part12": NEEDY}))
     assert blamed(found) == [{"part12": NEEDY}]

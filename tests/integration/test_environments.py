@@ -340,7 +340,7 @@ def test_without_uv_the_extra_is_named(place, monkeypatch):
 
 
 def test_a_dead_network_is_no_matter_where_uv_has_all_of_it(place, monkeypatch):
-    """Two locks from an index that is served here, then not: the third mix of the same versions still installs."""
+    """Two locks from an index that is served here, then not: the third candidate still installs."""
     with index(place) as url:
         for pins in (["alpha==1.0", "beta==1.0"], ["beta==2.0"]):
             with Environments().use(lock_of(place, *pins, options=f"--index-url {url}\n")):
@@ -493,7 +493,7 @@ def test_a_full_disk_is_told_from_what_cannot_be_installed(place):
 
 
 def test_a_uv_that_is_killed_says_nothing_of_the_packages(place):
-    """Out of memory, say: a bisection must not take the mix for one that cannot be installed."""
+    """Out of memory, say: a bisection must not take the candidate for one that cannot be installed."""
     lock_of(place, "slow==1.0", trusted=True)
     slow_source(place, seconds=60)
     builder = in_a_process(place, stderr=subprocess.PIPE)

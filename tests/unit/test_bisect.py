@@ -118,7 +118,7 @@ def test_what_is_needed_is_needed_in_any_number_of_steps():
     assert search.shrunk(frozenset({0, 1, 2})) == {0}
 
 
-def test_an_unresolved_mix_is_no_proof_that_a_change_is_needed():
+def test_an_unresolved_set_is_no_proof_that_a_change_is_needed():
     oracle = Oracle(lambda changes: None if changes == {1} else 0 in changes)
     (found,) = Search(oracle).all([0, 1])
     assert found.changes == (0,)
@@ -128,7 +128,7 @@ def test_an_unresolved_mix_is_no_proof_that_a_change_is_needed():
     assert {outcome for _, outcome in both.without.values()} == {Outcome.UNRESOLVED}
 
 
-def test_a_part_of_an_unresolved_mix_is_not_taken_to_pass():
+def test_a_part_of_an_unresolved_set_is_not_taken_to_pass():
     oracle = Oracle(lambda changes: None if changes == {0, 1} else 0 in changes)
     (found,) = Search(oracle).all(range(4))
     assert found.changes == (0,)
@@ -161,7 +161,7 @@ ANY = st.integers(1, 9).flatmap(
 @settings(max_examples=times(3))
 @given(ANY)
 def test_whatever_the_failure_what_is_found_fails_and_nothing_of_it_can_be_left_out(made_up):
-    """Failures that come and go at random, mixes without a result, changes that need others, rings among them."""
+    """Failures that come and go at random, sets without a result, changes that need others, rings among them."""
     count, table, needs, culprit = made_up
     whole = frozenset(range(count))
 
@@ -201,7 +201,7 @@ def test_suspects_are_what_the_models_ask_for_and_what_computes():
         "rich": ("1.0", "2.0"),
         "new": (None, "1.0"),
     }
-    order = by_suspicion(changes, asked_for=["pillow", "requests"], closure=["pillow", "requests", "numpy", "jinja2"])
+    order = by_suspicion(changes, requested=["pillow", "requests"], closure=["pillow", "requests", "numpy", "jinja2"])
     assert order == ["pillow", "numpy", "scipy", "requests", "jinja2", "new", "rich", "aiohttp"]
     assert by_suspicion({}, [], []) == []
 

@@ -301,7 +301,7 @@ def names_the_harness(folder: Path) -> list[str]:
 
 SERVERS = {"HandedServer", "HttpServer", "LocalServer", "ComposeServer", "RemoteServer", "WorkerServer", "Server"}
 # What starts a server for a job of its own, and asks for it by its class: with a lock file, or one archive.
-CHOOSES_ITSELF = {"pipeline.archives", "pipeline.mixes"}
+CHOOSES_ITSELF = {"pipeline.archives", "pipeline.candidates"}
 
 
 def holes_in_the_seam(package: Path) -> list[str]:

@@ -39,13 +39,13 @@ def test_what_was_written_is_read_to_the_last_digit(tmp_path):
     assert read.get(frozenset()) is None
 
 
-def test_what_was_asked_otherwise_is_another_trial(tmp_path):
+def test_what_was_about_another_subject_is_another_trial(tmp_path):
     path = tmp_path / "state.jsonl"
     Trials(path).add(trial("a", worst=1.0), "two drawings")
     Trials(path).add(trial("a", worst=2.0), "all of them")
     read = Trials(path)
-    worst = {asked: read.get(frozenset("a"), asked) for asked in ("two drawings", "all of them", "")}
-    assert {asked: found and found.worst for asked, found in worst.items()} == {
+    worst = {subject: read.get(frozenset("a"), subject) for subject in ("two drawings", "all of them", "")}
+    assert {subject: found and found.worst for subject, found in worst.items()} == {
         "two drawings": 1.0,
         "all of them": 2.0,
         "": None,

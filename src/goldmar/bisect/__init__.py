@@ -1,4 +1,4 @@
-"""Which of many changes makes something fail: delta debugging, with a test that the caller brings."""
+"""Which of many changes make a test fail: delta debugging."""
 
 from goldmar.bisect.ddmin import Culprit, Outcome, Search
 from goldmar.bisect.order import by_suspicion

@@ -2,8 +2,8 @@
 
 The algorithm ddmin of Andreas Zeller and Ralf Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE
 Transactions on Software Engineering 28(2), 2002, section 3, with two additions that save tests. A part of something
-that passed is taken to pass until the end, when what is left is proved with real tests. And changes that cannot be made
-without others (`needs`) take these along, or are left out with them, instead of being tried in vain.
+that passed is assumed to pass until the end, when the result is proved with real tests. And changes that cannot be made
+without others (`needs`) are made or left out together with them.
 """
 
 import itertools
@@ -22,7 +22,7 @@ class Outcome(Enum):
 
     PASS = "pass"  # noqa: S105 -- no password
     FAIL = "fail"  # the failure that is looked for
-    UNRESOLVED = "unresolved"  # another failure, or a mix that cannot be tested
+    UNRESOLVED = "unresolved"  # another failure, or a set of changes that cannot be tested
 
 
 Test = Callable[[frozenset[T]], Outcome]
@@ -41,7 +41,7 @@ class Culprit(Generic[T]):
 
 
 class Search(Generic[T]):
-    """Tests with a memory. `test` is asked about each set once, and never about one that `needs` rules out.
+    """Calls `test` once for each set of changes, and never for one that `needs` rules out.
 
     Args:
         test: says what a set of changes shows.
@@ -59,11 +59,11 @@ class Search(Generic[T]):
         return self._known[changes]
 
     def grown(self, changes: frozenset[T]) -> frozenset[T]:
-        """With all that they need."""
+        """The changes with all that they need."""
         return changes.union(*(self._needs.get(change, frozenset()) for change in changes))
 
     def shrunk(self, changes: frozenset[T]) -> frozenset[T]:
-        """Without those that need something which is not among them."""
+        """The changes without those that need something outside of them."""
         return frozenset(change for change in changes if self._needs.get(change, frozenset()) <= changes)
 
     def ddmin(self, changes: Sequence[T]) -> Culprit[T]:
@@ -85,13 +85,13 @@ class Search(Generic[T]):
                 without[change] = None
                 continue
             outcome = self.outcome(rest) if rest else Outcome.PASS
-            if outcome is Outcome.FAIL:  # what was taken to pass does not: on with less
+            if outcome is Outcome.FAIL:  # it was assumed to pass: continue with less
                 return self.ddmin([each for each in current if each in rest])
             without[change] = (rest, outcome)
         return Culprit(current, without)
 
     def all(self, changes: Sequence[T]) -> list[Culprit[T]]:
-        """All that fails for itself: the first culprit, then what is left fails without it, and so on.
+        """Every culprit: the first, then the first in what fails without it, and so on.
 
         The order of `changes` is that of suspicion: the first are tried first. Empty where they do not fail together.
         """
@@ -123,13 +123,13 @@ class Search(Generic[T]):
 
 
 def _split(changes: tuple[T, ...], parts: int) -> list[tuple[T, ...]]:
-    """In so many runs of nearly equal length."""
+    """`parts` runs of nearly equal length."""
     edges = [len(changes) * number // parts for number in range(parts + 1)]
     return [changes[start:end] for start, end in itertools.pairwise(edges) if end > start]
 
 
 def _closed(needs: Mapping[T, frozenset[T]]) -> dict[T, frozenset[T]]:
-    """In any number of steps; nothing needs itself."""
+    """Needs in any number of steps; nothing needs itself."""
     closed = {}
     for change, direct in needs.items():
         found, waiting = set(direct), list(direct)

@@ -1,4 +1,4 @@
-"""Which change is looked at first: the ones that are likely to move a prediction."""
+"""The order in which changes are tried: those likely to change a prediction first."""
 
 from collections.abc import Iterable, Mapping
 
@@ -15,19 +15,19 @@ NUMBERS = (
 
 
 def by_suspicion(
-    changes: Mapping[str, tuple[str | None, str | None]], asked_for: Iterable[str], closure: Iterable[str]
+    changes: Mapping[str, tuple[str | None, str | None]], requested: Iterable[str], closure: Iterable[str]
 ) -> list[str]:
     """The changed packages, the most suspicious first.
 
-    `asked_for` are those that the models' own requirements name, `closure` those with all that they bring along. Before
-    the size of the step (2.1 to 3.0 moves more than 2.1.0 to 2.1.1) counts whether a package computes anything.
+    `requested` are those that the models' requirements name, `closure` those and all that they need. Whether a package
+    computes anything counts before the size of the step (2.1 to 3.0 is larger than 2.1.0 to 2.1.1).
     """
-    direct, reached = set(asked_for), set(closure)
+    direct, reached = set(requested), set(closure)
 
     def rank(name: str) -> tuple[int, int, int, str]:
         near = 0 if name in direct else 1 if name in reached else 2
         known = NUMBERS.index(name) if name in NUMBERS else len(NUMBERS)
-        # A package that computes and that nobody asked for comes before one that was asked for and computes nothing.
+        # A package that computes and was not requested comes before one that was requested and does not compute.
         return near + (0 if name in NUMBERS else 2), known, _step(*changes[name]), name
 
     return sorted(changes, key=rank)

@@ -1,7 +1,6 @@
-"""What the commands do: the floors joined, in ordered steps. The edges import from the modules here.
+"""What the commands do, in ordered steps. The edges import from the modules here.
 
-`selection` finds the project and the models that are meant, `jobs` holds check and record, `approval` the way from
-obtained to golden, `archives`, `environments`, `goldens` and `servers` what they stand on, `bisect` (with `mixes` and
-`trials`) the search between two lock files, `affected` what a change reaches, `project` what init writes, `reports` the
-ways to show what was found.
+`selection` finds the project and the selected models, `jobs` has check and record, `approval` the way from obtained to
+golden, `archives`, `environments`, `goldens` and `servers` what these need, `bisect` (with `candidates` and `trials`)
+the search between two lock files, `affected` what a change reaches, `project` what init writes, `reports` the reports.
 """

@@ -1,4 +1,4 @@
-"""What a bisection has tried so far, on disk: one line of JSON a trial, so that it goes on where it was interrupted."""
+"""The trials of a bisection on disk, one line of JSON each, so that it continues where it was interrupted."""
 
 import dataclasses
 import errno
@@ -16,7 +16,7 @@ __all__ = ["Trials"]
 
 
 class Trials:
-    """The file of one bisection. Two processes may write to it at once; a line cut off by a crash is left out.
+    """The file of one bisection. Two processes may write to it at once; a line cut off by a crash is ignored.
 
     Raises StorageError where it cannot be read or written.
     """
@@ -33,20 +33,20 @@ class Trials:
             raise _storage(path, error) from error
         for line in lines:
             if (read := _read(line)) is not None:
-                trial, asked = read
-                self._found[frozenset(trial.taken), asked] = trial
+                trial, subject = read
+                self._found[frozenset(trial.taken), subject] = trial
 
     def __len__(self) -> int:
         return len(self._found)
 
-    def get(self, taken: frozenset[str], asked: str = "") -> Trial | None:
-        """What a mix showed when it was asked the same; `asked` tells two questions apart."""
-        return self._found.get((taken, asked))
+    def get(self, taken: frozenset[str], subject: str = "") -> Trial | None:
+        """The trial of a candidate; `subject` says which lock file and drawings it was about."""
+        return self._found.get((taken, subject))
 
-    def add(self, trial: Trial, asked: str = "") -> None:
+    def add(self, trial: Trial, subject: str = "") -> None:
         """On disk when this returns."""
-        self._found[frozenset(trial.taken), asked] = trial
-        line = json.dumps(dataclasses.asdict(trial) | {"asked": asked}).encode()
+        self._found[frozenset(trial.taken), subject] = trial
+        line = json.dumps(dataclasses.asdict(trial) | {"subject": subject}).encode()
         try:
             descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
@@ -78,7 +78,7 @@ def _read(line: bytes) -> tuple[Trial, str] | None:
             environment=str(table["environment"]),
             remembered=True,
         )
-        return trial, str(table["asked"])
+        return trial, str(table["subject"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -88,5 +88,5 @@ def _comparison(table: Mapping[str, Any]) -> Comparison:
 
 
 def _storage(path: Path, error: OSError) -> StorageError:
-    msg = f"What was tried so far could not be kept in {path}: {error.strerror}."
-    return StorageError(msg, fix="Free some space, or name another folder in GOLDMAR_CACHE")
+    msg = f"The trials of this bisection could not be kept in {path}: {error.strerror}."
+    return StorageError(msg, fix="Free some space, or set GOLDMAR_CACHE to another folder")

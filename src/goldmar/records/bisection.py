@@ -1,4 +1,4 @@
-"""What a search between two lock files has tried and found."""
+"""What a bisection between two lock files has tried and found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ __all__ = ["Bisection", "CulpritSet", "Trial", "TrialOutcome"]
 
 
 class TrialOutcome(StrEnum):
-    """What one mix of two lock files shows."""
+    """What one candidate shows."""
 
     GREEN = "green"
     RED = "red"
@@ -21,12 +21,12 @@ class TrialOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One mix of two lock files: the good one with the packages `taken` as the bad one has them.
+    """One candidate: the good lock file with the packages `taken` from the bad one.
 
     `worst` is the largest |difference| / allowed of all numbers: 1 is the limit, infinite where a failure has no
     number; None where nothing was compared. `failures` are the worst, each with its model; `failed` has every failing
-    drawing of each model. `reason` says why it is broken or uninstallable. `environment` tells what was installed, file
-    by file. `remembered` from an earlier run.
+    drawing of each model. `reason` says why it is broken or uninstallable. `environment` is the digest of the installed
+    files. `remembered`: the trial is of an earlier run.
     """
 
     taken: tuple[str, ...]
@@ -46,7 +46,7 @@ class CulpritSet:
 
     `trial` is of these alone. `without` has for each package the trial of the others, None where they cannot be
     installed without it; `alone` the trial of that package alone, where it was tried. `proven` says that no single
-    package can be left out: each mix without one was tried and is not red.
+    package can be left out: each candidate without one was tried and is not red.
     """
 
     packages: tuple[str, ...]
@@ -61,12 +61,12 @@ class Bisection:
     """What `goldmar bisect` found between two lock files. `culprits` is empty where the bad one is green.
 
     `changes` maps a package to its versions in the good and the bad lock file, None where it is not there. `together`
-    has those that the resolver refuses alone: the packages they cannot move without, and its own words. `refused`
-    counts the mixes that it turned down. `rest` is the trial of the bad lock file with all culprits taken back, asked
-    about every drawing. `elsewhere` are pins that differ for other platforms alone, of which nothing was tried here;
-    `not_compared` the models that nobody asked, with the reason where they have no golden on purpose.
-    `keep_rest` is the file that was to hold what is innocent, `kept` the trial of its content, `held` the changes that
-    it holds back, `kept_text` that content, where it is green.
+    has those that the resolver refuses alone: the packages they cannot move without, and its reason. `refused` counts
+    the candidates that it refused. `rest` is the trial of the bad lock file with all culprits taken back, checked with
+    every drawing. `elsewhere` are pins that differ for other platforms only, of which nothing was tried here;
+    `not_compared` the models that were not checked, with the reason where they have no golden on purpose.
+    `keep_rest` is the lock file without the culprits, `kept` the trial of its content, `held_back` the changes that it
+    leaves out, `kept_text` that content, where it is green.
     """
 
     good: Path
@@ -83,5 +83,5 @@ class Bisection:
     not_compared: Mapping[str, str] = field(default_factory=dict)
     keep_rest: Path | None = None
     kept: Trial | None = None
-    held: tuple[str, ...] = ()
+    held_back: tuple[str, ...] = ()
     kept_text: str = ""

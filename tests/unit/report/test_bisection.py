@@ -51,7 +51,7 @@ def test_one_culprit_is_named_with_its_versions_and_the_values_that_move():
     page = markdown.render(ONE)
     assert page.startswith("## goldmar bisect: ❌ pillow 12.0 → 13.0 turns the check red\n")
     assert "| m | a&#124;b/&#91;red&#93;x | scores.&#42; | 1.0 | 1.5 | 0.5 | 0.1 |" in page
-    assert "<summary>4 mixes tried</summary>" in page
+    assert "<summary>4 candidates tried</summary>" in page
 
 
 def test_a_drawing_that_was_refused_is_named_with_the_reason():
@@ -83,7 +83,7 @@ def test_several_add_up_or_do_nothing_alone():
         )
         return shown(replace(ONE, culprits=(culprit,)))
 
-    assert "each adds a part: none reaches the limit alone, together they pass it" in of(half)
+    assert "each adds a part: none reaches the limit alone, together they exceed it" in of(half)
     assert "numpy: alone green, worst value 0.6× of what is allowed" in of(half)
     assert "each adds a part" not in of(nothing)
     assert "numpy 1.0 → 2.0 with pillow 12.0 → 13.0 turns the check red" in of(nothing)
@@ -99,7 +99,7 @@ def test_those_that_only_move_together_are_told_from_those_that_only_fail_togeth
     text = shown(found)
     assert "numpy: cannot be installed without pillow; the others cannot be installed without it" in text
     assert "numpy moves only with pillow: Because numpy==2.0 depends on pillow==13.0" in text
-    assert "3 mixes skipped that cannot be installed" in text
+    assert "3 candidates skipped that cannot be installed" in text
     assert json.loads(bisection_json.render(found))["together"]["numpy"]["needs"] == ["pillow"]
 
 
@@ -164,8 +164,8 @@ def test_trials_of_an_earlier_run_are_counted_apart():
 
 
 def test_what_is_kept_and_what_is_for_others_is_told():
-    """Written or not, and why; the table of trials names the same mix once more for the file."""
-    kept = replace(ONE, keep_rest=Path("kept.txt"), kept=REST, held=("pillow",), kept_text="numpy==2.0\n")
+    """Written or not, and why; the table of trials names the same candidate once more for the file."""
+    kept = replace(ONE, keep_rest=Path("kept.txt"), kept=REST, held_back=("pillow",), kept_text="numpy==2.0\n")
     assert "kept.txt keeps 2 of 3 changes and holds back pillow: its content was checked, and is green" in shown(kept)
     assert json.loads(bisection_json.render(kept))["kept"]["written"] is True
     red = replace(kept, kept=replace(REST, outcome=RED, worst=3.0), kept_text="")

@@ -20,7 +20,7 @@ def headline(found: Bisection) -> str:
 
 
 def findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
-    """What is known of one set, a line each."""
+    """What is known of one set of packages, a line each."""
     if culprit.trial.outcome is TrialOutcome.BROKEN:
         yield culprit.trial.reason.splitlines()[0]
     for name in culprit.packages if len(culprit.packages) > 1 else ():
@@ -34,16 +34,16 @@ def findings(found: Bisection, culprit: CulpritSet) -> Iterator[str]:
             f"the others without it {_outcome(others)}" if others else "the others cannot be installed without it"
         )
         yield f"{name}: {'; '.join(parts)}"
-    # A drawing that was refused, or failed on, has no values to show: the reason is all there is.
+    # A drawing without an answer has no values to show, only the reason.
     refusals = (
         (model, each) for model, each in culprit.trial.failures if each.kind is DifferenceKind.NO_ANSWER and each.detail
     )
     if first := next(refusals, None):
         yield f"{first[0]} {first[1].drawing_id}: {first[1].detail}"
     if len(culprit.alone) == len(culprit.packages) and all(0 < (one.worst or 0) <= 1 for one in culprit.alone.values()):
-        yield "each adds a part: none reaches the limit alone, together they pass it"
+        yield "each adds a part: none reaches the limit alone, together they exceed it"
     if not culprit.proven:
-        yield "not proven that all of them are needed: a mix without one of them breaks, or cannot be installed"
+        yield "not proven that all of them are needed: a candidate without one of them breaks, or cannot be installed"
 
 
 def _outcome(trial: Trial) -> str:
@@ -59,9 +59,9 @@ def closing(found: Bisection) -> Iterator[str]:
         needing = f" and what needs {it} ({', '.join(also)})" if also else ""
         yield f"{shown_path(found.bad)} without {it}{needing}: {_outcome(found.rest)}"
     if found.keep_rest is not None and found.kept is not None:
-        path, held = shown_path(found.keep_rest), ", ".join(found.held)
+        path, held = shown_path(found.keep_rest), ", ".join(found.held_back)
         if found.kept.outcome is TrialOutcome.GREEN:
-            count = f"{len(found.changes) - len(found.held)} of {counted(len(found.changes), 'change')}"
+            count = f"{len(found.changes) - len(found.held_back)} of {counted(len(found.changes), 'change')}"
             back = f" and holds back {held}" if held else ""
             yield f"{path} keeps {count}{back}: its content was checked, and is {_outcome(found.kept)}"
         else:
@@ -75,12 +75,12 @@ def closing(found: Bisection) -> Iterator[str]:
     earlier = f", {remembered} of them in an earlier run" if remembered else ""
     parts = [counted(len(found.changes), "change"), f"{counted(environments(found), 'environment')} tried{earlier}"]
     if found.refused:
-        parts.append(f"{counted(found.refused, 'mix', 'mixes')} skipped that cannot be installed")
+        parts.append(f"{counted(found.refused, 'candidate')} skipped that cannot be installed")
     yield " · ".join([*parts, f"{found.seconds:.0f} s"])
 
 
 def environments(found: Bisection) -> int:
-    """How many were tried: one may be asked twice, about what failed and about all."""
+    """How many were tried: one may be checked twice, with some drawings and with all."""
     return len({trial.taken for trial in found.trials if trial.outcome is not TrialOutcome.UNINSTALLABLE})
 
 
@@ -90,7 +90,7 @@ def _change(found: Bisection, name: str) -> str:
 
 
 def taken(found: Bisection, trial: Trial) -> str:
-    """The shorter of what was taken and what was left."""
+    """The shorter list: what was taken, or what was not."""
     if not trial.taken and (found.changes or trial is found.trials[0]):
         return "nothing: the good lock file"
     left = sorted(set(found.changes) - set(trial.taken))
@@ -100,7 +100,7 @@ def taken(found: Bisection, trial: Trial) -> str:
 
 
 def worst(trial: Trial) -> str:
-    """In shares of what is allowed; no tolerance reaches a text, a missing value, a refused drawing."""
+    """In multiples of the tolerance; none applies to a string, a missing value or a refused drawing."""
     if trial.worst is None:
         return "–"
     return "beyond any" if math.isinf(trial.worst) else f"{words.number(trial.worst)}×"

@@ -1,4 +1,4 @@
-"""The finding for machines. Its shape is told in docs/bisect.md."""
+"""The finding for machines; docs/bisect.md describes it."""
 
 import dataclasses
 from typing import Any
@@ -38,7 +38,12 @@ def _kept(found: Bisection) -> dict[str, Any] | None:
     if found.keep_rest is None or found.kept is None:
         return None
     written = found.kept.outcome is TrialOutcome.GREEN
-    return {"path": str(found.keep_rest), "written": written, "held": list(found.held), "trial": _trial(found.kept)}
+    return {
+        "path": str(found.keep_rest),
+        "written": written,
+        "held": list(found.held_back),
+        "trial": _trial(found.kept),
+    }
 
 
 def _culprit(found: Bisection, culprit: CulpritSet) -> dict[str, Any]:

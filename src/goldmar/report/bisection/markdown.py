@@ -18,7 +18,7 @@ def render(found: Bisection) -> str:
             page.add("")
             page.table(("model", *words.FAILURE), ((model, *words.columns(each)) for model, each in failures))
         page.add("")
-    page.add(f"<details><summary>{counted(len(found.trials), 'mix', 'mixes')} tried</summary>", "")
+    page.add(f"<details><summary>{counted(len(found.trials), 'candidate')} tried</summary>", "")
     rows = ((taken(found, trial), trial.outcome, worst(trial)) for trial in found.trials)
     page.table(("taken", "outcome", "worst"), rows, {"taken": 300})
     page.add("", "</details>", "", always=True)

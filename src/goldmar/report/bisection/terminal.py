@@ -20,7 +20,7 @@ _COLOURS = {
 
 
 def render(found: Bisection, console: Console) -> None:
-    """Print it. Names are shown as they are, never as markup."""
+    """Print it; names are never read as markup."""
     for part in _parts(found):
         console.print(part)
 

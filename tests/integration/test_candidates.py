@@ -7,9 +7,9 @@ import pytest
 from goldmar.config import load_project
 from goldmar.environments import Environments
 from goldmar.locks import read_lock
-from goldmar.pipeline.mixes import Mixes, held
+from goldmar.pipeline.candidates import Candidates, trial_of
 from goldmar.pipeline.trials import Trials
-from goldmar.records import Comparison, DifferenceKind, ModelResult
+from goldmar.records import Comparison, DifferenceKind, ModelComparison
 from tests.support.packages import wheel
 
 
@@ -31,7 +31,7 @@ PACKAGES = {
 
 
 @pytest.fixture
-def mixes(tmp_path: Path) -> Mixes:
+def candidates(tmp_path: Path) -> Candidates:
     wheels = tmp_path / "wheels"
     for name, versions in PACKAGES.items():
         for version, needs in versions.items():
@@ -43,12 +43,14 @@ def mixes(tmp_path: Path) -> Mixes:
         ends.append(read_lock(path))
     project = load_project(tmp_path, create=True)
     environments = Environments(tmp_path / "cache")
-    return Mixes(project, ends[0], ends[1], (), Silent(), environments, Trials(tmp_path / "trials.jsonl", fresh=True))
+    return Candidates(
+        project, ends[0], ends[1], (), (), Silent(), environments, Trials(tmp_path / "trials.jsonl", fresh=True)
+    )
 
 
-def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(mixes: Mixes) -> None:
+def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(candidates: Candidates) -> None:
     """Taken away one at a time, neither of the two can go: the resolver refuses each without the other."""
-    assert mixes.needs(["gm-lead", "gm-base", "gm-mate", "gm-mate-core", "gm-sub"]) == {
+    assert candidates.needs(["gm-lead", "gm-base", "gm-mate", "gm-mate-core", "gm-sub"]) == {
         "gm-lead": {"gm-base", "gm-sub"},
         "gm-base": {"gm-sub"},
         "gm-mate": {"gm-mate-core"},
@@ -56,15 +58,15 @@ def test_two_that_move_together_are_not_tied_to_a_third_that_needs_neither(mixes
     }
 
 
-def test_that_there_was_nothing_else_to_compare_is_no_failure_of_a_mix() -> None:
-    """A mix is asked about the drawings that fail alone; where all of them are refused, that is what it shows."""
+def test_that_there_was_nothing_else_to_compare_is_no_failure_of_a_candidate() -> None:
+    """Only the drawings that fail are checked; where all of them are refused, that is what it shows."""
     refused = Comparison(DifferenceKind.NO_ANSWER, "a", detail="no TIFF")
     nothing = Comparison(DifferenceKind.NOTHING_COMPARED, "")
-    assert held(("p",), [ModelResult("m", 1, 0, (nothing, refused))]).failures == (("m", refused),)
-    assert held(("p",), [ModelResult("m", 0, 0, (nothing,))]).failures == (("m", nothing),)
+    assert trial_of(("p",), [ModelComparison("m", 1, 0, (nothing, refused))]).failures == (("m", refused),)
+    assert trial_of(("p",), [ModelComparison("m", 0, 0, (nothing,))]).failures == (("m", nothing),)
 
 
-def test_what_a_mix_lacks_is_refused_but_not_what_both_ends_leave_out(tmp_path: Path) -> None:
+def test_what_a_candidate_lacks_is_refused_but_not_what_both_ends_leave_out(tmp_path: Path) -> None:
     """The resolver would bring gm-new along in some version or other; gm-unpinned it brings to either end as well."""
     wheels = tmp_path / "wheels"
     for name, version, needs in [
@@ -83,9 +85,11 @@ def test_what_a_mix_lacks_is_refused_but_not_what_both_ends_leave_out(tmp_path: 
         ends.append(read_lock(path))
     project = load_project(tmp_path, create=True)
     environments = Environments(tmp_path / "cache")
-    mixes = Mixes(project, ends[0], ends[1], (), Silent(), environments, Trials(tmp_path / "trials.jsonl"))
-    assert mixes.refusal(frozenset({"gm-app"})) == "gm-app needs gm-new, which the mix does not have"
-    assert mixes.refusal(frozenset({"gm-other"})) == ""
-    assert mixes.refusal(frozenset({"gm-new"})) == ""
-    assert mixes.needs(["gm-app", "gm-new", "gm-other"]) == {"gm-app": {"gm-new"}}
-    assert mixes.refused >= 1
+    candidates = Candidates(
+        project, ends[0], ends[1], (), (), Silent(), environments, Trials(tmp_path / "trials.jsonl")
+    )
+    assert candidates.refusal(frozenset({"gm-app"})) == "gm-app needs gm-new, which the candidate does not have"
+    assert candidates.refusal(frozenset({"gm-other"})) == ""
+    assert candidates.refusal(frozenset({"gm-new"})) == ""
+    assert candidates.needs(["gm-app", "gm-new", "gm-other"]) == {"gm-app": {"gm-new"}}
+    assert candidates.refused >= 1

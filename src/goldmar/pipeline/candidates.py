@@ -1,4 +1,4 @@
-"""Mixes of two lock files: whether one can be installed, and what the models say in it."""
+"""Candidates: the good lock file with some changes of the bad one. Can it be installed, and is the check green?"""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,84 +26,78 @@ from goldmar.predict import predict
 from goldmar.records import Comparison, DifferenceKind, ModelComparison, Trial, TrialOutcome, Values
 from goldmar.text import some
 
-__all__ = ["Mixes", "breakage", "held"]
+__all__ = ["Candidates", "breakage", "trial_of"]
 
 SHOWN = 20
-"""Failing values that are kept of each trial, the worst first."""
+"""Failing values kept for each trial, the worst first."""
 
 _EXCEPTION = re.compile(r"\b(?:[A-Za-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Exit))\b")
 
 
-class Mixes:
-    """The good lock file with some packages and options as the bad one has them, each tried at most once.
+@dataclass
+class Candidates:
+    """The good lock file with some packages and options of the bad one, each tried at most once.
 
-    A mix is named by what is taken from the bad lock file.
+    A candidate is identified by the names taken from the bad lock file.
     """
 
-    def __init__(
-        self,
-        project: Project,
-        good: Lock,
-        bad: Lock,
-        goldens: Sequence[Golden],
-        archives: Sequence[Archive],
-        progress: Progress,
-        environments: Environments,
-        trials: Trials,
-    ) -> None:
-        self._good, self._bad = good, bad
-        self.changed = frozenset(change.name for change in changes(good, bad))
-        self._tried: dict[tuple[frozenset[str], str], Trial] = {}
-        self._project = project
-        self._goldens = self._all = tuple(goldens)
-        self._archives = {archived.model: archived.path for archived in archives}
-        self._progress = progress
-        self._environments = environments
-        self._trials = trials
-        self._refusals: dict[frozenset[str], str] = {}
-        self._brought: frozenset[str] | None = None
+    _project: Project
+    _good: Lock
+    _bad: Lock
+    _all: Sequence[Golden]
+    _archives: Sequence[Archive]
+    _progress: Progress
+    _environments: Environments
+    _trials: Trials
+    _tried: dict[tuple[frozenset[str], str], Trial] = field(default_factory=dict)
+    _refusals: dict[frozenset[str], str] = field(default_factory=dict)
+    _unpinned: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.changed = frozenset(change.name for change in changes(self._good, self._bad))
+        self._goldens = self._all
 
     def only(self, trial: Trial) -> None:
-        """From now on ask only about what fails in this trial: its drawings, or the model whose worker died."""
+        """From now on check only what fails in this trial: its drawings, or the model whose worker died."""
         goldens = [golden for golden in self._all if golden.model in trial.failed]
         if trial.outcome is TrialOutcome.RED:
-            goldens = [_cut(golden, set(trial.failed[golden.model])) for golden in goldens]
-        self._goldens = tuple(goldens) or self._all
+            goldens = [_restricted(golden, set(trial.failed[golden.model])) for golden in goldens]
+        self._goldens = goldens or self._all
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial in its order, those remembered from an earlier run included once they were asked for."""
+        """Every trial in order, with those of an earlier run that were used again."""
         return tuple(self._tried.values())
 
     @property
     def refused(self) -> int:
-        """How many mixes were turned down by the resolver."""
-        return sum(bool(words) for words in self._refusals.values())
+        """How many candidates the resolver refused."""
+        return sum(map(bool, self._refusals.values()))
 
     def needs(self, changed: Iterable[str]) -> dict[str, frozenset[str]]:
         """Change -> those without which the resolver refuses it. Nothing is installed for this.
 
-        The smallest sets are looked for with delta debugging as well; the resolver takes a fraction of a second a mix.
+        Delta debugging finds the smallest sets; the resolver takes a fraction of a second for each candidate.
         """
         everything = list(changed)
         found = {}
         for number, name in enumerate(everything, 1):
             self._progress.step(f"asking the resolver what has to move together: {number}/{len(everything)}")
             alone = frozenset([name])
-            words = self.refusal(alone)
-            if not words:
+            reason = self.refusal(alone)
+            if not reason:
                 continue
-            # Whom the resolver names comes first.
-            others = sorted((o for o in everything if o != name), key=lambda o: (not _named(o, words), o))
+            # Packages that the resolver names come first.
+            others = sorted((o for o in everything if o != name), key=lambda o: (not _named(o, reason), o))
             search = Search(lambda more, alone=alone: Outcome.PASS if self.refusal(alone | more) else Outcome.FAIL)  # type: ignore[misc]
             found[name] = frozenset(search.ddmin(others).changes) if others else frozenset()
         return {name: self._without_bystanders(name, found) for name in found}
 
     def _without_bystanders(self, name: str, found: Mapping[str, frozenset[str]]) -> frozenset[str]:
-        """found[name] less what only came along because delta debugging leaves out one change at a time.
+        """found[name] without what is there only because delta debugging leaves out one change at a time.
 
-        Two that have to move together, pydantic and pydantic-core, are refused each without the other and so stay in.
-        Left out here is a change together with all that cannot move without it.
+        pydantic and pydantic-core have to move together: each is refused without the other, so neither is left out.
+        Here a change is left out together with all that cannot move without it.
         """
         needed = found[name]
         for other in sorted(needed):
@@ -113,27 +107,27 @@ class Mixes:
         return needed
 
     def refusal(self, taken: frozenset[str]) -> str:
-        """Why the resolver refuses a mix, in its own words; empty where it does not."""
+        """The resolver's reason to refuse a candidate; empty where it accepts it."""
         if taken not in self._refusals:
-            if self._brought is None:
-                self._brought = self._extra(self._good) | self._extra(self._bad)
+            if self._unpinned is None:
+                self._unpinned = self._added(self._good) | self._added(self._bad)
             lock = self.lock(taken)
             try:
                 resolved = self._environments.resolve(lock)
             except UninstallableError as error:
-                self._refusals[taken] = because(error)
+                self._refusals[taken] = _reason(error)
             else:
-                missing = sorted({*resolved.pins} - {*lock.pins} - self._brought)
+                missing = sorted({*resolved.pins} - {*lock.pins} - self._unpinned)
+                needed_by = {name: ", ".join(resolved.pins[name].via) or "something" for name in missing}
                 self._refusals[taken] = "; ".join(
-                    f"{', '.join(resolved.pins[name].via) or 'something'} needs {name}, which the mix does not have"
-                    for name in missing
+                    f"{by} needs {name}, which the candidate does not have" for name, by in needed_by.items()
                 )
         return self._refusals[taken]
 
     def trial(self, taken: frozenset[str], *, whole: bool = False) -> Trial:
-        """Install a mix, ask the models, hold what they say against their goldens.
+        """Install a candidate and compare the models' answers with their goldens.
 
-        The good and the bad lock file are asked about every drawing, and with `whole` any mix is.
+        The good and the bad lock file are checked with every drawing, and with `whole` any candidate is.
         Raises UnreachableError where packages cannot be fetched, StorageError, MissingExtraError.
         """
         is_end = taken in (frozenset(), self.changed)
@@ -144,20 +138,20 @@ class Mixes:
         return self._once(self.changed, self._bad, self._all, "" if self.changed else "the bad lock file")
 
     def of(self, lock: Lock, taken: Iterable[str]) -> Trial:
-        """A lock file that holds the mix `taken`, with its very content and about every drawing."""
+        """A lock file whose content is the candidate `taken`, checked with every drawing."""
         return self._once(frozenset(taken), lock, self._all, f"{lock.path}")
 
     def known(self, taken: frozenset[str]) -> bool:
-        """Whether a mix was tried with what is asked now."""
-        return (taken, _question(self.lock(taken), self._goldens)) in self._tried
+        """Whether a candidate was tried with the drawings that are checked now."""
+        return (taken, _subject(self.lock(taken), self._goldens)) in self._tried
 
     def _once(self, taken: frozenset[str], lock: Lock, goldens: Sequence[Golden], role: str = "") -> Trial:
-        asked = _question(lock, goldens, role)
-        if (taken, asked) not in self._tried:
-            self._tried[taken, asked] = self._run(taken, lock, goldens, asked)
-        return self._tried[taken, asked]
+        key = taken, _subject(lock, goldens, role)
+        if key not in self._tried:
+            self._tried[key] = self._run(*key, lock, goldens)
+        return self._tried[key]
 
-    def _run(self, taken: frozenset[str], lock: Lock, goldens: Sequence[Golden], asked: str) -> Trial:
+    def _run(self, taken: frozenset[str], subject: str, lock: Lock, goldens: Sequence[Golden]) -> Trial:
         clock = time.perf_counter()
         names = tuple(sorted(taken))
         is_end = taken in (frozenset(), self.changed)
@@ -167,25 +161,25 @@ class Mixes:
             with self._environments.use(lock) as environment:
                 if environment.warnings:
                     self._progress.note(environment.warnings)
-                remembered = self._trials.get(taken, asked)
-                # What was found in other files, or in an environment that had to be made anew, is found again.
+                remembered = self._trials.get(taken, subject)
+                # The outcome of other files, or of an environment that had to be built again, is not used.
                 if remembered and environment.reused and remembered.environment == environment.content:
                     return remembered
-                trial = replace(self._asked(names, environment.python, goldens), environment=environment.content)
+                trial = replace(self._checked(names, environment.python, goldens), environment=environment.content)
         except UninstallableError as error:
             if is_end:
                 raise
-            return Trial(names, TrialOutcome.UNINSTALLABLE, reason=because(error))
+            return Trial(names, TrialOutcome.UNINSTALLABLE, reason=_reason(error))
         trial = replace(trial, seconds=time.perf_counter() - clock)
-        # A worker that was killed, or too slow, says more about the machine than about the packages.
+        # A worker that was killed, or too slow, may be due to the machine and not to the packages.
         if trial.outcome is not TrialOutcome.BROKEN or breakage(trial)[1]:
-            self._trials.add(trial, asked)
+            self._trials.add(trial, subject)
         return trial
 
-    def _asked(self, names: tuple[str, ...], python: Path, goldens: Sequence[Golden]) -> Trial:
+    def _checked(self, names: tuple[str, ...], python: Path, goldens: Sequence[Golden]) -> Trial:
         models = [golden.model for golden in goldens]
         server = WorkerServer(
-            [self._archives[model] for model in models],
+            [archive.path for archive in self._archives if archive.model in models],
             on_progress=self._progress.step,
             startup_timeout_s=self._project.startup_timeout_s,
             python=python,
@@ -210,10 +204,10 @@ class Mixes:
             reason = "\n".join(filter(None, (error.what, error.detail)))
             failed = {error.model: ()} if error.model else dict.fromkeys(models, ())
             return Trial(names, TrialOutcome.BROKEN, failed=failed, reason=reason)
-        return held(names, results)
+        return trial_of(names, results)
 
     def lock(self, taken: frozenset[str]) -> Lock:
-        """The lock file of a mix."""
+        """The lock file of a candidate."""
         if not taken:
             return self._good
         if taken == self.changed:
@@ -221,36 +215,36 @@ class Mixes:
         lock = mixed(self._good, self._bad, taken)
         return replace(lock, path=Path(f"{self._good.path} with {some(sorted(taken), 3)} of {self._bad.path}"))
 
-    def _extra(self, lock: Lock) -> frozenset[str]:
-        """What the resolver adds to a lock file as it is: one made by pip-compile leaves setuptools out, say."""
+    def _added(self, lock: Lock) -> frozenset[str]:
+        """What the resolver adds to a lock file, such as setuptools to one made by pip-compile."""
         return frozenset(self._environments.resolve(lock).pins) - frozenset(lock.pins)
 
 
-def _question(lock: Lock, goldens: Sequence[Golden], role: str = "") -> str:
-    """What a trial is about: these packages, and these drawings of these models."""
+def _subject(lock: Lock, goldens: Sequence[Golden], role: str = "") -> str:
+    """A digest of what a trial checks: these packages, and these drawings of these models."""
     about = [lock.text(), role, *([golden.model, *(drawing.id for drawing in golden.drawings)] for golden in goldens)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
 
 def breakage(trial: Trial) -> tuple[tuple[str, ...], str]:
-    """Of a broken mix: whose workers died, and the last exception that is named; empty where none is."""
+    """Of a broken candidate: the models whose workers died, and the last exception named, empty where none is."""
     named = _EXCEPTION.findall(trial.reason)
     return tuple(sorted(trial.failed)), named[-1] if named else ""
 
 
-def because(error: UninstallableError) -> str:
-    """The resolver's own words on one line, without its drawing of a tree."""
-    words = " ".join((error.detail or error.what).replace("╰─▶", " ").replace("×", " ").replace("│", " ").split())
-    return words[words.index("Because ") :] if "Because " in words else words
+def _reason(error: UninstallableError) -> str:
+    """The resolver's message on one line, without the characters that draw a tree."""
+    text = " ".join(re.sub("╰─▶|[×│]", " ", error.detail or error.what).split())
+    return text[text.index("Because ") :] if "Because " in text else text
 
 
-def held(names: tuple[str, ...], results: Sequence[ModelComparison]) -> Trial:
-    """What the results of the models come to: green or red, how near the limit, and what fails."""
+def trial_of(names: tuple[str, ...], results: Sequence[ModelComparison]) -> Trial:
+    """The results of the models as one trial: green or red, how near the limit, and what fails."""
     failures = [
         (result.model, failure)
         for result in results
         for failure in result.failures
-        # A mix is asked about some drawings alone; that there was nothing else to compare says nothing.
+        # Only some drawings are checked: that there was nothing else to compare is no failure.
         if failure.kind is not DifferenceKind.NOTHING_COMPARED or len(result.failures) == 1
     ]
     failures.sort(key=lambda each: -_share(each[1]))
@@ -271,7 +265,7 @@ def held(names: tuple[str, ...], results: Sequence[ModelComparison]) -> Trial:
 
 
 def _share(comparison: Comparison) -> float:
-    """|difference| / allowed: 1 is the limit; infinite where no tolerance is the matter, as for a text."""
+    """|difference| / allowed: 1 is the limit; infinite where no tolerance applies, as for a string."""
     difference, allowed = comparison.difference, comparison.allowed
     if difference is None or allowed is None or math.isnan(difference):
         return math.inf
@@ -280,8 +274,8 @@ def _share(comparison: Comparison) -> float:
     return difference / allowed
 
 
-def _cut(golden: Golden, drawings: set[str]) -> Golden:
-    """The golden of some of its drawings."""
+def _restricted(golden: Golden, drawings: set[str]) -> Golden:
+    """The golden for some of its drawings."""
     if "" in drawings:  # a failure of the whole model
         return golden
     expected = golden.expected
@@ -297,5 +291,5 @@ def _cut(golden: Golden, drawings: set[str]) -> Golden:
     )
 
 
-def _named(name: str, words: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", words) is not None
+def _named(name: str, text: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) is not None
