@@ -21,6 +21,7 @@ def _wrong(self, output, sheets):
 ClassHandler.answers = _wrong
 """
 SLOW = """
+import preprocess
 import time
 _read = preprocess.read
 def _slow(data):

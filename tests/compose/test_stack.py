@@ -14,6 +14,7 @@ import pytest
 from tests.compose.conftest import NEEDED, Stack, change_handler, docker, remains
 
 SLOW = """
+import preprocess
 import time
 _read = preprocess.read
 def _slow(data):
