@@ -58,12 +58,12 @@ def test_both_outputs_are_told_apart() -> None:
 
 
 def test_every_kind_of_line_end_ends_a_line() -> None:
-    with Process.start(["printf", r"one\r\ntwo\rthree\n\nend"]) as process:
+    with Process(["printf", r"one\r\ntwo\rthree\n\nend"]) as process:
         assert process.wait().tail == ("one", "two", "three", "", "end")
 
 
 def test_nul_escapes_and_what_is_no_text() -> None:
-    process = Process.start(["printf", r"a\000b\033[31m\377\nend without a newline \303"])
+    process = Process(["printf", r"a\000b\033[31m\377\nend without a newline \303"])
     assert process.wait().tail == ("a\0b\x1b[31m\ufffd", "end without a newline \ufffd")
     process.end()
 
@@ -75,15 +75,15 @@ def test_a_million_lines_are_read_and_the_last_are_kept() -> None:
         nonlocal count
         count += 1
 
-    with Process.start(["seq", "1000000"], on_line=on_line) as process:
+    with Process(["seq", "1000000"], on_line=on_line) as process:
         assert process.wait(60).tail[-1] == "1000000"
         assert (count, len(process.lines())) == (1_000_000, LINES)
 
 
 def test_a_long_line_fills_neither_the_memory_nor_the_time() -> None:
-    with Process.start(["sh", "-c", "head -c 50000000 /dev/zero; echo; head -c 50000 /dev/zero"]) as process:
+    with Process(["sh", "-c", "head -c 50000000 /dev/zero; echo; head -c 50000 /dev/zero"]) as process:
         assert process.wait(15).tail == ("\0" * LINE, "\0" * LINE)
-    with Process.start(["sh", "-c", "x=$(seq 1000); sleep 0.1; echo $x$x$x"]) as process:
+    with Process(["sh", "-c", "x=$(seq 1000); sleep 0.1; echo $x$x$x"]) as process:
         assert [len(line) for line in process.wait(15).tail] == [LINE]
 
 
@@ -95,12 +95,12 @@ def test_input_and_output_larger_than_a_pipe() -> None:
 
 def test_without_input_there_is_none_and_an_open_one_stays_silent() -> None:
     assert run(["cat"]).stdout == b""
-    with Process.start(["cat"], stdin=None) as process, pytest.raises(TimeoutError):
+    with Process(["cat"], stdin=None) as process, pytest.raises(TimeoutError):
         process.wait(0.2)
 
 
 def test_lines_that_are_not_worth_keeping() -> None:
-    with Process.start(["printf", r"[METRICS] a\nb\n"], ignore=("[METRICS]",)) as process:
+    with Process(["printf", r"[METRICS] a\nb\n"], ignore=("[METRICS]",)) as process:
         assert process.wait().tail == ("b",)
 
 
@@ -133,9 +133,7 @@ def test_who_goes_on_printing_is_not_read_for_ever(monkeypatch: pytest.MonkeyPat
 
 def test_whoever_is_told_a_line_may_ask_how_it_ended() -> None:
     ends: list[Exit | None] = []
-    process = Process.start(
-        ["sh", "-c", "(sleep 0.3; echo late) & exit 3"], on_line=lambda _: ends.append(process.exit)
-    )
+    process = Process(["sh", "-c", "(sleep 0.3; echo late) & exit 3"], on_line=lambda _: ends.append(process.exit))
     wait_for(lambda: ends)
     assert [end and end.code for end in ends] == [3]
     process.end()
@@ -173,13 +171,13 @@ def test_killed_is_not_out_of_memory_unless_the_kernel_says_so(
 
 
 def test_its_last_lines_are_there_as_soon_as_it_has_ended() -> None:
-    with Process.start(["sh", "-c", "seq 100; echo last >&2; exit 4"]) as process:
+    with Process(["sh", "-c", "seq 100; echo last >&2; exit 4"]) as process:
         wait_for(lambda: not process.alive)
         assert process.exit == Exit(4, (*map(str, range(82, 101)), "last"))
 
 
 def test_one_that_runs_has_not_ended() -> None:
-    with Process.start(["sleep", "600"]) as process:
+    with Process(["sleep", "600"]) as process:
         assert (process.alive, process.exit) == (True, None)
     assert process.exit == Exit(-signal.SIGTERM)
 
@@ -242,7 +240,7 @@ time.sleep(600)
 
 
 def test_those_that_ignore_the_signal_and_those_that_went_elsewhere_are_ended(tmp_path: Path) -> None:
-    process = Process.start(python(STUBBORN, tmp_path / "pids"))
+    process = Process(python(STUBBORN, tmp_path / "pids"))
     pids = [*written(tmp_path / "pids"), *written(tmp_path / "pids.daemon")]
     assert all(runs(pid) for pid in pids)
     began = time.monotonic()
@@ -256,7 +254,7 @@ def test_what_works_in_its_folder_belongs_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
     script = f"env -i setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' & sleep 0.2"
-    process = Process.start(["sh", "-c", script], cwd=folder, keeper=Keeper(folder=folder))
+    process = Process(["sh", "-c", script], cwd=folder, keeper=Keeper(folder=folder))
     process.wait(20)
     (pid,) = written(tmp_path / "pid")
     assert runs(pid)
@@ -268,7 +266,7 @@ def test_what_works_in_its_folder_belongs_to_it(tmp_path: Path) -> None:
 def test_it_may_end_by_itself_first(tmp_path: Path) -> None:
     script = f"trap 'sleep 0.2; echo bye > {tmp_path}/said; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
     ready = threading.Event()
-    process = Process.start(["sh", "-c", script], on_line=lambda line: ready.set())
+    process = Process(["sh", "-c", script], on_line=lambda line: ready.set())
     ready.wait(20)
     assert process.end(20).code == 5
     assert (tmp_path / "said").exists()
@@ -279,7 +277,7 @@ def test_children_alone_may_have_the_grace(tmp_path: Path) -> None:
     child = f"trap 'echo bye > {tmp_path}/said; exit' TERM; echo ready; while :; do sleep 0.01; done"
     ready = threading.Event()
     script = f"setsid sh -c \"$0\" & trap '' TERM; exec {sys.executable} -S -c 'import time; time.sleep(600)'"
-    process = Process.start(["sh", "-c", script, child], on_line=lambda line: ready.set())
+    process = Process(["sh", "-c", script, child], on_line=lambda line: ready.set())
     ready.wait(20)
     began = time.monotonic()
     process.end(10, children_only=True)
@@ -288,14 +286,14 @@ def test_children_alone_may_have_the_grace(tmp_path: Path) -> None:
 
 
 def test_without_a_signal_it_is_only_waited_for() -> None:
-    with Process.start(["cat"], stdin=None) as process:
+    with Process(["cat"], stdin=None) as process:
         began = time.monotonic()
         assert process.end(0.3, first=None).code == -signal.SIGKILL
     assert 0.3 <= time.monotonic() - began < 3
 
 
 def test_who_was_asked_otherwise_leaves_nobody_to_wait_for(tmp_path: Path) -> None:
-    process = Process.start(["sh", "-c", f"env -i setsid sleep 600 & echo $! > {tmp_path}/pid; read -r x"], stdin=None)
+    process = Process(["sh", "-c", f"env -i setsid sleep 600 & echo $! > {tmp_path}/pid; read -r x"], stdin=None)
     (pid,) = written(tmp_path / "pid")
     threading.Timer(0.3, process._popen.stdin.close).start()
     began = time.monotonic()
@@ -307,7 +305,7 @@ def test_who_was_asked_otherwise_leaves_nobody_to_wait_for(tmp_path: Path) -> No
 def test_what_its_children_start_belongs_to_it_as_well(tmp_path: Path) -> None:
     """In another session, and with an environment that tells nothing."""
     inner = f"env -i setsid sh -c 'echo $$ > {tmp_path}/pid; exec sleep 600' & wait"
-    process = Process.start(["sh", "-c", 'env -i setsid sh -c "$0" & wait', inner])
+    process = Process(["sh", "-c", 'env -i setsid sh -c "$0" & wait', inner])
     (pid,) = written(tmp_path / "pid")
     process.end(5)
     assert not runs(pid)
@@ -327,7 +325,7 @@ time.sleep(600)
 
 
 def test_one_that_is_not_kept_is_ended_with_its_session(tmp_path: Path) -> None:
-    process = Process.start(python(UNMARKED, tmp_path / "pid"), kept=False)
+    process = Process(python(UNMARKED, tmp_path / "pid"), kept=False)
     assert os.getsid(process.pid) == process.pid, "Ctrl-C at the terminal is for this process"
     (pid,) = written(tmp_path / "pid")
     process.end(0.5)
@@ -351,7 +349,7 @@ else:
 
 def test_what_starts_another_and_ends_does_not_get_through(tmp_path: Path) -> None:
     ready = threading.Event()
-    process = Process.start(python(HOPS, tmp_path / "said"), on_line=lambda line: ready.set())
+    process = Process(python(HOPS, tmp_path / "said"), on_line=lambda line: ready.set())
     ready.wait(20)
     process.end(0)
     time.sleep(1.4)
@@ -359,14 +357,14 @@ def test_what_starts_another_and_ends_does_not_get_through(tmp_path: Path) -> No
 
 
 def test_stopped_again_it_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = Process.start(["sleep", "600"])
+    process = Process(["sleep", "600"])
     process.end()
     monkeypatch.setattr(process, "_family", None)
     process.end()
 
 
 def test_stopped_twice_by_several_threads_at_once(tmp_path: Path) -> None:
-    process = Process.start(python(STUBBORN, tmp_path / "pids"))
+    process = Process(python(STUBBORN, tmp_path / "pids"))
     pids = written(tmp_path / "pids")
     left: list[list[int]] = []
 
@@ -390,7 +388,7 @@ def test_nobody_takes_himself_for_a_member() -> None:
 def test_a_number_that_was_given_to_another_is_left_alone() -> None:
     """After a process was waited for, its number may be a foreign session's."""
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as foreign:
-        process = Process.start(["true"])
+        process = Process(["true"])
         process.wait()
         process.pid = process._family.session = foreign.pid
         process.end()
@@ -405,7 +403,7 @@ def test_nothing_is_left_open() -> None:
     before, threads = open_files(), threading.active_count()
     for _ in range(3):
         run(["sh", "-c", "echo x; echo y >&2"], stdin=b"x")
-        Process.start(["sleep", "600"], stdin=None).end()
+        Process(["sleep", "600"], stdin=None).end()
         with pytest.raises(NotStartedError):
             run(["no-such-program"])
     wait_for(lambda: threading.active_count() == threads)
@@ -443,7 +441,7 @@ def test_ctrl_c_twice_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_at_the_last_moment_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = Process.start(["sleep", "600"])
+    process = Process(["sleep", "600"])
     real = process._family.kill
 
     def kill() -> None:
@@ -486,7 +484,7 @@ from pathlib import Path
 from goldmar.process import Keeper, Process
 folder = Path(sys.argv[1] + ".folder")
 folder.mkdir()
-Process.start([sys.executable, "-S", "-c", sys.argv[2], sys.argv[1]], keeper=Keeper(folder=folder))
+Process([sys.executable, "-S", "-c", sys.argv[2], sys.argv[1]], keeper=Keeper(folder=folder))
 time.sleep(600)
 """
 
@@ -529,7 +527,7 @@ def test_a_keeper_runs_its_command_unless_it_was_dismissed(tmp_path: Path, state
 
 def test_marks_of_processes_within_processes_add_up() -> None:
     inner = "import sys; from goldmar.process import run; sys.stdout.write(run(['printenv', 'GOLDMAR_PROCESS']).text)"
-    with Process.start([sys.executable, "-c", inner]) as outer:
+    with Process([sys.executable, "-c", inner]) as outer:
         (marks,) = outer.wait(60).tail
     assert len(marks.split(":")) >= 2
     assert len(set(marks.split(":"))) == len(marks.split(":"))

@@ -40,37 +40,26 @@ _POLL_S = 0.01
 class Process:
     """A running command, in a session of its own: Ctrl-C at the terminal is for this process, which ends the command.
 
-    It ends with this process, even where that is killed. Made by `start`; `end` has to be called, and leaving a `with`
-    block does it.
+    It ends with this process, even where that is killed. It is started inside `held_up()`, so that whoever did so knows
+    of it; `end` has to be called, and leaving a `with` block does it.
+
+    Args:
+        command: the program and its arguments; no shell reads them.
+        on_line: is told each line of the output, in another thread. An error that it raises ends the process, and is
+            raised by `wait`.
+        ignore: how lines begin that are not worth keeping.
+        keeper: what ends it when this process is killed; None makes one. `end` dismisses it.
+        kept: False for a command that ends by itself in a moment, and need not be ended with a killed process.
+        stdin: what it reads; None for an input that stays open and silent.
+        merge: whether both outputs are one.
+        collect: whether `output` will be asked for.
+        pass_fds: file descriptors that stay open in it.
+
+    Raises NotStartedError.
     """
 
     def __init__(
         self,
-        popen: subprocess.Popen[bytes],
-        keeper: Keeper | None,
-        on_line: Callable[[str], object] | None,
-        collect: bool,
-        ignore: tuple[str, ...],
-    ) -> None:
-        self.pid = popen.pid
-        self._popen = popen
-        self._keeper = keeper
-        folder = str(keeper.folder or "") if keeper else ""
-        self._family = Family(keeper.mark if keeper else "", folder, popen.pid)
-        self._oom_kills = oom_kills()
-        self._exit: Exit | None = None
-        self._ending = threading.Lock()
-        self._ended = False
-        self._failure: BaseException | None = None
-        self._on_line = on_line
-        self._ignore = ignore
-        self._lines: deque[str] = deque(maxlen=LINES)
-        streams = [stream for stream in (popen.stdout, popen.stderr) if stream is not None]
-        self._readers = [_Reader(stream, self._take, collect) for stream in streams]
-
-    @classmethod
-    def start(
-        cls,
         command: Sequence[str | Path],
         *,
         cwd: Path | str | None = None,
@@ -84,27 +73,12 @@ class Process:
         collect: bool = False,
         pass_fds: Sequence[int] = (),
         umask: int = -1,
-    ) -> Self:
-        """Start a command whose output is read from now on; inside `held_up()`, so that whoever started it knows of it.
-
-        Args:
-            command: the program and its arguments; no shell reads them.
-            on_line: is told each line of the output, in another thread. An error that it raises ends the process, and
-                is raised by `wait`.
-            ignore: how lines begin that are not worth keeping.
-            keeper: what ends it when this process is killed; None makes one. `end` dismisses it.
-            kept: False for a command that ends by itself in a moment, and need not be ended with a killed process.
-            stdin: what it reads; None for an input that stays open and silent.
-            merge: whether both outputs are one.
-            collect: whether `output` will be asked for.
-            pass_fds: file descriptors that stay open in it.
-
-        Raises NotStartedError.
-        """
+    ) -> None:
         name = str(command[0])
+        self._oom_kills = oom_kills()
         try:
             keeper = keeper or (Keeper() if kept else None)
-            popen = subprocess.Popen(
+            self._popen = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=cwd,
                 env=keeper.environment(env) if keeper else env,
@@ -124,14 +98,25 @@ class Process:
                 missing = error.filename == name and shutil.which(name) is None
                 name = f"{name} in the folder {cwd}" if error.filename != name else name
             raise NotStartedError(name, reason, missing=missing) from error
+        self.pid = self._popen.pid
+        mark, folder = (keeper.mark, str(keeper.folder or "")) if keeper else ("", "")
+        self._family = Family(mark, folder, self.pid)
         if keeper is not None:
-            keeper.tell(str(popen.pid))
-        started = cls(popen, keeper, on_line, collect, ignore)
-        for reader in started._readers:
+            keeper.tell(str(self.pid))
+        self._keeper = keeper
+        self._exit: Exit | None = None
+        self._ending = threading.Lock()
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._on_line = on_line
+        self._ignore = ignore
+        self._lines: deque[str] = deque(maxlen=LINES)
+        streams = filter(None, (self._popen.stdout, self._popen.stderr))
+        self._readers = [_Reader(stream, self._take, collect) for stream in streams]
+        for reader in self._readers:
             reader.start()
         if stdin:
-            threading.Thread(target=started._write, args=(stdin,), daemon=True).start()
-        return started
+            threading.Thread(target=self._write, args=(stdin,), daemon=True).start()
 
     def __enter__(self) -> Self:
         return self

@@ -62,7 +62,7 @@ def run(
         timeout_s: seconds until it is ended.
         grace_s: seconds that it gets to end by itself, when it is interrupted or takes too long.
         finish: Ctrl-C lets it finish first.
-        kept: see Process.start.
+        kept: see Process.
 
     Raises NotStartedError, TooLongError, CommandError, and what `on_line` raised.
     """
@@ -74,7 +74,7 @@ def run(
             try:
                 if process is None:
                     with held_up():  # what is started has to be known here before anything else may happen
-                        process = Process.start(
+                        process = Process(
                             command,
                             cwd=cwd,
                             env=env,

@@ -191,7 +191,7 @@ class Child:
         command = [self._python, "-u", str(SCRIPT), str(theirs.fileno())]
         try:
             with theirs:
-                self._process = Process.start(
+                self._process = Process(
                     command,
                     cwd=self._model_dir,
                     env=variables,

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from goldmar.errors import CommandError, MissingExtraError, ServerError, StorageError
@@ -33,11 +33,8 @@ FOLDER_LIMIT = 87
 class Keys:
     """TorchServe's tokens; `repr` hides them."""
 
-    inference: str
-    management: str
-
-    def __repr__(self) -> str:
-        return "Keys(...)"
+    inference: str = field(repr=False)
+    management: str = field(repr=False)
 
 
 class Launch:
@@ -115,7 +112,7 @@ class Launch:
         ]
         places = {"TMPDIR": "tmp", "LOG_LOCATION": "logs", "METRICS_LOCATION": "logs"}
         variables = environment() | {name: str(self.folder / place) for name, place in places.items()}
-        return Process.start(command, cwd=self.folder, env=variables, keeper=self._keeper, umask=0o077)
+        return Process(command, cwd=self.folder, env=variables, keeper=self._keeper, umask=0o077)
 
 
 _WHERE = """
