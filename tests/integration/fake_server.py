@@ -1,7 +1,7 @@
 """A server that does what it is told, wrongly: for the faults that a real TorchServe does not produce on demand.
 
     with FakeServer(json_answer({"thickness": 9.6}), reset, ...) as server:
-        predict("thickness", drawings, Endpoint(server.url))
+        predict("thickness", drawings, At(server.url))
 
 Each request takes the next behaviour; the last one serves all that follow.
 """
