@@ -49,10 +49,9 @@ class Protocol(typing.Protocol):
 
 
 class Server(ABC):
-    """A way to models, for the length of a `with` block. Entering starts it and returns once every model is READY.
+    """A way to models, started and stopped by a `with` block.
 
-    Entering raises ServerError, TokenError or ModelUnknownError; leaving stops whatever entering started. A server that
-    needs no start has only to say where it is and to answer.
+    A server that needs no start has only to say where it is and to answer.
     """
 
     protocol: Protocol
@@ -94,10 +93,21 @@ class Server(ABC):
         """What another process needs to ask this server, as JSON; for `resume` of its backend, where that is there."""
         return {}
 
+    def start(self) -> None:  # noqa: B027 -- many a server needs no start
+        """Start it, and return once every model is READY. Raises ServerError, TokenError or ModelUnknownError."""
+
+    def stop(self) -> None:  # noqa: B027
+        """Stop whatever `start` has started, to the end of it or not; it may be called twice."""
+
     def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
-    def __exit__(  # noqa: B027 -- nothing was started, so nothing is stopped
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop what entering started."""
+        self.stop()

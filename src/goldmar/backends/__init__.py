@@ -4,6 +4,8 @@ A package of somebody else adds one with an entry point in the group `goldmar.ba
 object a Backend. docs/backends.md has one of forty lines.
 """
 
+import platform
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points
@@ -13,7 +15,7 @@ from typing import Any
 from goldmar.config import Project
 from goldmar.errors import ConfigError, UsageError
 from goldmar.layout import did_you_mean
-from goldmar.records import COMMAND_LINE, Drawing, Edge, Reach
+from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Reach
 from goldmar.seam import Server
 
 __all__ = [
@@ -106,9 +108,9 @@ def _local(serving: Serving) -> Server:
         startup_timeout_s=serving.project.startup_timeout_s,
         timeout_s=serving.timeout_s,
         port=serving.port,
-        digests=serving.digests,
+        python=serving.python or sys.executable,
+        origin=_origin("local", serving),
         edge=serving.reach.edge,
-        **_interpreter(serving),
     )
 
 
@@ -119,8 +121,8 @@ def _worker(serving: Serving) -> Server:
         serving.archives,
         on_progress=serving.progress,
         startup_timeout_s=serving.project.startup_timeout_s,
-        digests=serving.digests,
-        **_interpreter(serving),
+        python=serving.python or sys.executable,
+        origin=_origin("worker", serving),
     )
 
 
@@ -135,7 +137,7 @@ def _compose(serving: Serving) -> Server:
         on_progress=serving.progress,
         startup_timeout_s=serving.project.startup_timeout_s,
         timeout_s=serving.timeout_s,
-        digests=serving.digests,
+        origin=Origin("compose", digests=serving.digests),
         edge=serving.reach.edge,
     )
 
@@ -153,8 +155,9 @@ def _handed(handed: Mapping[str, Any], edge: Edge) -> Server:
     return HandedServer(handed, edge)
 
 
-def _interpreter(serving: Serving) -> dict[str, Any]:
-    return {"python": serving.python, "python_version": serving.python_version} if serving.python else {}
+def _origin(name: str, serving: Serving) -> Origin:
+    python = serving.python_version or platform.python_version()
+    return Origin(name, python=python, digests=serving.digests)
 
 
 _LOCAL = Backend(

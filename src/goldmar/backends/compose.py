@@ -7,9 +7,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from goldmar.backends.http import HttpServer
 from goldmar.errors import ConfigError, NotReadyError, ServerError, WorkerDiedError
@@ -59,7 +59,7 @@ class ComposeServer(HttpServer):
         on_progress: is told in one line how far it is.
         startup_timeout_s: seconds from the start of the container until NotReadyError.
         timeout_s: seconds a client should wait for one prediction.
-        digests: model name -> digest of its archive.
+        origin: what is known beforehand of where the answers come from.
         edge: how errors spell options.
 
     Raises:
@@ -78,13 +78,13 @@ class ComposeServer(HttpServer):
         on_progress: Callable[[str], None] | None = None,
         startup_timeout_s: float = 120.0,
         timeout_s: float = 120.0,
-        digests: Mapping[str, str] | None = None,
+        origin: Origin | None = None,
         edge: Edge = COMMAND_LINE,
     ) -> None:
         super().__init__(TorchServe(edge))
         self.url = ""
         self._edge = edge
-        self._digests = dict(digests or {})
+        self._origin = origin or Origin("compose")
         self._root = root
         self._archives = by_model(archives)
         self._labels = labels
@@ -101,7 +101,7 @@ class ComposeServer(HttpServer):
 
     @property
     def origin(self) -> Origin:
-        return Origin("compose", self.url, digests=self._digests)
+        return replace(self._origin, url=self.url)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version served: that of the archive, which the build has checked by its digest."""
@@ -130,7 +130,9 @@ class ComposeServer(HttpServer):
                 return found
             time.sleep(POLL_S)
 
-    def __enter__(self) -> Self:
+    # --- start and stop -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
         if not (self._root / FILE).is_file():
             msg = f"There is no {FILE} in {self._root}."
             raise ConfigError(msg, fix="goldmar init --compose")
@@ -140,21 +142,6 @@ class ComposeServer(HttpServer):
             raise ConfigError(msg, fix=self._edge.words("{env} with one of these, or write that file"))
         self._versions = {model: read(path).version for model, path in self._archives.items()}
         self._compose = find_compose()
-        try:
-            self._start()
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    # --- start and stop -----------------------------------------------------------------------------------------------
-
-    def _start(self) -> None:
         self._on_progress("building the image of the api")
         self._build()
         self._keep()
@@ -178,7 +165,7 @@ class ComposeServer(HttpServer):
         self._open(Endpoint(self.url, headers, timeout_s=self._timeout_s, edge=self._edge))
         self._since = time.time()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         self._close()
         try:
             if self._keeper is not None:

@@ -1,6 +1,5 @@
 """TorchServe, started here for the length of a `with` block."""
 
-import platform
 import re
 import sys
 import time
@@ -8,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from goldmar.backends.http import HttpServer
 from goldmar.errors import (
@@ -64,8 +61,7 @@ class LocalServer(HttpServer):
         properties: more lines for TorchServe's config.properties; they win over goldmar's.
         python: the interpreter of the workers, whose TorchServe and Java are used; it needs no goldmar.
         port: the port of predictions; None takes a free one.
-        python_version: that of `python`, where it is not the one that runs here.
-        digests: model name -> digest of its archive, where they are known.
+        origin: what is known beforehand of where the answers come from.
         edge: how errors spell options.
 
     Raises:
@@ -86,15 +82,13 @@ class LocalServer(HttpServer):
         properties: Mapping[str, str] | None = None,
         python: Path | str = sys.executable,
         port: int | None = None,
-        python_version: str = "",
-        digests: Mapping[str, str] | None = None,
+        origin: Origin | None = None,
         edge: Edge = COMMAND_LINE,
     ) -> None:
         super().__init__(TorchServe(edge))
         self.url = ""
         self._edge = edge
-        self._python_version = python_version or (platform.python_version() if str(python) == sys.executable else "")
-        self._digests = dict(digests or {})
+        self._origin = origin or Origin("local")
         self._archives = _named(archives)
         self._canaries = dict(canaries or {})
         self._on_progress = on_progress or (lambda line: None)
@@ -112,7 +106,7 @@ class LocalServer(HttpServer):
 
     @property
     def origin(self) -> Origin:
-        return Origin("local", self.url, python=self._python_version, digests=self._digests)
+        return replace(self._origin, url=self.url)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version served."""
@@ -165,30 +159,17 @@ class LocalServer(HttpServer):
             entries.clear()
         return found
 
-    def __enter__(self) -> Self:
-        java = find_java(self._java, python=self._python)
-        for path in self._archives.values():
-            read(path)
-        try:
-            self._start(java)
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
         self._close()
         if self._launch is not None:
             with held_up():  # a first Ctrl-C in here would leave it half stopped
                 self._launch.stop()
                 self._launch = None
 
-    def _start(self, java: Path) -> None:
+    def start(self) -> None:
+        java = find_java(self._java, python=self._python)
+        for path in self._archives.values():
+            read(path)
         started = time.monotonic()
         for race in range(1, PORT_RACES + 1):
             self._on_progress("starting TorchServe")
@@ -198,7 +179,7 @@ class LocalServer(HttpServer):
             try:
                 self._await_ready(launch, self._log, started)
             except _PortTakenError:
-                self._stop()
+                self.stop()
                 if race == PORT_RACES:
                     msg = f"TorchServe lost the race for a free port {PORT_RACES} times."
                     raise ServerError(msg, fix="Run it again while fewer servers are being started") from None

@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Self
 from urllib.parse import urlsplit
 
 from goldmar.backends.http import HttpServer
@@ -62,12 +61,11 @@ class RemoteServer(HttpServer):
             told = self._describe(control)
         return self._wanted | {described.model: described.version for described in told}
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         with closing(Management(self.endpoint, self.management)) as control:
             self._look_for_life(control)
             for described in self._describe(control):
                 self._refuse_unready(described)
-        return self
 
     def _describe(self, control: Management) -> list[Described]:
         """What the management URL tells of the models; nothing without one."""

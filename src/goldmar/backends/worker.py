@@ -8,14 +8,12 @@ What is missing beside a whole TorchServe: batches (each request is a batch of i
 model, a new worker where one died.
 """
 
-import platform
 import selectors
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from goldmar.errors import (
     MissingExtraError,
@@ -47,8 +45,7 @@ class WorkerServer(Server):
         on_progress: called with a line of text at each step.
         startup_timeout_s: seconds within which every handler must have loaded.
         python: the interpreter that runs the handlers; it needs torch, TorchServe and their packages, not goldmar.
-        python_version: that of `python`, where it is not the one that runs here.
-        digests: model name -> digest of its archive, where they are known.
+        origin: what is known beforehand of where the answers come from.
 
     Entering raises ArchiveError, UsageError for two archives of the same model, MissingExtraError, StorageError,
     WorkerDiedError with the handler's own traceback, NotReadyError.
@@ -63,21 +60,15 @@ class WorkerServer(Server):
         on_progress: Callable[[str], None] | None = None,
         startup_timeout_s: float = 120.0,
         python: Path | str = sys.executable,
-        python_version: str = "",
-        digests: Mapping[str, str] | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._archives = list(archives)
         self._say = on_progress or (lambda _: None)
         self._startup_timeout_s = startup_timeout_s
         self._python = python
-        self._python_version = python_version or (platform.python_version() if str(python) == sys.executable else "")
-        self._digests = dict(digests or {})
+        self._origin = replace(origin or Origin("worker"), url="worker:")
         self._children: dict[str, Child] = {}
         self._packages: Installed | None = None
-
-    @property
-    def origin(self) -> Origin:
-        return Origin("worker", "worker:", python=self._python_version, digests=self._digests)
 
     def versions(self) -> Mapping[str, str]:
         """Model name -> version, from the manifests."""
@@ -110,25 +101,15 @@ class WorkerServer(Server):
                 return said
         return None
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         if str(self._python) == sys.executable:
             _need_torchserve()
         deadline = time.monotonic() + self._startup_timeout_s
-        try:
-            for model, mar in by_model(self._archives).items():
-                with held_up():  # what is started has to be known here before anything else may happen
-                    self._children[model] = Child(mar, self._python)
-                self._say(f"{model}: TorchServe's worker is starting")
-            self._wait_until_ready(deadline)
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
+        for model, mar in by_model(self._archives).items():
+            with held_up():  # what is started has to be known here before anything else may happen
+                self._children[model] = Child(mar, self._python)
+            self._say(f"{model}: TorchServe's worker is starting")
+        self._wait_until_ready(deadline)
 
     def _wait_until_ready(self, deadline: float) -> None:
         waiting = dict(self._children)
@@ -153,6 +134,10 @@ class WorkerServer(Server):
                         model=min(waiting),
                         detail="\n".join(filter(None, (child.said() for child in waiting.values()))) or None,
                     ) from error
+
+    @property
+    def origin(self) -> Origin:
+        return self._origin
 
     def ask(self, request: Request, /) -> Answer:
         """Ask one model about one drawing; a model answers one at a time.
@@ -185,7 +170,7 @@ class WorkerServer(Server):
                     detail=child.said(),
                 ) from error
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         with held_up():  # a first Ctrl-C in here would leave some running
             for child in self._children.values():
                 child.hang_up()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from goldmar.archive import write_labels
-from goldmar.backends import Backend, Serving, choose_backend, find_backend
+from goldmar.backends import Backend, Serving, choose_backend
 from goldmar.config import Project
 from goldmar.environments import Environment
 from goldmar.errors import MissingExtraError, ServerError, UsageError
@@ -25,7 +25,7 @@ from goldmar.process import held_up
 from goldmar.records import Drawing, Reach
 from goldmar.seam import Server
 
-__all__ = ["Way", "find_backend", "open_server", "read_archives", "serve", "token_file", "wait_while_alive", "way_to"]
+__all__ = ["Way", "open_server", "read_archives", "serve", "token_file", "wait_while_alive", "way_to"]
 
 
 @dataclass(frozen=True, slots=True)

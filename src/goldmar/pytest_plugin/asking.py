@@ -39,10 +39,6 @@ class Asking:
         origin: Origin = self._server.origin if self._server is not None else Origin(self.way.backend.name)
         return origin
 
-    @property
-    def started(self) -> bool:
-        return self._server is not None
-
     def start(self, models: Iterable[str]) -> None:
         """Start the server for these models, or reach that of the controller. Ends the session where it cannot be."""
         if self._server is not None:
