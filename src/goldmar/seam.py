@@ -7,9 +7,8 @@ the seam. goldmar.backends has the table of the servers, goldmar.protocols has t
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType, TracebackType
+from typing import Any, NamedTuple, Self
 
 from goldmar.packages import Installed
 from goldmar.records import Answer, Origin, Prediction, Request
@@ -21,14 +20,13 @@ class Stopped(Exception):
     """The run ended while the request was in flight."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What is sent for a request: a POST of `body` to `path` behind the server's URL; a GET where there is none."""
 
     path: str
     body: bytes | None = None
     content_type: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Protocol(typing.Protocol):

