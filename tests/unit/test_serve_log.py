@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from goldmar.serve.log import Entry, LogReader, last_traceback, parse, passings, tail
+from goldmar.serve.log import Entry, LogReader, fix_of, last_traceback, parse, passings, tail
 
 PRIVATE = "/tmp/goldmar-x/tmp/models/b19624b40b7e47ba9f200f5caf25b1eb"
 
@@ -130,3 +130,12 @@ def test_tail(tmp_path: Path) -> None:
     assert tail(path) == ""
     path.write_text("".join(f"{number}\n" for number in range(100)))
     assert tail(path, 2) == "98\n99"
+
+
+def test_what_to_do_about_a_worker_that_died() -> None:
+    """Whose it was may not be known: the command is then for all models."""
+    assert fix_of("KeyError: 'scale'", None) == "Mend the handler, then: goldmar archive"
+    assert fix_of("KeyError: 'scale'", "gear") == "Mend the handler, then: goldmar archive gear"
+    missing = fix_of("ModuleNotFoundError: No module named 'cv2.x'", "gear")
+    assert missing.startswith("Install the package that provides 'cv2' ")
+    assert missing.endswith("or do without it: goldmar archive gear")

@@ -28,7 +28,7 @@ from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Request
 from goldmar.serve.interpreter import packages_of
 from goldmar.serve.java import find_java
 from goldmar.serve.launch import Keys, Launch
-from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, last_traceback, missing_module, passings, tail
+from goldmar.serve.log import CHATTER, LATE_S, LogReader, Passing, fix_of, last_traceback, passings, tail
 from goldmar.text import excerpt
 from goldmar.transport.connection import MAX_ANSWER_BYTES
 from goldmar.transport.control import Control
@@ -306,16 +306,12 @@ class LocalServer(HttpServer):
     def _worker_died(self, gone: Passing, during: str) -> WorkerDiedError:
         model = next((name for name in sorted(self._archives, key=len, reverse=True) if gone.of(name)), None)
         detail = _epitaph(gone, self._oom_kills)
-        missing = missing_module(detail)
         return WorkerDiedError(
             f"A worker{f' of {model}' if model else ''} died while {during}.",
             model=model,
             url=self.url or None,
             detail=detail,
-            fix=f"Install the package that provides {missing!r} where the handlers run (requirements.txt), "
-            "or do without it"
-            if missing
-            else f"Mend the handler, then: goldmar archive {model}",
+            fix=fix_of(detail, model),
         )
 
 

@@ -15,7 +15,7 @@ from goldmar.mar import Manifest, unpack
 from goldmar.process import Keeper, Process
 from goldmar.protocols.worker import BadFrame, Frame, load_request, read_frame
 from goldmar.serve.launch import MAX_BODY, environment, private_folder
-from goldmar.serve.log import last_traceback, missing_module
+from goldmar.serve.log import fix_of, last_traceback
 
 __all__ = ["Child"]
 
@@ -143,7 +143,6 @@ class Child:
             return WorkerDiedError(f"The worker of {model} was stopped.", fix="Start it again", model=model)
         when = "answered" if self._ready else "loaded its handler"
         trace = self.said()
-        fix = f"Mend the handler, then: goldmar archive {model}"
         reason = _last_line(trace) if trace else ""
         if ended is not None and not lingers and (ended.signal or not reason):
             reason = f"it {ended}."
@@ -151,9 +150,8 @@ class Child:
             fix = "Give it more memory, or look for who killed it: dmesg | grep -i 'out of memory'"
         elif reason.endswith(("No module named 'ts'", "No module named 'torch'", "No module named 'yaml'")):
             fix = f"{self._python} -m pip install {FOR_CPUS}torch torchserve==0.12.0 pyyaml"
-        elif missing := missing_module(reason):
-            fix = f"Install the package that provides {missing!r} where the handlers run (requirements.txt), "
-            fix += f"or do without it: goldmar archive {model}"
+        else:
+            fix = fix_of(reason, model)
         detail = trace or "\n".join(self._lines()[-20:]) or None
         return WorkerDiedError(
             f"The worker of {model} died while it {when}: {reason}", fix=fix, model=model, detail=detail

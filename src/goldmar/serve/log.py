@@ -16,6 +16,7 @@ __all__ = [
     "Entry",
     "LogReader",
     "Passing",
+    "fix_of",
     "last_traceback",
     "missing_module",
     "parse",
@@ -174,6 +175,15 @@ def missing_module(trace: str) -> str:
     """The top-level module whose import failed last; empty where none did."""
     found = _MISSING.findall(trace)
     return found[-1] if found else ""
+
+
+def fix_of(said: str, model: str | None) -> str:
+    """What to do about a worker that died saying this."""
+    archive = f"goldmar archive {model or ''}".rstrip()
+    if missing := missing_module(said):
+        where = f"Install the package that provides {missing!r} where the handlers run (requirements.txt)"
+        return f"{where}, or do without it: {archive}"
+    return f"Mend the handler, then: {archive}"
 
 
 def last_traceback(lines: Sequence[str]) -> str | None:
