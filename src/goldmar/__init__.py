@@ -1,3 +1,3 @@
-"""goldmar keeps model APIs honest: reproducible TorchServe archives, held against golden predictions."""
+"""goldmar tests model APIs: reproducible TorchServe archives, predictions compared with goldens."""
 
 __version__ = "0.1.0"  # the only place that says it; pyproject.toml reads it here

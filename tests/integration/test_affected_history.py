@@ -544,9 +544,9 @@ def test_every_model_without_a_base(repo: Repository, head: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Say what the change goes into"),
-        (["--base", "main", "--all"], "--all looks at no change"),
-        (["--base", "main", "--json", "--matrix"], "ways to print the same"),
+        ([], "--base or --all is required"),
+        (["--base", "main", "--all"], "--all and --base cannot"),
+        (["--base", "main", "--json", "--matrix"], "Only one of --json"),
         (["--base", "nowhere"], "'nowhere' is no commit or branch"),
         (["--base", "main", "--head", "nowhere"], "'nowhere' is no commit or branch"),
         (["--base", "--upload-pack=x"], "'--upload-pack=x' is no commit"),

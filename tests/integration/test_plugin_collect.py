@@ -225,7 +225,7 @@ def test_what_the_user_deselects_is_said(
     assert f"goldmar: {count} selected" in page(collect(pytester, *arguments))
     result = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, *arguments)
     assert result.ret == pytest.ExitCode.OK, page(result)
-    assert f"goldmar: {count} held against their goldens" in page(result)
+    assert f"goldmar: {count} compared with their goldens" in page(result)
     wanted = int(count.split()[0])
     assert f"goldmar: {DRAWINGS - wanted} drawings deselected" in page(result)
     assert len([asked for asked in server.asked if "/predictions/" in asked.path]) == wanted
@@ -285,7 +285,7 @@ def test_an_early_end_does_not_look_like_all(pytester: pytest.Pytester, root: Pa
     result = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, "-x")
     assert result.ret == pytest.ExitCode.INTERRUPTED or result.ret == pytest.ExitCode.TESTS_FAILED
     assert "goldmar: 2 of 15 drawings, 1 of 5 models held" in page(result)
-    assert "13 drawings selected and not held, golden/build::sub/c among them: not a pass" in page(result)
+    assert "13 drawings selected but not compared, golden/build::sub/c among them: not a pass" in page(result)
 
 
 def test_nothing_compared_is_no_pass(pytester: pytest.Pytester, root: Path) -> None:

@@ -74,7 +74,7 @@ def test_all_of_them_where_that_is_said(goldmar: Goldmar, project: Path) -> None
 def test_without_names_it_says_what_it_would_do(goldmar: Goldmar, project: Path) -> None:
     done = goldmar("record")
     assert (done.code, waiting(project)) == (ExitCode.USAGE, [])
-    assert "All there are: gear, rim, shaft." in done.err
+    assert "The models are: gear, rim, shaft." in done.err
     assert "goldmar record gear rim shaft" in done.err
     assert goldmar("record", "gear", "--all").code == ExitCode.USAGE
 

@@ -1,4 +1,4 @@
-"""affected: which models a change reaches, for people and for CI."""
+"""affected: which models a change affects, for people and for CI."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,28 +22,29 @@ def affected(
     ] = None,
     head: Annotated[
         str | None,
-        typer.Option(metavar="REF", help="The commit that holds it; the working tree by default, untracked files too."),
+        typer.Option(metavar="REF", help="The commit with the change; default: the working tree, untracked files too."),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every model, instead of those of a change.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All models, instead of those that a change affects.")] = False,
     as_json: Json = False,
     as_matrix: Annotated[
         bool, typer.Option("--matrix", help="Print one line of JSON for a GitHub Actions matrix.")
     ] = False,
-    as_names: Annotated[bool, typer.Option("--names", help="Print the models' names alone, one a line.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a section for a summary page.")] = False,
+    as_names: Annotated[bool, typer.Option("--names", help="Print only the names of the models, one a line.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a summary page.")] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, max=report.matrix.MOST_JOBS, help="Jobs of the matrix at most; models then share one.")
+        int,
+        typer.Option(min=1, max=report.matrix.MOST_JOBS, help="Most jobs in the matrix; models then share jobs."),
     ] = report.matrix.MOST_JOBS,
 ) -> None:
-    """Which models the change since BASE reaches, and why. What cannot be placed reaches all of them.
+    """List the models that the change since BASE affects, and why. A change of unknown effect affects all models.
 
-    The change is what a pull request shows: from the merge base of BASE and the head to the head.
+    The change is what a pull request shows: the difference from the merge base of BASE and the head to the head.
     """
     if as_json + as_matrix + as_names + as_markdown > 1:
-        msg = "--json, --matrix, --names and --markdown are ways to print the same."
-        raise UsageError(msg, fix="leave all but one out")
+        msg = "Only one of --json, --matrix, --names and --markdown can be given."
+        raise UsageError(msg, fix="give one of them")
     if (base is None) is not every:
-        msg = "Say what the change goes into." if base is None else "--all looks at no change, and --base names one."
+        msg = "--base or --all is required." if base is None else "--all and --base cannot be given together."
         raise UsageError(msg, fix="goldmar affected --base main, or goldmar affected --all")
     project = load_project(Path.cwd())
     found = find_affected(project, base, head)

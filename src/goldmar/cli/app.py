@@ -14,7 +14,7 @@ from goldmar.text import clean, json_safe
 
 app = typer.Typer(
     name="goldmar",
-    help="Keeps model APIs honest: reproducible TorchServe archives, held against golden predictions.",
+    help="Tests model APIs: builds reproducible TorchServe archives and compares predictions with goldens.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",

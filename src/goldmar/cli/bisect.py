@@ -1,4 +1,4 @@
-"""bisect: which of the changes between two lock files turns the check red."""
+"""bisect: find the changes between two lock files that make the check fail."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +18,11 @@ from goldmar.progress import ConsoleProgress
 @app.command(
     epilog="Example: `git show main:ci/locks/serve.txt > good.txt; "
     "goldmar bisect good.txt ci/locks/serve.txt --trust-lock`. "
-    "Exit codes: 0 the bad lock file is green, 1 it is not, and the packages are named."
+    "Exit codes: 0 the check passes with the bad lock file, 1 it fails and the packages are named."
 )
 def bisect(
-    good: Annotated[Path, typer.Argument(metavar="GOOD.lock", help="A lock file with which the check is green.")],
-    bad: Annotated[Path, typer.Argument(metavar="BAD.lock", help="A lock file with which it is red.")],
+    good: Annotated[Path, typer.Argument(metavar="GOOD.lock", help="A lock file with which the check passes.")],
+    bad: Annotated[Path, typer.Argument(metavar="BAD.lock", help="A lock file with which the check fails.")],
     models: Models = None,
     as_json: Json = False,
     markdown: Annotated[
@@ -30,12 +30,12 @@ def bisect(
     ] = None,
     keep_rest: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the bad lock file there, its culprits held back, once it is green."),
+        typer.Option(metavar="FILE", help="Write the bad lock file without its culprits, if the check then passes."),
     ] = None,
     trust_lock: TrustLock = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run tried.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore the results of earlier runs.")] = False,
 ) -> None:
-    """Find the smallest set of changes that turns the check red. Interrupted, it goes on where it was."""
+    """Find the smallest set of changes that makes the check fail. An interrupted run can be continued."""
     from goldmar.pipeline.bisect import find_culprits, write_kept
 
     project = load_project(Path.cwd())

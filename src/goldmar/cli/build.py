@@ -1,4 +1,4 @@
-"""init, archive, serve: from a folder of handlers to models that answer."""
+"""init, archive, serve: scaffold a model, build its archive, serve it."""
 
 import json
 from pathlib import Path
@@ -24,42 +24,44 @@ def init(
     kind: Annotated[
         Kind | None,
         typer.Option(
-            help="What it takes. drawing: gray sheets, and image: colours, both through a network of torch; tabular: "
-            "CSV, for models of scikit-learn, XGBoost and the like; text; json: rules without a model file. "
+            help="What it takes as input. drawing: gray images, image: colour images (both with torch); tabular: "
+            "CSV, for models of scikit-learn, XGBoost and the like; text; json: rules in Python, no model file. "
             "Default: drawing.",
             show_default=False,
         ),
     ] = None,
     compose: Annotated[
-        bool, typer.Option("--compose", help="Write compose/ too, to serve and check the models with Docker.")
+        bool, typer.Option("--compose", help="Also write compose/, to serve and check the models with Docker.")
     ] = False,
     ci: Annotated[
         Ci | None,
-        typer.Option("--ci", help="Write compose/, a workflow and whatever it needs: scripts, lock files, .gitignore."),
+        typer.Option(
+            "--ci", help="Write compose/, a workflow and the files it needs: scripts, lock files, .gitignore."
+        ),
     ] = None,
     package: Annotated[
         str | None,
         typer.Option(
             "--goldmar",
             metavar="REQUIREMENT",
-            help="What that workflow installs goldmar by: a release, a URL, a wheel in this project. "
-            "Default: as it is installed here.",
+            help="The requirement from which the workflow installs goldmar: a release, a URL, a wheel in this project. "
+            "Default: as goldmar is installed here.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Scaffold handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are.
 
-    --compose and --ci may be called again: what they wrote is upgraded, what you changed is left and named.
+    --compose and --ci can be run again: unchanged files are upgraded; files that you changed are kept and listed.
     """
     if model is None and kind is not None:
-        msg = "--kind says what a new model takes, and none was named."
+        msg = "--kind needs the name of a new model."
         raise UsageError(msg, fix=f"goldmar init MODEL --kind {kind}")
     if package is not None and ci is None:
         msg = "--goldmar is for the workflow that --ci writes."
         raise UsageError(msg, fix=f"goldmar init --ci github --goldmar '{package}'")
     if model is None and not compose and ci is None:
-        msg = "There is nothing to scaffold: neither a model nor --compose nor --ci was named."
+        msg = "Nothing to scaffold: a model name, --compose or --ci is required."
         raise UsageError(msg, fix="goldmar init MODEL")
     project = load_project(Path.cwd(), create=True)
     written = scaffold(project.root, model, kind or Kind.drawing) if model is not None else []
@@ -83,13 +85,13 @@ _FATES = {
     Fate.written: "",
     Fate.upgraded: "  upgraded",
     Fate.removed: "  removed, no longer needed",
-    Fate.left: "  is yours: left as it is",
-    Fate.beside: "  is yours: left as it is; the new one is {path}.new",
+    Fate.left: "  was changed by you: kept",
+    Fate.beside: "  was changed by you: kept; the new one is {path}.new",
 }
 
 
 def _show(prepared: Prepared) -> None:
-    """What became of the files; those of goldmar's copy in one line, where nobody has changed one."""
+    """Print the outcome for each file; unchanged files of the copy of goldmar share one line."""
     copied = 0
     for outcome in prepared.outcomes:
         if outcome.fate is Fate.same:
@@ -111,7 +113,7 @@ def archive(
     verify: Annotated[Path | None, typer.Option(metavar="FILE", help="Verify this archive; build nothing.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Build handlers/MODEL into model_store/MODEL.mar: the same bytes for the same inputs, always."""
+    """Build handlers/MODEL into model_store/MODEL.mar: the same inputs always give the same bytes."""
     from goldmar.pipeline.archives import build_archives, verify_archive
 
     project = load_project(Path.cwd())
@@ -130,7 +132,7 @@ def archive(
         return
     for name in built_elsewhere(project, models or []) if verify is None else ():
         mar = escape(shown_path(project.model_store / f"{name}.mar"))
-        out.print(f"kept {mar}  built elsewhere: no handler here makes it; where {name} is renamed or gone: rm {mar}")
+        out.print(f"kept {mar}  built elsewhere: no handler here builds it; if {name} was renamed or removed: rm {mar}")
     for b in built:
         word = "verified" if verify is not None else "built"
         out.print(f"{word} {escape(shown_path(b.path))}  {b.model} {b.version}  {b.digest}")
@@ -141,13 +143,13 @@ def serve(
     models: Models = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="The port of predictions on this machine; a free one by default."),
+        typer.Option(min=1, max=65535, help="The port for predictions on this machine; by default a free port."),
     ] = None,
     token_file: Annotated[
-        Path | None, typer.Option(help="Write the inference token here (mode 600, removed at the end).")
+        Path | None, typer.Option(help="Write the inference token to this file (mode 600, removed at the end).")
     ] = None,
 ) -> None:
-    """Start TorchServe here with the built archives, wait for READY, print the addresses, stop on Ctrl-C."""
+    """Start TorchServe with the built archives, wait for READY, print the URLs, stop on Ctrl-C."""
     from goldmar.pipeline import servers
 
     project = load_project(Path.cwd())

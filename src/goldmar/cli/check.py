@@ -1,4 +1,4 @@
-"""check, record, approve: models held against their goldens, and how a golden comes about."""
+"""check, record, approve: compare models with their goldens, and make goldens."""
 
 import shlex
 import sys
@@ -32,11 +32,11 @@ def check(
     trust_lock: TrustLock = False,
     reports: Annotated[Path | None, typer.Option(metavar="DIR", help=f"Write {listed(REPORTS)} there.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Ask failing drawings once more: which stage is the first that differs?")
+        bool, typer.Option("--explain", help="Send failing drawings again to find the first stage that differs.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask each model about its sample drawings and hold the answers against its golden."""
+    """Send the sample drawings to each model and compare the answers with the golden."""
     from goldmar.pipeline import jobs
     from goldmar.pipeline.environments import environment_of
     from goldmar.pipeline.servers import way_to
@@ -69,11 +69,11 @@ def record(
     lock: Lock = None,
     trust_lock: TrustLock = False,
     stages: Annotated[
-        bool, typer.Option("--stages", help="Keep what became of each drawing on the way, for `check --explain`.")
+        bool, typer.Option("--stages", help="Keep the stages of each drawing, for `check --explain`.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Ask models about their drawings and write what they say beside the goldens, which stay as they are."""
+    """Send the drawings to models and write the answers beside the goldens, which are not changed."""
     from goldmar.pipeline import jobs
     from goldmar.pipeline.environments import environment_of
     from goldmar.pipeline.servers import way_to
@@ -81,7 +81,11 @@ def record(
     project = load_project(Path.cwd())
     chosen = select_recorded(project, models or [])
     if bool(models) is every:
-        msg = "Models were named beside --all." if every else f"No model was named. All there are: {', '.join(chosen)}."
+        msg = (
+            "Models were named together with --all."
+            if every
+            else f"No model was named. The models are: {', '.join(chosen)}."
+        )
         raise UsageError(msg, fix=f"goldmar record {' '.join(chosen)}; for all of them: goldmar record --all")
     way = way_to(reach, chosen, lock=lock is not None)
     with (
@@ -110,7 +114,7 @@ def record(
     "`goldmar approve thickness callouts --reason 'torch 2.13' --yes`"
 )
 def approve(
-    reason: Annotated[str, typer.Option(help="Why these answers are right; kept in provenance.toml.")],
+    reason: Annotated[str, typer.Option(help="Why these answers are right; written to provenance.toml.")],
     models: NamedModels = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     approver: Annotated[
@@ -118,7 +122,7 @@ def approve(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would change in the goldens, ask, then make what was obtained the golden of each."""
+    """Show what would change in the goldens, ask, then write the obtained answers as the goldens."""
     from goldmar.pipeline.approval import accept_all, propose, recorded
 
     project = load_project(Path.cwd())
@@ -129,7 +133,7 @@ def approve(
         raise UsageError(msg, fix=f"goldmar approve {waiting or 'MODEL'} --reason '...'")
     names = " ".join(chosen)
     if as_json and not yes:
-        msg = "--json prints one document and nothing else, so nobody can be asked."
+        msg = "--json prints one document and nothing else, so it cannot ask for confirmation."
         raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes --json")
     proposals = [propose(project, model) for model in chosen]
     if not as_json:
@@ -137,7 +141,7 @@ def approve(
             approval.render(proposal.model, proposal.obtained, proposal.difference, out)
     if not yes:
         if not sys.stdin.isatty():
-            msg = "Nobody is there to answer: standard input is not a terminal."
+            msg = "No confirmation is possible: standard input is not a terminal."
             raise UsageError(msg, fix=f"goldmar approve {names} --reason '...' --yes")
         typer.confirm(f"Make this the golden of {', '.join(chosen)}?", abort=True)
     approved = []

@@ -1,4 +1,4 @@
-"""Options that several commands take; those that say how the models are reached come from goldmar.records.Reach."""
+"""Options that several commands share; those for reaching a model are made from goldmar.records.Reach."""
 
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -15,7 +15,7 @@ from goldmar.records import Reach
 
 
 def _names(incomplete: str) -> list[str]:
-    """The models that a shell offers; none where the project cannot be read, since a shell has no place for why."""
+    """The models for shell completion; none if the project cannot be read, since a shell cannot show the reason."""
     try:
         names = model_names(load_project(Path.cwd()))
     except GoldmarError:
@@ -39,14 +39,14 @@ TrustLock = Annotated[
     bool,
     typer.Option(
         "--trust-lock",
-        help="Run whatever the lock file names: files, other indexes, packages that have to be built.",
+        help="Allow everything in the lock file: local files, other indexes, packages that must be built.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 def with_reach(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that takes `reach` takes each of the options that it is made of in its place on the command line."""
+    """Replace the parameter `reach` of a command by one command-line option for each field of Reach."""
     parameters: list[Parameter] = []
     for own in signature(command, eval_str=True).parameters.values():
         if own.name == "reach":
@@ -55,8 +55,8 @@ def with_reach(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(own)
 
     def run(**given: Any) -> None:
-        said = {each.name: given.pop(each.name) for each in fields(Reach)[1:]}
-        command(reach=Reach(**{**said, "header": tuple(said["header"] or ())}), **given)
+        options = {each.name: given.pop(each.name) for each in fields(Reach)[1:]}
+        command(reach=Reach(**{**options, "header": tuple(options["header"] or ())}), **given)
 
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ def with_reach(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parameter(option: Field[Any]) -> Parameter:
-    said = option.metadata
+    declared = option.metadata
     if option.name == "header":
         kind: Any = list[str] | None
     else:
@@ -73,11 +73,11 @@ def _parameter(option: Field[Any]) -> Parameter:
     kind = Annotated[
         kind,
         typer.Option(
-            f"--{said['name']}",
-            metavar=said["metavar"],
-            help=said["help"].format(backends=backends_in_words()),
-            min=said.get("least"),
-            max=said.get("most"),
+            f"--{declared['name']}",
+            metavar=declared["metavar"],
+            help=declared["help"].format(backends=backends_in_words()),
+            min=declared.get("least"),
+            max=declared.get("most"),
             show_default=False,
             autocompletion=_backends if option.name == "backend" else None,
         ),

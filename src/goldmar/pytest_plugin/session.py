@@ -218,11 +218,11 @@ class Session:
             f"{len(said)} of {len(self._goldens)} drawings, "
             f"{len({self.selected[nodeid] for nodeid in said})} of {len(models) + len(left_out)} models"
         )
-        lines = [f"goldmar: {count} {'selected' if dry else 'held against their goldens'}"]
+        lines = [f"goldmar: {count} {'selected' if dry else 'compared with their goldens'}"]
         if self._collected and (deselected := len(self._goldens) - len(self.selected)):
             lines.append(f"goldmar: {deselected} drawings deselected")
         if left := self._left_over():
-            lines.append(f"goldmar: {len(left)} drawings selected and not held, {left[0]} among them: not a pass")
+            lines.append(f"goldmar: {len(left)} drawings selected but not compared, {left[0]} among them: not a pass")
         lines += [f"goldmar: {model}: no golden on purpose: {reason}" for model, reason in left_out.items()]
         for line in lines:
             terminalreporter.write_line(line)
