@@ -264,7 +264,7 @@ def test_all_held(pytester: pytest.Pytester, root: Path, server: FakeServer) -> 
     result.assert_outcomes(passed=DRAWINGS)
     assert result.ret == pytest.ExitCode.OK
     assert "collected 15 items" in page(result)
-    assert "goldmar: 15 of 15 drawings, 5 of 6 models held" in page(result)
+    assert "goldmar: 15 of 15 drawings, 5 of 6 models compared" in page(result)
     assert "goldmar: gear: no golden on purpose: no data yet" in page(result)
 
 
@@ -275,7 +275,7 @@ def test_last_failed_then_all(pytester: pytest.Pytester, root: Path, server: Fak
     write_golden(root, model="dist")
     again = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, "--lf")
     again.assert_outcomes(passed=1, deselected=DRAWINGS - 1)
-    assert "goldmar: 1 of 15 drawings, 1 of 5 models held" in page(again)
+    assert "goldmar: 1 of 15 drawings, 1 of 5 models compared" in page(again)
     rest = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, "--lf", "--ff")
     rest.assert_outcomes(passed=DRAWINGS)
 
@@ -284,7 +284,7 @@ def test_an_early_end_does_not_look_like_all(pytester: pytest.Pytester, root: Pa
     write_golden(root, model="build", changed={("b", "count"): "7"})
     result = pytester.runpytest_inprocess(*PLUGINS, "--goldmar-url", server.url, "-x")
     assert result.ret == pytest.ExitCode.INTERRUPTED or result.ret == pytest.ExitCode.TESTS_FAILED
-    assert "goldmar: 2 of 15 drawings, 1 of 5 models held" in page(result)
+    assert "goldmar: 2 of 15 drawings, 1 of 5 models compared" in page(result)
     assert "13 drawings selected but not compared, golden/build::sub/c among them: not a pass" in page(result)
 
 
@@ -328,11 +328,11 @@ def test_under_xdist(pytester: pytest.Pytester, root: Path, server: FakeServer) 
     url = (*PLUGINS, "-p", "xdist", "--goldmar-url", server.url, "-n", "2", "-p", "no:cacheprovider")
     result = pytester.runpytest_subprocess(*url, "golden/means", "golden/venv::a")
     result.assert_outcomes(passed=4)
-    assert "goldmar: 4 of 15 drawings, 2 of 5 models held" in page(result)
+    assert "goldmar: 4 of 15 drawings, 2 of 5 models compared" in page(result)
     assert result.ret == pytest.ExitCode.OK
     before = len(server.asked)
     none = pytester.runpytest_subprocess(*url, "-k", "nothing_at_all")
-    assert "goldmar: 0 of 15 drawings, 0 of 5 models held" in page(none)
+    assert "goldmar: 0 of 15 drawings, 0 of 5 models compared" in page(none)
     assert len(server.asked) == before
     wrong = pytester.runpytest_subprocess(*url, "golden/none")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
