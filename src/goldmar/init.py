@@ -1,8 +1,7 @@
 """A new model to start from: a handler that works as it is, two sample drawings and their tolerances.
 
-What is written is laid together from the folders of scaffold/: a file of a later folder takes the place of one of the
-same name, so that what several kinds share stands there once. `common` is made when the package is built: the files of
-handlers/common that scaffold/COMMON lists.
+The folders of scaffold/ are copied one after the other; a later file replaces an earlier one of the same name. `common`
+is made when the package is built: the files of handlers/common that scaffold/COMMON lists.
 """
 
 import errno
@@ -11,21 +10,19 @@ import shutil
 from enum import StrEnum
 from pathlib import Path
 
-from goldmar.config import Project, load_project
+from goldmar.config import load_project
 from goldmar.errors import StorageError, UsageError
 from goldmar.files import note_written, refuse_links
 from goldmar.layout import check_name, survey
 from goldmar.process import held_up
 
-__all__ = ["Kind", "scaffold"]
-
 _PACKAGE = Path(__file__).parent
 _TEMPLATES = _PACKAGE / "scaffold"
-_RENAMED = {"gitignore": ".gitignore"}  # packaging tools and git would take the template itself at its word
+_RENAMED = {"gitignore": ".gitignore"}  # packaging tools and git would obey the template itself
 
 
-class Kind(StrEnum):
-    """What a new model takes: drawings and images go through a network, the others need no torch."""
+class ModelKind(StrEnum):
+    """The input of a new model: drawings and images go through a network, the others need no torch."""
 
     drawing = "drawing"
     image = "image"
@@ -35,33 +32,34 @@ class Kind(StrEnum):
 
 
 _HANDLERS = {
-    Kind.drawing: ("common", "handler"),
-    Kind.image: ("common", "handler", "image/handler"),
-    Kind.tabular: ("items", "tabular/handler"),
-    Kind.text: ("items", "text/handler"),
-    Kind.json: ("items", "json/handler"),
+    ModelKind.drawing: ("common", "handler"),
+    ModelKind.image: ("common", "handler", "image/handler"),
+    ModelKind.tabular: ("items", "tabular/handler"),
+    ModelKind.text: ("items", "text/handler"),
+    ModelKind.json: ("items", "json/handler"),
 }
 
 
-def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[Path]:
-    """Write handlers/MODEL and golden/MODEL, which pass archive, record, approve and check as they are.
+def scaffold(project_root: Path, model: str, kind: ModelKind = ModelKind.drawing) -> list[Path]:
+    """Write handlers/MODEL and golden/MODEL, which pass archive, record, approve and check without changes.
 
-    Both folders appear whole or not at all, and nothing that exists is touched. Returns the files written, sorted.
+    Both folders appear complete or not at all, and no existing file is changed. Returns the files written, sorted.
 
     Raises:
-        UsageError: the name cannot be used, one of the folders is already there, or the package is not whole.
+        UsageError: the name cannot be used, one of the folders exists, or the package is incomplete.
         StorageError: the folders cannot be written.
     """
     check_name(model)
     project = load_project(project_root, create=True)
     for other in survey(project).models.values():
-        # Two models of one name, or of names that differ in capital letters alone: every other command refuses both.
+        # Every other command refuses two models of one name, or of names that differ only in upper and lower case.
         made = [folder for folder in other.handlers if folder != project.handlers / model]
         if other.name.lower() == model.lower() and (made or other.name != model):
             raise _exists(next(filter(None, (*made, other.golden, other.archive)), project.root))
-    targets = _targets(project, model, kind)
+    # Each folder to write, and the folders of scaffold/ that it is copied from.
+    targets = {project.golden / model: ("golden", f"{kind}/golden"), project.handlers / model: _HANDLERS[kind]}
     if len(begun := [target for target in targets if _is_whole(target, targets[target])]) < len(targets):
-        for target in begun:  # of an earlier call, which was killed between the two
+        for target in begun:  # complete from an earlier call that was killed between the two
             del targets[target]
     for target in targets:
         refuse_links(target.parent)
@@ -76,7 +74,7 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
                 _copy(folder, staged[target])
         with held_up():  # one without the other would be half a model
             for target, stage in staged.items():
-                stage.rename(target)  # refused by the system where the folder has been filled in the meantime
+                stage.rename(target)  # fails where another process has filled the folder
                 written.append(target)
                 note_written(target)
     except OSError as error:
@@ -95,11 +93,6 @@ def scaffold(project_root: Path, model: str, kind: Kind = Kind.drawing) -> list[
     return sorted(path for target in (*begun, *targets) for path in target.rglob("*") if path.is_file())
 
 
-def _targets(project: Project, model: str, kind: Kind) -> dict[Path, tuple[str, ...]]:
-    """Each folder to write, and the folders of scaffold/ that it is laid together from."""
-    return {project.golden / model: ("golden", f"{kind}/golden"), project.handlers / model: _HANDLERS[kind]}
-
-
 def _copy(folder: str, stage: Path) -> None:
     for name, source in _files(folder).items():
         target = stage / name
@@ -108,7 +101,7 @@ def _copy(folder: str, stage: Path) -> None:
 
 
 def _files(folder: str) -> dict[Path, Path]:
-    """What is written for a folder of scaffold/ -> where it comes from."""
+    """The files of a folder of scaffold/, by the path that they are written to."""
     template = _TEMPLATES / folder
     if folder == "common" and not template.is_dir():
         template = _PACKAGE.parents[1] / "handlers" / folder  # in a checkout
@@ -123,7 +116,7 @@ def _files(folder: str) -> dict[Path, Path]:
 
 
 def _is_whole(target: Path, folders: tuple[str, ...]) -> bool:
-    """Whether a folder holds what would be written there, and nothing else."""
+    """Whether a folder contains exactly what would be written there."""
     wanted = {name: source for folder in folders for name, source in _files(folder).items()}
     if target.is_symlink() or not target.is_dir():
         return False
@@ -135,5 +128,5 @@ def _is_whole(target: Path, folders: tuple[str, ...]) -> bool:
 
 def _exists(target: Path) -> UsageError:
     return UsageError(
-        f"{target} is already there; nothing was written.", fix="Choose another name, or move that folder away first"
+        f"{target} already exists; nothing was written.", fix="Choose another name, or move that folder away first"
     )

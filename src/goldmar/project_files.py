@@ -1,8 +1,7 @@
-"""Files that goldmar writes into a project, and writes anew when it is upgraded, but never over what the user changed.
+"""Files that goldmar writes into a project and upgrades, but never when the user has changed them.
 
-ci/written.json says of each file what goldmar wrote last. It belongs in git with the others. A file that reads as it
-says is goldmar's and follows the upgrade; any other is the user's and stays, and the new one is put beside it as
-FILE.new, once.
+ci/written.json has the digest of each file as goldmar wrote it last, and belongs in git. A file with that digest is
+upgraded; any other is the user's and is left, and the new one is written beside it as FILE.new, once.
 """
 
 import hashlib
@@ -15,96 +14,82 @@ from pathlib import Path, PurePosixPath
 from goldmar.errors import ConfigError, StorageError, UsageError
 from goldmar.files import atomic_path, remove, write_atomically
 
-__all__ = [
-    "MANIFEST",
-    "Fate",
-    "File",
-    "Manifest",
-    "Outcome",
-    "digest",
-    "read_manifest",
-    "refuse_in_the_way",
-    "settle",
-    "with_block",
-]
-
 MANIFEST = "ci/written.json"
 NEW = ".new"
 _BEGIN, _END = "# >>> goldmar init: these lines are its own >>>", "# <<< goldmar init <<<"
 
 
-class Fate(StrEnum):
-    """What became of a file."""
+class FileStatus(StrEnum):
+    """What was done with a file."""
 
     written = "written"
     upgraded = "upgraded"
     removed = "removed"
     same = "same"
-    left = "left"  # the user's, and there is nothing new to be said
+    left = "left"  # the user's, and there is no new version of it
     beside = "beside"  # the user's; the new one is beside it
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a file shall hold."""
+    """The content of a file to write."""
 
     content: bytes
     executable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of `path`, which is relative to the project."""
+class FileResult:
+    """What was done with `path`, which is relative to the project."""
 
     path: str
-    fate: Fate
+    status: FileStatus
 
 
 @dataclass(slots=True)
 class Manifest:
-    """`files`: path -> digest of what was written or offered last; `locks`: lock file -> that of what it is made of."""
+    """`files`: path -> digest of what was written last; `locks`: lock file -> digest of its inputs."""
 
     files: dict[str, str] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
 
     def write(self, root: Path, version: str) -> None:
         """Raises StorageError."""
-        said = {"goldmar": version, "files": self.files, "locks": self.locks}
-        write_atomically(root / MANIFEST, json.dumps(said, indent=1, sort_keys=True) + "\n")
+        content = {"goldmar": version, "files": self.files, "locks": self.locks}
+        write_atomically(root / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def digest(content: bytes) -> str:
-    """As it stands in the manifest. Line ends do not count: git may write them as the system has them."""
+    """A digest for the manifest. Line ends do not count: git may change them."""
     return "sha256:" + hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def read_manifest(root: Path) -> Manifest:
     """What was written earlier; empty where nothing was. Raises ConfigError, StorageError."""
     path = root / MANIFEST
+    content = _read(path)
+    if content is None:
+        return Manifest()
     try:
-        said = json.loads(path.read_bytes())
-        tables = [said[key] for key in ("files", "locks")]
+        document = json.loads(content)
+        tables = [document[key] for key in ("files", "locks")]
         if not all(isinstance(text, str) for table in tables for pair in table.items() for text in pair):
             raise TypeError
         if any(path.startswith("/") or ".." in PurePosixPath(path).parts for table in tables for path in table):
             raise ValueError
-    except FileNotFoundError:
-        return Manifest()
-    except OSError as error:
-        raise StorageError(f"{path} could not be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"{path} is not what goldmar wrote.",
-            fix=f"git checkout '{path}'; without it every file that differs is taken for yours: rm '{path}'",
+            fix=f"git checkout '{path}'; without it every file that differs counts as yours: rm '{path}'",
         ) from error
     return Manifest(*tables)
 
 
-def settle(root: Path, files: Mapping[str, File], manifest: Manifest, *, owned: Sequence[str] = ()) -> list[Outcome]:
-    """Write `files` (by their path in the project) as the rule above has it, and keep `manifest` up to date.
+def settle(root: Path, files: Mapping[str, File], manifest: Manifest, *, owned: Sequence[str] = ()) -> list[FileResult]:
+    """Write `files` (by their path in the project) by the rule above, and update `manifest`.
 
-    Below the folders `owned` a file that is no longer among `files` goes, if it is as it was written.
-    Returns what became of each, sorted by path.
+    Below the folders `owned` a file that is no longer among `files` is removed, if it is unchanged.
+    Returns what was done with each, sorted by path.
 
     Raises:
         UsageError: something that is no file, or a link out of the project, is in the way; nothing was written.
@@ -119,14 +104,14 @@ def settle(root: Path, files: Mapping[str, File], manifest: Manifest, *, owned: 
         if there is None or (digest(there) == manifest.files[path] and _inside(root, root / path)):
             remove(root / path)
             del manifest.files[path]
-            found.append(Outcome(path, Fate.removed))
+            found.append(FileResult(path, FileStatus.removed))
         else:
-            found.append(Outcome(path, Fate.left))
+            found.append(FileResult(path, FileStatus.left))
     return sorted(found, key=lambda outcome: outcome.path)
 
 
 def with_block(text: str, lines: Iterable[str]) -> str:
-    """`text` with `lines` between two marks: in the place of those that are there, or at the end."""
+    """`text` with `lines` between two marks: instead of those between the marks, or at the end."""
     block = "\n".join([_BEGIN, *lines, _END])
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
@@ -135,31 +120,31 @@ def with_block(text: str, lines: Iterable[str]) -> str:
     return f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{block}\n"
 
 
-def _settle(root: Path, path: str, file: File, manifest: Manifest) -> Outcome:
+def _settle(root: Path, path: str, file: File, manifest: Manifest) -> FileResult:
     target, new, known = root / path, digest(file.content), manifest.files.get(path)
     there = _read(target)
     if there is not None and digest(there) == new:
         manifest.files[path] = new
-        _offer_no_more(root, path, manifest)
-        return Outcome(path, Fate.same)
+        _remove_offered(root, path, manifest)
+        return FileResult(path, FileStatus.same)
     if there is None or (digest(there) == known and not target.is_symlink()):
         _write(target, file)
         manifest.files[path] = new
-        _offer_no_more(root, path, manifest)
-        return Outcome(path, Fate.written if there is None else Fate.upgraded)
+        _remove_offered(root, path, manifest)
+        return FileResult(path, FileStatus.written if there is None else FileStatus.upgraded)
     if known == new:
-        return Outcome(path, Fate.left)
+        return FileResult(path, FileStatus.left)
     beside = path + NEW
     offered = _read(root / beside)
     if (root / beside).is_symlink() or (offered and digest(offered) not in {new, manifest.files.get(beside)}):
-        return Outcome(path, Fate.left)  # a file of the user's has that name
+        return FileResult(path, FileStatus.left)  # the user has a file of that name
     _write(root / beside, file)
     manifest.files[path] = manifest.files[beside] = new
-    return Outcome(path, Fate.beside)
+    return FileResult(path, FileStatus.beside)
 
 
-def _offer_no_more(root: Path, path: str, manifest: Manifest) -> None:
-    """What was put beside a file is done with once the file itself is the new one."""
+def _remove_offered(root: Path, path: str, manifest: Manifest) -> None:
+    """Remove what was written beside a file, once the file itself is the new one."""
     offered = manifest.files.pop(path + NEW, None)
     if offered and digest(_read(root / (path + NEW)) or b"") == offered:
         remove(root / (path + NEW))
@@ -185,7 +170,7 @@ def _inside(root: Path, path: Path) -> bool:
 
 
 def refuse_in_the_way(root: Path, path: str) -> None:
-    """A folder where a file shall be, a file where a folder shall be, and what leads out of the project: UsageError."""
+    """Raise UsageError for a folder where a file goes, a file where a folder goes, and a link out of the project."""
     target = root / path
     parents = [folder for folder in target.parents if folder.is_relative_to(root)]
     blocked = [folder for folder in parents if (folder.exists() or folder.is_symlink()) and not folder.is_dir()]

@@ -197,7 +197,7 @@ def test_an_archive_that_no_handler_makes_is_named(goldmar: Goldmar, tmp_path: P
         (["check", "--backend", "worker"], "no archive"),
         (["init", "common"], "no name for a model"),
         (["init", "../out"], "no name for a model"),
-        (["init", "means"], "already there"),
+        (["init", "means"], "already exists"),
         (["approve", "means", "--reason", "first"], "obtained.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -21,7 +21,7 @@ from goldmar import mar
 from goldmar.archive import line, write_labels
 from goldmar.config import load_project
 from goldmar.errors import GoldenError, ServerError
-from goldmar.pipeline.project import Fate, Prepared, prepare
+from goldmar.pipeline.project import FileStatus, Prepared, prepare
 from goldmar.pipeline.selection import select_models
 from goldmar.project_files import digest
 from goldmar.serve.engine import Compose, find_compose
@@ -280,20 +280,20 @@ def test_labels_are_of_the_archives_that_are_there(tmp_path):
 
 
 def fates(prepared: Prepared) -> dict[str, str]:
-    return {each.path: each.fate for each in prepared.outcomes if not each.path.startswith("compose/goldmar/")}
+    return {each.path: each.status for each in prepared.outcomes if not each.path.startswith("compose/goldmar/")}
 
 
 def test_a_project_gets_the_files_and_goldmar_itself(tmp_path):
     written = fates(prepare(tmp_path))
     assert written.keys() - {".gitignore"} == set((COMPOSE / "FILES").read_text(encoding="utf-8").split())
-    assert set(written.values()) == {Fate.written}
+    assert set(written.values()) == {FileStatus.written}
     assert os.access(tmp_path / "ci/wheelhouse", os.X_OK)
     assert (tmp_path / "compose/goldmar/__main__.py").is_file()
     assert not (tmp_path / "compose/goldmar/scaffold").exists()
     assert "!compose/goldmar" in (tmp_path / ".dockerignore").read_text(encoding="utf-8")
     assert ":-compose/goldmar}" in (tmp_path / "compose/docker-compose.yml").read_text(encoding="utf-8")
     again = prepare(tmp_path)
-    assert {each.fate for each in again.outcomes} == {Fate.same}
+    assert {each.status for each in again.outcomes} == {FileStatus.same}
 
 
 def test_what_it_wrote_is_upgraded_and_what_was_changed_is_left(tmp_path):
@@ -306,11 +306,11 @@ def test_what_it_wrote_is_upgraded_and_what_was_changed_is_left(tmp_path):
     (tmp_path / "compose/serve.py").write_text("earlier, and mine\n")
     (tmp_path / "ci/written.json").write_text(json.dumps(said))
     done = prepare(tmp_path)
-    assert {each.path: each.fate for each in done.outcomes if each.fate is not Fate.same} == {
-        "compose/ready.py": Fate.upgraded,
-        "compose/serve.py": Fate.beside,
-        "compose/goldmar/cli/app.py": Fate.upgraded,
-        "compose/goldmar/gone.py": Fate.removed,
+    assert {each.path: each.status for each in done.outcomes if each.status is not FileStatus.same} == {
+        "compose/ready.py": FileStatus.upgraded,
+        "compose/serve.py": FileStatus.beside,
+        "compose/goldmar/cli/app.py": FileStatus.upgraded,
+        "compose/goldmar/gone.py": FileStatus.removed,
     }
     assert (tmp_path / "compose/ready.py").read_bytes() == (COMPOSE / "ready.py").read_bytes()
     assert (tmp_path / "compose/serve.py").read_text() == "earlier, and mine\n"
@@ -319,13 +319,13 @@ def test_what_it_wrote_is_upgraded_and_what_was_changed_is_left(tmp_path):
 
 def test_a_dockerignore_of_the_users_own_lets_through_what_the_images_copy(tmp_path):
     (tmp_path / ".dockerignore").write_bytes(b"*\r\n!mine\r\nmodel_store\r\n")
-    assert fates(prepare(tmp_path))[".dockerignore"] is Fate.upgraded
+    assert fates(prepare(tmp_path))[".dockerignore"] is FileStatus.upgraded
     text = (tmp_path / ".dockerignore").read_bytes().decode()
     assert text.startswith("*\r\n!mine\r\nmodel_store\r\n")
     behind = text.partition("model_store\r\n")[2].splitlines()
     ours = (ROOT / ".dockerignore").read_text(encoding="utf-8").replace("src/goldmar", "compose/goldmar").splitlines()
     assert [line for line in ours if line.startswith("!")] == behind[1:-1]
-    assert fates(prepare(tmp_path))[".dockerignore"] is Fate.same
+    assert fates(prepare(tmp_path))[".dockerignore"] is FileStatus.same
     assert (tmp_path / ".dockerignore").read_bytes().decode() == text
 
 

@@ -15,7 +15,7 @@ from goldmar import init
 from goldmar.config import load_tolerances
 from goldmar.errors import StorageError, UsageError
 from goldmar.golden import find_drawings
-from goldmar.init import Kind, scaffold
+from goldmar.init import ModelKind, scaffold
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "src/goldmar/scaffold"
 COMMON = TEMPLATES.parents[2] / "handlers/common"
@@ -53,22 +53,22 @@ def test_writes_a_handler_and_a_golden_folder(tmp_path):
 
 OF_THE_ITEMS = {"archive.toml", "handler.py", "items.py", "model-config.yaml", "requirements.txt"}
 KINDS = {
-    Kind.drawing: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
-    Kind.image: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
-    Kind.tabular: OF_THE_ITEMS | {"model.npz", "table.py", "training/make_model.py"},
-    Kind.text: OF_THE_ITEMS | {"model.json", "words.py", "training/make_model.py"},
-    Kind.json: OF_THE_ITEMS | {"rules.py"},
+    ModelKind.drawing: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
+    ModelKind.image: {name.removeprefix("handlers/gear/") for name in FILES if name.startswith("handlers/")},
+    ModelKind.tabular: OF_THE_ITEMS | {"model.npz", "table.py", "training/make_model.py"},
+    ModelKind.text: OF_THE_ITEMS | {"model.json", "words.py", "training/make_model.py"},
+    ModelKind.json: OF_THE_ITEMS | {"rules.py"},
 }
 SAMPLES = {
-    Kind.drawing: "image/png",
-    Kind.image: "image/jpeg",
-    Kind.tabular: "text/csv",
-    Kind.text: "text/plain",
-    Kind.json: "application/json",
+    ModelKind.drawing: "image/png",
+    ModelKind.image: "image/jpeg",
+    ModelKind.tabular: "text/csv",
+    ModelKind.text: "text/plain",
+    ModelKind.json: "application/json",
 }
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ModelKind)
 def test_every_kind_brings_its_files_and_samples_that_fit(tmp_path, kind):
     scaffold(tmp_path, "gear", kind)
     assert files(tmp_path / "handlers/gear") == KINDS[kind]
@@ -77,14 +77,14 @@ def test_every_kind_brings_its_files_and_samples_that_fit(tmp_path, kind):
     assert (tmp_path / "golden/gear/tolerance.toml").is_file()
 
 
-@pytest.mark.parametrize("kind", [Kind.tabular, Kind.text, Kind.json])
+@pytest.mark.parametrize("kind", [ModelKind.tabular, ModelKind.text, ModelKind.json])
 def test_what_needs_no_torch_names_none(tmp_path, kind):
     scaffold(tmp_path, "gear", kind)
     for path in (tmp_path / "handlers/gear").rglob("*.py"):
         assert "import torch" not in path.read_text()
 
 
-@pytest.mark.parametrize("kind", [Kind.tabular, Kind.text])
+@pytest.mark.parametrize("kind", [ModelKind.tabular, ModelKind.text])
 def test_the_model_is_the_one_that_the_script_makes(tmp_path, kind):
     scaffold(tmp_path, "gear", kind)
     folder = tmp_path / "handlers/gear"
@@ -92,7 +92,7 @@ def test_the_model_is_the_one_that_the_script_makes(tmp_path, kind):
     shipped = model.read_bytes()
     model.unlink()
     subprocess.run([sys.executable, str(folder / "training/make_model.py")], check=True, cwd=tmp_path, timeout=120)
-    if kind is Kind.text:
+    if kind is ModelKind.text:
         assert model.read_bytes() == shipped
         return
     with np.load(model) as made, np.load(io.BytesIO(shipped)) as kept:
@@ -167,7 +167,7 @@ def test_refuses_a_name(tmp_path, name):
 def test_touches_nothing_that_is_there(tmp_path, taken):
     (tmp_path / taken).parent.mkdir(parents=True)
     (tmp_path / taken).write_text("mine")
-    with pytest.raises(UsageError, match=r"already there; nothing was written"):
+    with pytest.raises(UsageError, match=r"already exists; nothing was written"):
         scaffold(tmp_path, "gear")
     assert files(tmp_path) == {taken}
     assert (tmp_path / taken).read_text() == "mine"
@@ -179,7 +179,7 @@ def test_touches_nothing_that_is_there(tmp_path, taken):
 def test_writes_no_model_that_every_other_command_would_refuse(tmp_path, there):
     (tmp_path / there).parent.mkdir(parents=True)
     (tmp_path / there).write_text('version = "1"\n' + ('model = "gear"\n' if "old" in there else ""))
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         scaffold(tmp_path, "gear")
     assert files(tmp_path) == {there}
 
@@ -188,7 +188,7 @@ def test_does_not_follow_a_link_out_of_the_project(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "root/handlers").mkdir(parents=True)
     (tmp_path / "root/handlers/gear").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         scaffold(tmp_path / "root", "gear")
     assert files(tmp_path / "elsewhere") == set()
 
@@ -209,7 +209,7 @@ def test_the_tolerances_can_be_read(tmp_path):
     assert tolerances.patterns == ()
 
 
-@pytest.mark.parametrize("kind", [Kind.drawing, Kind.image])
+@pytest.mark.parametrize("kind", [ModelKind.drawing, ModelKind.image])
 def test_the_weights_are_those_that_the_script_makes(tmp_path, kind):
     import torch
 

@@ -10,7 +10,7 @@ import pytest
 from goldmar.environments import uv
 from goldmar.errors import MissingExtraError, UsageError
 from goldmar.pipeline import project as module
-from goldmar.pipeline.project import Ci, Fate, lock_models, prepare
+from goldmar.pipeline.project import Ci, FileStatus, lock_models, prepare
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def made_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def fates(outcomes: tuple) -> dict[str, str]:
-    return {each.path: each.fate for each in outcomes if not each.path.startswith("compose/goldmar/")}
+    return {each.path: each.status for each in outcomes if not each.path.startswith("compose/goldmar/")}
 
 
 def handler(root: Path, name: str, requirements: str = "numpy\n") -> None:
@@ -63,15 +63,15 @@ def test_a_lock_is_made_anew_when_what_it_is_made_of_changes(change, tmp_path, m
     (tmp_path / "handlers/common/requirements.txt").write_text("numpy\n")
     prepare(tmp_path, Ci.github)
     assert fates(lock_models(tmp_path).outcomes) == {
-        "ci/locks/api.txt": Fate.written,
-        "ci/locks/base.txt": Fate.written,
+        "ci/locks/api.txt": FileStatus.written,
+        "ci/locks/base.txt": FileStatus.written,
     }
     (tmp_path / "ci/locks/base.txt").write_text("made==0  # by a bot\n")
     prepare(tmp_path, Ci.github)
-    assert set(fates(lock_models(tmp_path).outcomes).values()) == {Fate.same}
+    assert set(fates(lock_models(tmp_path).outcomes).values()) == {FileStatus.same}
     with (tmp_path / change).open("a") as file:
         file.write("scipy\n")
-    assert fates(lock_models(tmp_path).outcomes)["ci/locks/api.txt"] is Fate.upgraded
+    assert fates(lock_models(tmp_path).outcomes)["ci/locks/api.txt"] is FileStatus.upgraded
     assert made_of == ["ci/locks/api.txt", "ci/locks/base.txt", "ci/locks/api.txt"]
 
 
@@ -79,7 +79,10 @@ def test_a_lock_file_of_the_users_own_stays(tmp_path, made_of):
     (tmp_path / "ci/locks").mkdir(parents=True)
     (tmp_path / "ci/locks/api.txt").write_text("mine==1\n")
     prepare(tmp_path, Ci.github)
-    assert fates(lock_models(tmp_path).outcomes) == {"ci/locks/api.txt": Fate.left, "ci/locks/base.txt": Fate.written}
+    assert fates(lock_models(tmp_path).outcomes) == {
+        "ci/locks/api.txt": FileStatus.left,
+        "ci/locks/base.txt": FileStatus.written,
+    }
     assert (tmp_path / "ci/locks/api.txt").read_text() == "mine==1\n"
 
 
@@ -88,7 +91,7 @@ def test_the_lock_files_that_compose_brought_are_replaced_by_those_of_the_models
     shipped = (tmp_path / "ci/locks/api.txt").read_text()
     assert "imagecodecs==" in shipped
     prepare(tmp_path, Ci.gitlab)
-    assert set(fates(lock_models(tmp_path).outcomes).values()) == {Fate.upgraded}
+    assert set(fates(lock_models(tmp_path).outcomes).values()) == {FileStatus.upgraded}
     assert (tmp_path / "ci/locks/api.txt").read_text() == "made==1\n"
     assert "ci/locks/api.txt" not in fates(prepare(tmp_path).outcomes)  # and --compose does not bring them back
     assert (tmp_path / "ci/locks/api.txt").read_text() == "made==1\n"
@@ -98,7 +101,7 @@ def test_a_copy_of_which_nothing_is_known_is_not_written_over(tmp_path):
     prepare(tmp_path)
     (tmp_path / "ci/written.json").unlink()
     (tmp_path / "compose/goldmar/config.py").write_text("mine\n")
-    with pytest.raises(UsageError, match="does not know who wrote it; nothing was written") as caught:
+    with pytest.raises(UsageError, match="does not list it; nothing was written") as caught:
         prepare(tmp_path)
     assert "rm -r" in caught.value.fix
     assert (tmp_path / "compose/goldmar/config.py").read_text() == "mine\n"
@@ -115,7 +118,7 @@ def test_a_pipeline_of_the_users_own_is_not_touched_and_the_line_is_named(tmp_pa
 def test_a_workflow_of_the_users_own_is_not_touched(tmp_path, made_of):
     (tmp_path / ".github/workflows").mkdir(parents=True)
     (tmp_path / ".github/workflows/regression.yml").write_text("mine\n")
-    assert fates(prepare(tmp_path, Ci.github).outcomes)[".github/workflows/regression.yml"] is Fate.beside
+    assert fates(prepare(tmp_path, Ci.github).outcomes)[".github/workflows/regression.yml"] is FileStatus.beside
     assert (tmp_path / ".github/workflows/regression.yml").read_text() == "mine\n"
 
 

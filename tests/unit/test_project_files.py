@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from goldmar.errors import ConfigError, StorageError, UsageError
-from goldmar.project_files import MANIFEST, Fate, File, Manifest, digest, read_manifest, settle, with_block
+from goldmar.project_files import MANIFEST, File, FileStatus, Manifest, digest, read_manifest, settle, with_block
 
 
 def wrote(root: Path, content: str | None, manifest: Manifest, path: str = "ci/run") -> str:
-    """The fate of one file that shall hold `content`; None leaves it out."""
+    """The status of one file that shall hold `content`; None leaves it out."""
     files = {} if content is None else {path: File(content.encode(), executable=True)}
     (outcome,) = [each for each in settle(root, files, manifest, owned=["ci/own"]) if each.path == path]
-    return outcome.fate
+    return outcome.status
 
 
 def at(root: Path) -> dict[str, str]:
@@ -22,10 +22,10 @@ def at(root: Path) -> dict[str, str]:
 
 def test_a_file_is_written_once_and_follows_the_upgrade(tmp_path):
     manifest = Manifest()
-    assert wrote(tmp_path, "one", manifest) is Fate.written
+    assert wrote(tmp_path, "one", manifest) is FileStatus.written
     assert (tmp_path / "ci/run").stat().st_mode & 0o777 == 0o755
-    assert wrote(tmp_path, "one", manifest) is Fate.same
-    assert wrote(tmp_path, "two", manifest) is Fate.upgraded
+    assert wrote(tmp_path, "one", manifest) is FileStatus.same
+    assert wrote(tmp_path, "two", manifest) is FileStatus.upgraded
     assert at(tmp_path) == {"ci/run": "two"}
 
 
@@ -33,30 +33,30 @@ def test_one_that_was_changed_stays_and_the_new_one_is_offered_once(tmp_path):
     manifest = Manifest()
     wrote(tmp_path, "one", manifest)
     (tmp_path / "ci/run").write_text("mine")
-    assert wrote(tmp_path, "one", manifest) is Fate.left  # nothing new to be said
-    assert wrote(tmp_path, "two", manifest) is Fate.beside
+    assert wrote(tmp_path, "one", manifest) is FileStatus.left  # nothing new to be said
+    assert wrote(tmp_path, "two", manifest) is FileStatus.beside
     assert at(tmp_path) == {"ci/run": "mine", "ci/run.new": "two"}
     (tmp_path / "ci/run.new").unlink()
-    assert wrote(tmp_path, "two", manifest) is Fate.left
+    assert wrote(tmp_path, "two", manifest) is FileStatus.left
     assert at(tmp_path) == {"ci/run": "mine"}
-    assert wrote(tmp_path, "three", manifest) is Fate.beside
-    assert wrote(tmp_path, "four", manifest) is Fate.beside
+    assert wrote(tmp_path, "three", manifest) is FileStatus.beside
+    assert wrote(tmp_path, "four", manifest) is FileStatus.beside
     assert at(tmp_path) == {"ci/run": "mine", "ci/run.new": "four"}
     (tmp_path / "ci/run").write_text("four")  # taken over
-    assert wrote(tmp_path, "four", manifest) is Fate.same
+    assert wrote(tmp_path, "four", manifest) is FileStatus.same
     assert at(tmp_path) == {"ci/run": "four"}
-    assert wrote(tmp_path, "five", manifest) is Fate.upgraded
+    assert wrote(tmp_path, "five", manifest) is FileStatus.upgraded
 
 
 def test_a_file_of_which_nothing_is_known_is_the_users(tmp_path):
     (tmp_path / "ci").mkdir()
     (tmp_path / "ci/run").write_text("mine")
-    assert wrote(tmp_path, "one", Manifest()) is Fate.beside
+    assert wrote(tmp_path, "one", Manifest()) is FileStatus.beside
     assert at(tmp_path) == {"ci/run": "mine", "ci/run.new": "one"}
     (tmp_path / "ci/run").write_text("one")
     manifest = Manifest()
-    assert wrote(tmp_path, "one", manifest) is Fate.same
-    assert wrote(tmp_path, "two", manifest) is Fate.upgraded
+    assert wrote(tmp_path, "one", manifest) is FileStatus.same
+    assert wrote(tmp_path, "two", manifest) is FileStatus.upgraded
 
 
 @pytest.mark.parametrize("how", ["file", "link"])
@@ -67,7 +67,7 @@ def test_what_has_the_name_of_the_offer_is_not_written_over(tmp_path, how):
         (tmp_path / "ci/run.new").write_text("mine as well")
     else:
         (tmp_path / "ci/run.new").symlink_to(tmp_path / "elsewhere")
-    assert wrote(tmp_path, "one", Manifest()) is Fate.left
+    assert wrote(tmp_path, "one", Manifest()) is FileStatus.left
     assert not (tmp_path / "elsewhere").exists()
     assert how == "link" or (tmp_path / "ci/run.new").read_text() == "mine as well"
 
@@ -77,18 +77,18 @@ def test_an_offer_that_is_there_already_is_the_same_offer(tmp_path):
     (tmp_path / "ci/run").write_text("mine")
     (tmp_path / "ci/run.new").write_text("one")
     manifest = Manifest()
-    assert wrote(tmp_path, "one", manifest) is Fate.beside
-    assert wrote(tmp_path, "one", manifest) is Fate.left
+    assert wrote(tmp_path, "one", manifest) is FileStatus.beside
+    assert wrote(tmp_path, "one", manifest) is FileStatus.left
 
 
 def test_an_offer_that_was_changed_is_the_users(tmp_path):
     manifest = Manifest()
     wrote(tmp_path, "one", manifest)
     (tmp_path / "ci/run").write_text("mine")
-    assert wrote(tmp_path, "two", manifest) is Fate.beside
+    assert wrote(tmp_path, "two", manifest) is FileStatus.beside
     (tmp_path / "ci/run.new").write_text("half of mine")
     (tmp_path / "ci/run").write_text("two")
-    assert wrote(tmp_path, "two", manifest) is Fate.same
+    assert wrote(tmp_path, "two", manifest) is FileStatus.same
     assert at(tmp_path) == {"ci/run": "two", "ci/run.new": "half of mine"}
 
 
@@ -96,14 +96,14 @@ def test_line_ends_of_a_checkout_are_no_change(tmp_path):
     manifest = Manifest()
     wrote(tmp_path, "one\ntwo\n", manifest)
     (tmp_path / "ci/run").write_bytes(b"one\r\ntwo\r\n")
-    assert wrote(tmp_path, "three\n", manifest) is Fate.upgraded
+    assert wrote(tmp_path, "three\n", manifest) is FileStatus.upgraded
 
 
 def test_one_that_was_removed_comes_back(tmp_path):
     manifest = Manifest()
     wrote(tmp_path, "one", manifest)
     (tmp_path / "ci/run").unlink()
-    assert wrote(tmp_path, "one", manifest) is Fate.written
+    assert wrote(tmp_path, "one", manifest) is FileStatus.written
 
 
 def test_in_a_folder_of_its_own_what_is_no_longer_needed_goes_unless_it_was_changed(tmp_path):
@@ -111,11 +111,11 @@ def test_in_a_folder_of_its_own_what_is_no_longer_needed_goes_unless_it_was_chan
     settle(tmp_path, {name: File(b"one") for name in ("ci/own/a", "ci/own/b", "ci/c")}, manifest)
     (tmp_path / "ci/own/mine").write_text("mine")
     (tmp_path / "ci/own/b").write_text("changed")
-    found = {each.path: each.fate for each in settle(tmp_path, {}, manifest, owned=["ci/own"])}
-    assert found == {"ci/own/a": Fate.removed, "ci/own/b": Fate.left}
+    found = {each.path: each.status for each in settle(tmp_path, {}, manifest, owned=["ci/own"])}
+    assert found == {"ci/own/a": FileStatus.removed, "ci/own/b": FileStatus.left}
     assert at(tmp_path) == {"ci/c": "one", "ci/own/b": "changed", "ci/own/mine": "mine"}
     (tmp_path / "ci/own/b").unlink()
-    assert wrote(tmp_path, None, manifest, "ci/own/b") is Fate.removed
+    assert wrote(tmp_path, None, manifest, "ci/own/b") is FileStatus.removed
     assert list(manifest.files) == ["ci/c"]
 
 
@@ -123,8 +123,8 @@ def test_in_a_folder_of_its_own_an_offer_stays_as_long_as_its_file_is_wanted(tmp
     manifest = Manifest()
     wrote(tmp_path, "one", manifest, "ci/own/a")
     (tmp_path / "ci/own/a").write_text("mine")
-    assert wrote(tmp_path, "two", manifest, "ci/own/a") is Fate.beside
-    assert wrote(tmp_path, "two", manifest, "ci/own/a") is Fate.left
+    assert wrote(tmp_path, "two", manifest, "ci/own/a") is FileStatus.beside
+    assert wrote(tmp_path, "two", manifest, "ci/own/a") is FileStatus.left
     assert at(tmp_path) == {"ci/own/a": "mine", "ci/own/a.new": "two"}
 
 
@@ -169,7 +169,7 @@ def test_a_link_that_the_user_set_is_not_written_through(tmp_path):
     (tmp_path / "shared").write_text("one")
     (tmp_path / "ci/run").unlink()
     (tmp_path / "ci/run").symlink_to(tmp_path / "shared")
-    assert wrote(tmp_path, "two", manifest) is Fate.beside
+    assert wrote(tmp_path, "two", manifest) is FileStatus.beside
     assert (tmp_path / "shared").read_text() == "one"
 
 
@@ -218,18 +218,18 @@ def test_an_offer_ends_with_the_upgrade_of_its_file_and_with_its_own_absence(tmp
         manifest = Manifest()
         wrote(tmp_path, "one", manifest)
         (tmp_path / "ci/run").write_text("mine")
-        assert wrote(tmp_path, "two", manifest) is Fate.beside
+        assert wrote(tmp_path, "two", manifest) is FileStatus.beside
         if gone:
             (tmp_path / "ci/run.new").unlink()
         (tmp_path / "ci/run").write_text("two")
-        assert wrote(tmp_path, "two", manifest) is Fate.same
+        assert wrote(tmp_path, "two", manifest) is FileStatus.same
         assert at(tmp_path) == {"ci/run": "two"}
         assert list(manifest.files) == ["ci/run"]
         (tmp_path / "ci/run").unlink()
     manifest = Manifest({"ci/run": digest(b"mine"), "ci/run.new": digest(b"two")})
     (tmp_path / "ci/run").write_text("mine")
     (tmp_path / "ci/run.new").write_text("two")
-    assert wrote(tmp_path, "three", manifest) is Fate.upgraded
+    assert wrote(tmp_path, "three", manifest) is FileStatus.upgraded
     assert at(tmp_path) == {"ci/run": "three"}
 
 

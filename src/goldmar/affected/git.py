@@ -17,8 +17,6 @@ from goldmar.files import read_whole
 from goldmar.layout import did_you_mean
 from goldmar.process import Completed, run
 
-__all__ = ["Change", "How", "Kind", "Touched", "Tree", "read_changes", "read_file", "read_tree"]
-
 _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
 

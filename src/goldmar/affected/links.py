@@ -4,8 +4,6 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Links", "follow"]
-
 _HOPS = 40  # the kernel's own limit for one path
 _NAMES = 10_000  # that one path may have through links, before they are taken to lead in circles
 

@@ -9,8 +9,6 @@ from goldmar.errors import ConfigError
 from goldmar.locks import Lock, changes, closure, parse_lock, ways
 from goldmar.packages import own
 
-__all__ = ["BESIDE", "Difference", "compare", "needed"]
-
 BESIDE = frozenset({"packaging", "pathspec", "requests", "rich", "tomli-w", "torch-model-archiver", "typer"})
 """What goldmar needs and no answer of a model depends on: it reads the command line and patterns, asks whether a server
 is ready, prints, and writes provenance. Whatever else it needs serves models, or sends and compares answers."""

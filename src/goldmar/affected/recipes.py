@@ -24,8 +24,6 @@ from goldmar.layout import (
 from goldmar.names import NAME_FIX, no_name
 from goldmar.requirements import Asked, asked_for
 
-__all__ = ["Layout", "Made", "Models", "below", "is_part", "shown"]
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

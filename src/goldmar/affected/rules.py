@@ -13,8 +13,6 @@ from goldmar.names import is_model_name
 from goldmar.patterns import deciding
 from goldmar.records import Selection
 
-__all__ = ["EVERYTHING", "IGNORED", "RULES", "select", "select_all"]
-
 _T = TypeVar("_T")
 
 IGNORED = (

@@ -1,8 +1,7 @@
-"""The digests of a folder of archives, where a build of the compose image finds them: model_store/archives.yml.
+"""model_store/archives.yml: the digests of the archives, for the label of the api image.
 
-A label of an image has to be known before its build, and compose takes values from a file of its own format alone. So
-`goldmar archive` writes a piece of a compose file, which compose/docker-compose.yml extends; the build then checks
-that each archive is the one that the label speaks of.
+A label has to be known before the build, and compose reads values only from a compose file. So `goldmar archive` writes
+a part of one, which compose/docker-compose.yml extends; the build checks each archive against the label.
 """
 
 import re
@@ -12,8 +11,6 @@ from pathlib import Path
 from goldmar.files import write_atomically
 from goldmar.mar import digest
 from goldmar.names import is_model_name
-
-__all__ = ["LABELS", "line", "write_labels"]
 
 LABELS = "archives.yml"
 
@@ -39,16 +36,15 @@ def write_labels(model_store: Path, known: Mapping[str, str]) -> Path:
 
     Args:
         model_store: the folder of the archives.
-        known: model name -> digest of those that have just been read or built. Others keep what the file says of them,
-            since reading all archives of a large store for one of them would take minutes; one that it does not know
-            is read.
+        known: model name -> digest of those that were just read or built. The others keep their digest in the file,
+            as reading all archives of a large store would take minutes; those without one are read.
 
     Raises ArchiveError for an archive that cannot be read, StorageError where the file cannot be written.
     """
     path = model_store / LABELS
-    said = dict(_PAIR.findall(path.read_text(encoding="utf-8", errors="replace"))) if path.exists() else {}
+    listed = dict(_PAIR.findall(path.read_text(encoding="utf-8", errors="replace"))) if path.exists() else {}
     digests = {
-        mar.stem: known.get(mar.stem) or said.get(mar.stem) or digest(mar)
+        mar.stem: known.get(mar.stem) or listed.get(mar.stem) or digest(mar)
         for mar in sorted(model_store.glob("*.mar"))
         if is_model_name(mar.stem)
     }

@@ -1,4 +1,4 @@
-"""Whether an archive holds what its handler loads, as far as its source tells; nothing of it runs.
+"""Whether an archive has what its handler loads, as far as the source shows; no code of it runs.
 
 What BaseHandler loads, and by which suffix, follows `ts.torch_handler.base_handler` of TorchServe 0.12.
 """
@@ -7,14 +7,11 @@ import ast
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from goldmar.archive.recipe import HANDLER, MODEL, RECIPE, WEIGHTS, Recipe
+from goldmar.archive.recipe import Recipe
 from goldmar.errors import ArchiveError
-from goldmar.layout import COMMON
-
-__all__ = ["check_loading"]
+from goldmar.layout import COMMON, HANDLER, MODEL, RECIPE, WEIGHTS
 
 # Modules of ts.torch_handler whose class loads a network in `initialize`; the others (vllm, distributed) do not.
 _LOADERS = frozenset(
@@ -26,18 +23,16 @@ _LOADERS = frozenset(
 )
 # What `BaseHandler.initialize` loads where there is no model file, by suffix, and the method that loads it.
 _WITHOUT_MODEL_FILE = {".pt": "_load_torchscript_model", ".onnx": "", ".so": ""}
-_OF_THE_MANIFEST = {"serializedFile": "serialized_file", "modelFile": "model_file"}
 
 
 def check_loading(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
-    """Hold the files of an archive against what its handler will ask for.
+    """Compare the files of an archive with what its handler loads.
 
     Args:
         modules: the parsed modules of the archive, by the name that they have in it.
 
-    Raises ArchiveError for a handler that leaves loading to BaseHandler and has nothing to load; one that reads a key
-    of the manifest which is not there; one that names a file of its folder, or imports a module of handlers/, which
-    does not go into the archive.
+    Raises ArchiveError for a handler that leaves loading to BaseHandler without anything to load; that reads a key
+    missing from the manifest; that names a file of its folder, or imports a module of handlers/, which is not archived.
     """
     _check_manifest_keys(recipe, modules)
     _check_named_files(recipe, modules)
@@ -51,7 +46,7 @@ def _check_base_handler(recipe: Recipe, methods: frozenset[str]) -> None:
     loader = f"{recipe.folder / HANDLER} leaves loading to BaseHandler"
     otherwise = f"or write an `initialize` into {HANDLER} that does without super().initialize"
     if recipe.serialized_file is None:
-        # A network without weights is asked for in so many words; a forgotten file is the commoner case by far.
+        # A network without weights has to be declared: a forgotten file is far more common.
         if recipe.model_file is None or not recipe.without_weights or "_load_pickled_model" in methods:
             raise ArchiveError(f"{recipe.folder} has no {WEIGHTS}, and {loader}.", fix=_how_to_get(recipe, otherwise))
         return
@@ -72,24 +67,27 @@ def _check_base_handler(recipe: Recipe, methods: frozenset[str]) -> None:
 
 
 def _check_manifest_keys(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
-    there = {"serializedFile": recipe.serialized_file, "modelFile": recipe.model_file}
+    missing = {}  # key of the manifest -> key of archive.toml, the usual file
+    if recipe.serialized_file is None:
+        missing["serializedFile"] = "serialized_file", WEIGHTS
+    if recipe.model_file is None:
+        missing["modelFile"] = "model_file", MODEL
     for name, tree in sorted(modules.items()):
         for node in ast.walk(tree):
-            # manifest["model"]["serializedFile"], which raises KeyError; a .get() may be ready for None.
+            # manifest["model"]["serializedFile"] raises KeyError; a .get() may accept None.
             if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):
                 continue
-            key = node.slice.value
-            if isinstance(key, str) and key in there and there[key] is None:
-                usual = {"serializedFile": WEIGHTS, "modelFile": MODEL}[key]
+            if (key := node.slice.value) in missing:
+                setting, usual = missing[key]
                 raise ArchiveError(
                     f"{recipe.files[name]}:{node.lineno} reads {key} of the manifest, "
                     f"and {recipe.folder} has no {usual}.",
-                    fix=f'Add it, or name another file: {_OF_THE_MANIFEST[key]} = "..." in {recipe.folder / RECIPE}',
+                    fix=f'Add it, or name another file: {setting} = "..." in {recipe.folder / RECIPE}',
                 )
 
 
 def _check_named_files(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
-    """A file that the handler names is one that it opens: it has to go along."""
+    """A file that the handler names is one that it opens: it has to be in the archive."""
     left_behind = {
         path.name
         for path in recipe.folder.iterdir()
@@ -111,7 +109,7 @@ def _check_named_files(recipe: Recipe, modules: Mapping[str, ast.Module]) -> Non
 
 
 def _check_imports(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
-    """A package in the handler's folder, and a module of handlers/common that is not listed, stay behind."""
+    """A package in the handler's folder, or an unlisted module of handlers/common, is not in the archive."""
     common = recipe.folder.resolve().parent / COMMON
     for name, tree in sorted(modules.items()):
         for module, line in _imports(tree):
@@ -129,7 +127,7 @@ def _check_imports(recipe: Recipe, modules: Mapping[str, ast.Module]) -> None:
 
 
 def _imports(node: ast.AST) -> Iterator[tuple[str, int]]:
-    """Top-level modules and lines; not what is imported under a condition, or tried, and may well be missing."""
+    """Top-level modules and lines; not imports under `if` or `try`, which may be missing."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             yield from ((alias.name.split(".")[0], child.lineno) for alias in child.names)
@@ -148,36 +146,32 @@ def _how_to_get(recipe: Recipe, otherwise: str) -> str:
 # ---- which class loads ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Class:
-    module: str
-    node: ast.ClassDef
-
-
 def _methods_before_torchserve(modules: Mapping[str, ast.Module]) -> frozenset[str] | None:
-    """The methods that the handler's own classes define, where TorchServe's `initialize` will run after all.
+    """The methods that the handler's own classes define, if TorchServe's `initialize` runs.
 
-    None where it will not, or where that cannot be known.
+    None where it does not, or where that cannot be known.
     """
     first = next((node for node in ast.walk(modules[HANDLER]) if isinstance(node, ast.ClassDef)), None)
     if first is None:
         return None
     methods: set[str] = set()
-    for each in _ancestry(_Class(HANDLER, first), modules, set()):
+    for each in _ancestry(HANDLER, first, modules, set()):
         if each is None:
             return frozenset(methods)
-        own = {node.name: node for node in each.node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        own = {node.name: node for node in each.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         if "initialize" in own and not _calls_the_next(own["initialize"]):
             return None
         methods |= own.keys()
     return None
 
 
-def _ancestry(each: _Class, modules: Mapping[str, ast.Module], seen: set[str]) -> Iterator[_Class | None]:
-    """The class and those that it comes from, depth first; None stands for one of TorchServe's that loads."""
+def _ancestry(
+    file: str, each: ast.ClassDef, modules: Mapping[str, ast.Module], seen: set[str]
+) -> Iterator[ast.ClassDef | None]:
+    """The class in `file` and its bases, depth first; None stands for a class of TorchServe that loads."""
     yield each
-    origins = dict(_origins(modules[each.module]))
-    for base in each.node.bases:
+    origins = dict(_origins(modules[file]))
+    for base in each.bases:
         head, _, rest = ast.unparse(base).partition(".")
         dotted = ".".join(filter(None, (origins.get(head, head), rest)))
         if dotted in seen:
@@ -186,10 +180,10 @@ def _ancestry(each: _Class, modules: Mapping[str, ast.Module], seen: set[str]) -
         module, _, name = dotted.rpartition(".")
         if module in _LOADERS:
             yield None
-        home = f"{module}.py" if module else each.module
+        home = f"{module}.py" if module else file
         for node in modules[home].body if home in modules else ():
             if isinstance(node, ast.ClassDef) and node.name == name:
-                yield from _ancestry(_Class(home, node), modules, seen)
+                yield from _ancestry(home, node, modules, seen)
 
 
 def _origins(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -204,7 +198,7 @@ def _origins(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def _calls_the_next(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether `initialize` hands on: super().initialize(context), or BaseHandler.initialize(self, context)."""
+    """Whether `initialize` calls that of a base: super().initialize(context), BaseHandler.initialize(self, context)."""
     itself = method.args.args[0].arg if method.args.args else ""
     return any(
         isinstance(node, ast.Call)

@@ -1,7 +1,7 @@
 """Which files go into an archive: the fixed names, every module beside them, and what archive.toml lists.
 
-Two of them are the model, under the names that TorchServe's manifest has for them: the serialized file (weights.pt
-where nothing else is said) and the model file, one nn.Module (model.py). A handler may do without either.
+Two of them are the model, with the names of TorchServe's manifest: the serialized file (weights.pt by default) and the
+model file, one nn.Module (model.py). Both are optional.
 """
 
 import re
@@ -14,23 +14,21 @@ from goldmar.config import only_known, read_toml
 from goldmar.errors import ArchiveError, ConfigError
 from goldmar.layout import COMMON, CONFIG, HANDLER, MODEL, RECIPE, REQUIREMENTS, WEIGHTS, model_of
 
-__all__ = ["CONFIG", "HANDLER", "MODEL", "RECIPE", "REQUIREMENTS", "WEIGHTS", "Recipe", "read_recipe"]
-
-NEEDED = (HANDLER, CONFIG)
+_NEEDED = (HANDLER, CONFIG)
 SERIALIZED_FILE, MODEL_FILE = "serialized_file", "model_file"
 
 _SAMPLE = "mkdir ../sample && cd ../sample && goldmar init sample"
 
 # A version becomes a part of a URL: no slash, space, plus or percent sign.
-VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([.\-]?[0-9A-Za-z]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to archive. `files` maps the name in the archive to the file it is copied from; both sides are checked.
+    """What to archive. `files` maps the name in the archive to the file it is copied from; both are checked.
 
-    `serialized_file` and `model_file` are names in the archive, as TorchServe's manifest tells them to the handler, or
-    None. `without_weights`: archive.toml says that there is no serialized file on purpose.
+    `serialized_file` and `model_file` are names in the archive, as in TorchServe's manifest, or None.
+    `without_weights`: archive.toml declares that there is no serialized file.
     """
 
     folder: Path
@@ -51,22 +49,16 @@ def read_recipe(folder: Path) -> Recipe:
         raise ArchiveError(f"There is no handler directory {folder}.", fix=f"goldmar init {folder.name}")
     table = _table(folder)
     try:
-        # The name as it is listed in handlers/, wherever a link there leads.
+        # The folder's name in handlers/, not that of a link's target.
         model = model_of(table, folder.absolute().name)
     except ConfigError as error:
         raise ArchiveError(f"{folder / RECIPE}: {error.what}", fix=error.fix) from error
-    version = _string(folder, table, "version", None)
-    if not VERSION.fullmatch(version):
-        raise ArchiveError(
-            f"{folder / RECIPE}: {version!r} is no version: it becomes a part of the URL.",
-            fix='Use numbers with dots, as in version = "1.0"; a suffix of letters and digits may follow',
-        )
     serialized = _model_part(folder, table, SERIALIZED_FILE, WEIGHTS)
     network = _model_part(folder, table, MODEL_FILE, MODEL)
     return Recipe(
         folder=folder,
         model=model,
-        version=version,
+        version=_version(folder, table),
         files=_collect(folder, table, [path for path in (serialized, network) if path is not None]),
         serialized_file=serialized.name if serialized else None,
         model_file=network.name if network else None,
@@ -86,17 +78,24 @@ def _table(folder: Path) -> dict[str, Any]:
     return table
 
 
-def _string(folder: Path, table: Mapping[str, Any], key: str, default: str | None) -> str:
-    value = table.get(key, default)
-    if value is None:
-        raise ArchiveError(f"{folder / RECIPE} has no {key}.", fix=f'Add the line {key} = "1.0"')
-    if not isinstance(value, str):
-        raise ArchiveError(f"{folder / RECIPE}: {key} must be a string.", fix=f'Put it in quotes: {key} = "{value}"')
-    return value
+def _version(folder: Path, table: Mapping[str, Any]) -> str:
+    version = table.get("version")
+    if version is None:
+        raise ArchiveError(f"{folder / RECIPE} has no version.", fix='Add the line version = "1.0"')
+    if not isinstance(version, str):
+        raise ArchiveError(
+            f"{folder / RECIPE}: version must be a string.", fix=f'Put it in quotes: version = "{version}"'
+        )
+    if not _VERSION.fullmatch(version):
+        raise ArchiveError(
+            f"{folder / RECIPE}: {version!r} is no version: it becomes a part of the URL.",
+            fix='Use numbers with dots, as in version = "1.0"; a suffix of letters and digits may follow',
+        )
+    return version
 
 
 def _model_part(folder: Path, table: Mapping[str, Any], key: str, usual: str) -> Path | None:
-    """The file that `key` names; the usual one where it names none and there is one; None where it says ""."""
+    """The file that `key` names; without the key the usual one, if it is there; None where it is ""."""
     value = table.get(key, usual if _is_there(folder / usual) else "")
     if not isinstance(value, str):
         raise ArchiveError(
@@ -120,7 +119,7 @@ def _model_part(folder: Path, table: Mapping[str, Any], key: str, usual: str) ->
 
 
 def _is_there(path: Path) -> bool:
-    """Also a link that leads nowhere: to leave it out would be to lose what it was meant for."""
+    """True also for a broken link: it must be reported, not left out."""
     return path.is_symlink() or path.exists()
 
 
@@ -134,11 +133,11 @@ def _names(folder: Path, table: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> dict[str, Path]:
-    for name in NEEDED:
+    for name in _NEEDED:
         if not (folder / name).is_file():
-            raise ArchiveError(f"{folder} has no {name}.", fix=f"Look at one that has it: {_SAMPLE}")
+            raise ArchiveError(f"{folder} has no {name}.", fix=f"See a sample that has it: {_SAMPLE}")
     common = folder.resolve().parent / COMMON
-    wanted = [folder / name for name in (*NEEDED, REQUIREMENTS) if _is_there(folder / name)]
+    wanted = [folder / name for name in (*_NEEDED, REQUIREMENTS) if _is_there(folder / name)]
     wanted += [path for path in parts if path not in wanted]
     wanted += [path for path in folder.glob("*.py") if path not in wanted]
     wanted += [folder / name for name in _names(folder, table, "extra")]
@@ -152,8 +151,7 @@ def _collect(folder: Path, table: Mapping[str, Any], parts: Sequence[Path]) -> d
                 + (", which is a folder: an archive has none." if path.is_dir() else "."),
                 fix=f"Add the file, or take it out of {RECIPE}",
             )
-        # A link inside the two folders is as good as its file; one that leaves them makes the archive depend on
-        # whatever happens to lie there.
+        # A link inside the two folders is allowed; outside of them the archive would depend on unrelated files.
         if not any(path.resolve().is_relative_to(place.resolve()) for place in {home, folder, common}):
             raise ArchiveError(
                 f"{path} leads to {path.resolve()}, outside {folder} and {common}.",

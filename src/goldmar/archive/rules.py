@@ -1,4 +1,4 @@
-"""What TorchServe would only say when a worker dies, said before the archive is built. Nothing of the model runs.
+"""What TorchServe reports only when a worker dies, checked before the archive is built. No code of the model runs.
 
 The rules follow `ts.model_loader`, `ts.torch_handler.base_handler` and `ModelConfig` of TorchServe 0.12.
 """
@@ -10,14 +10,12 @@ from typing import Any
 
 from goldmar.errors import ArchiveError, MissingExtraError
 
-__all__ = ["check_config", "check_handler", "check_model", "check_module"]
-
 # Calls that make a class without a class statement; TorchServe counts these as well.
-CLASS_FACTORIES = frozenset({"namedtuple", "NamedTuple", "TypedDict", "Enum", "IntEnum", "StrEnum", "make_dataclass"})
+_CLASS_FACTORIES = frozenset({"namedtuple", "NamedTuple", "TypedDict", "Enum", "IntEnum", "StrEnum", "make_dataclass"})
 
-# Every key that has a default elsewhere, with its smallest value. A .mar that sets one of them overrides all the
-# others with TorchServe's own: 120 s for the two timeouts, 0 workers, no batch.
-CONFIG_KEYS = {
+# Each key with its smallest value. A .mar that sets one of them resets the others to TorchServe's own defaults: 120 s
+# for the two timeouts, 0 workers, no batch.
+_CONFIG_KEYS = {
     "startupTimeout": (1, "seconds a worker may take to load"),
     "responseTimeout": (1, "seconds one batch may take"),
     "maxBatchDelay": (0, "milliseconds to wait for a full batch"),
@@ -37,7 +35,8 @@ def check_module(path: Path) -> ast.Module:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise ArchiveError(
-            f"{path}{f':{line}' if line else ''} is not Python: {getattr(error, 'msg', error)}.", fix="Mend that line"
+            f"{path}{f':{line}' if line else ''} is not Python: {getattr(error, 'msg', error)}.",
+            fix="Correct that line",
         ) from error
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
@@ -94,7 +93,7 @@ def check_config(path: Path) -> None:
         config = yaml.load(path.read_bytes(), Loader=_loader_without_duplicates(yaml))  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
         raise ArchiveError(
-            f"{path} is not YAML: {' '.join(str(error).split())}.", fix="Mend the line it names"
+            f"{path} is not YAML: {' '.join(str(error).split())}.", fix="Correct the line it names"
         ) from error
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}.", fix=f"ls -l '{path}'") from error
@@ -102,7 +101,7 @@ def check_config(path: Path) -> None:
         raise ArchiveError(
             f"{path} is not a table of keys and values.", fix="responseTimeout: 60, and so on, a line each"
         )
-    for key, (least, meaning) in CONFIG_KEYS.items():
+    for key, (least, meaning) in _CONFIG_KEYS.items():
         _check_key(path, config, key, least, meaning)
     if config["maxWorkers"] < config["minWorkers"]:
         raise ArchiveError(f"{path}: maxWorkers is below minWorkers.", fix=f"maxWorkers: {config['minWorkers']}")
@@ -122,7 +121,7 @@ def _check_key(path: Path, config: Mapping[str, Any], key: str, least: int, mean
 
 def _loader_without_duplicates(yaml: Any) -> Any:
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """PyYAML keeps the last of two equal keys without a word; TorchServe's parser refuses the file."""
+        """PyYAML silently keeps the last of two equal keys; TorchServe's parser refuses the file."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             keys = [
@@ -169,7 +168,7 @@ def _classes(body: list[ast.stmt]) -> Iterator[tuple[str, int]]:
             called = node.value.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
             # type(x) asks for a class, type(name, bases, body) makes one.
-            if name in CLASS_FACTORIES or (name == "type" and len(node.value.args) == 3):
+            if name in _CLASS_FACTORIES or (name == "type" and len(node.value.args) == 3):
                 yield from ((target.id, node.lineno) for target in node.targets if isinstance(target, ast.Name))
 
 

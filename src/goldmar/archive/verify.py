@@ -1,4 +1,4 @@
-"""Checking a .mar without running it; that its handler loads and answers is for goldmar.backends.worker to show."""
+"""Checking a .mar without running it; goldmar.backends.worker loads and runs its handler."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,13 @@ from goldmar.archive.writer import Built
 from goldmar.errors import ArchiveError
 from goldmar.mar import digest, read
 
-__all__ = ["verify"]
-
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def verify(mar: Path, expected: str | None = None) -> Built:
     """Check the manifest, the names, the CRC of every member, and the content digest where one is known.
 
-    `expected` is a digest as `goldmar archive` prints it; without it, the one in the file `<mar>.sha256` beside the
-    archive is taken, if there is such a file.
+    `expected` is a digest as `goldmar archive` prints it; the default is the one in `<mar>.sha256`, if there is one.
 
     Raises ArchiveError.
     """
@@ -29,7 +26,7 @@ def verify(mar: Path, expected: str | None = None) -> Built:
         expected = next(iter(beside.read_text(encoding="utf-8", errors="replace").split()), "")
     if expected is None:
         return found
-    if not DIGEST.fullmatch(expected):
+    if not _DIGEST.fullmatch(expected):
         raise ArchiveError(f"{source} is no digest: {expected!r}.", fix="It reads sha256: and 64 hexadecimal digits")
     if found.digest != expected:
         raise ArchiveError(

@@ -1,7 +1,7 @@
-"""Writing a .mar: one pass over each file, nothing compressed, nothing in it that depends on when or where.
+"""Writing a .mar: one pass over each file; nothing in it depends on time or place.
 
-Members are stored, not deflated. Weights are noise to a compressor (500 MB cost seconds and save a few per cent), and
-what deflate writes differs between releases of zlib, so that even the small members would not be the same everywhere.
+Members are stored, not deflated. Weights hardly compress (500 MB cost seconds and save a few per cent), and the output
+of deflate differs between releases of zlib, so that the archive would not be the same everywhere.
 """
 
 import hashlib
@@ -13,26 +13,25 @@ from io import FileIO
 from pathlib import Path
 
 from goldmar.archive.loading import check_loading
-from goldmar.archive.recipe import CONFIG, HANDLER, REQUIREMENTS, Recipe, read_recipe
+from goldmar.archive.recipe import Recipe, read_recipe
 from goldmar.archive.rules import check_config, check_handler, check_model, check_module
 from goldmar.errors import ArchiveError
 from goldmar.files import atomic_path
+from goldmar.layout import CONFIG, HANDLER, REQUIREMENTS
 from goldmar.mar import MANIFEST
 from goldmar.zips import CHUNK, content_digest
 
-__all__ = ["Built", "build", "source_digest"]
-
 # The manifest is that of torch-model-archiver 0.12.0 but for the date, which cannot be the clock's.
-ARCHIVER_VERSION = "0.12.0"
-CREATED_ON = "01/01/1980 00:00:00"
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
-MODE = 0o100644  # a plain file, readable by all, whatever the umask
-UNIX = 3
+_ARCHIVER_VERSION = "0.12.0"
+_CREATED_ON = "01/01/1980 00:00:00"
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
+_MODE = 0o100644  # a plain file, readable by all, whatever the umask
+_UNIX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An archive that lies complete at `path`. `members` are the names in it, sorted; `digest` covers their bytes."""
+    """A complete archive. `members` are the names in it, sorted; `digest` covers their bytes."""
 
     path: Path
     model: str
@@ -44,13 +43,13 @@ class Built:
 def build(handler_dir: Path, out_dir: Path) -> Built:
     """Build `out_dir/<model>.mar` from a handler directory, replacing an older one when the new one is complete.
 
-    The same files give the same bytes whatever the clock, umask, directory, order of files or time zone. Builds of
-    the same model at once do not disturb each other: the last to finish stays.
+    The same files give the same bytes, whatever the clock, umask, directory, order of files or time zone. Concurrent
+    builds of one model are safe: the last to finish stays.
 
     Raises:
         ArchiveError: the handler directory breaks a rule; the message names file, line and fix.
         MissingExtraError: PyYAML is not installed.
-        StorageError: the archive could not be written; the old one is as it was.
+        StorageError: the archive could not be written; the old one is unchanged.
     """
     recipe = read_recipe(handler_dir)
     _check(recipe)
@@ -71,7 +70,7 @@ def source_digest(handler_dir: Path) -> str:
     recipe = read_recipe(handler_dir)
     hashes = [(MANIFEST, hashlib.sha256(_manifest(recipe)).hexdigest())]
     for name, path in recipe.files.items():
-        with _reading(path) as stream:
+        with _opened(path) as stream:
             hashes.append((name, hashlib.file_digest(stream, "sha256").hexdigest()))
     return content_digest(hashes)
 
@@ -100,12 +99,12 @@ def _manifest(recipe: Recipe) -> bytes:
     if REQUIREMENTS in recipe.files:
         model["requirementsFile"] = REQUIREMENTS
     model["configFile"] = CONFIG
-    manifest = {"createdOn": CREATED_ON, "runtime": "python", "model": model, "archiverVersion": ARCHIVER_VERSION}
+    manifest = {"createdOn": _CREATED_ON, "runtime": "python", "model": model, "archiverVersion": _ARCHIVER_VERSION}
     return json.dumps(manifest, indent=2).encode()
 
 
 def _write(path: Path, files: Mapping[str, Path], manifest: bytes) -> dict[str, str]:
-    """Write the zip and return name -> hexadecimal SHA-256 of what went in, hashed while it was copied."""
+    """Write the zip. Returns name -> hexadecimal SHA-256 of its content, computed while it is copied."""
     hashes = {}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted([*files, MANIFEST]):
@@ -120,10 +119,10 @@ def _write(path: Path, files: Mapping[str, Path], manifest: bytes) -> dict[str, 
 def _copy(source: Path, name: str, archive: zipfile.ZipFile) -> str:
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
-    with _reading(source) as stream:
+    with _opened(source) as stream:
         size = source.stat().st_size
         copied = 0
-        # The size decides on the format of the entry before the first byte is written.
+        # The size decides the format of the entry, and is needed before the first byte.
         with archive.open(_entry(name, size), "w") as sink:
             while count := stream.readinto(buffer):
                 chunk = buffer[:count]
@@ -137,7 +136,7 @@ def _copy(source: Path, name: str, archive: zipfile.ZipFile) -> str:
     return hasher.hexdigest()
 
 
-def _reading(path: Path) -> FileIO:
+def _opened(path: Path) -> FileIO:
     try:
         return path.open("rb", buffering=0)
     except OSError as error:
@@ -145,9 +144,9 @@ def _reading(path: Path) -> FileIO:
 
 
 def _entry(name: str, size: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name, ZIP_TIME)
-    entry.create_system = UNIX
-    entry.external_attr = MODE << 16
+    entry = zipfile.ZipInfo(name, _ZIP_TIME)
+    entry.create_system = _UNIX
+    entry.external_attr = _MODE << 16
     entry.compress_type = zipfile.ZIP_STORED
     entry.file_size = size
     return entry

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-__all__ = ["Culprit", "Outcome", "Search"]
-
 T = TypeVar("T", bound=Hashable)
 
 

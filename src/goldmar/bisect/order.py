@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["by_suspicion"]
-
 NUMBERS = (
     "pillow", "opencv-python-headless", "opencv-python", "opencv-contrib-python", "numpy", "imagecodecs", "pyvips",
     "pyvips-binary", "pypdfium2", "pypdfium2-raw", "pymupdf", "scikit-image", "scipy", "tifffile", "imageio", "torch",

@@ -10,7 +10,7 @@ from rich.markup import escape
 from goldmar.cli.app import app, echo, echo_json, err, out
 from goldmar.cli.options import Json, Models
 from goldmar.errors import UsageError
-from goldmar.pipeline.project import Ci, Fate, Kind, Prepared, lock_models, prepare, scaffold
+from goldmar.pipeline.project import Ci, FileStatus, ModelKind, Prepared, lock_models, prepare, scaffold
 from goldmar.pipeline.selection import built_elsewhere, load_project, select_handlers
 from goldmar.progress import ConsoleProgress
 from goldmar.text import shown_path
@@ -22,7 +22,7 @@ from goldmar.text import shown_path
 def init(
     model: Annotated[str | None, typer.Argument(help="Name of the new model.")] = None,
     kind: Annotated[
-        Kind | None,
+        ModelKind | None,
         typer.Option(
             help="What it takes as input. drawing: gray images, image: colour images (both with torch); tabular: "
             "CSV, for models of scikit-learn, XGBoost and the like; text; json: rules in Python, no model file. "
@@ -64,7 +64,7 @@ def init(
         msg = "Nothing to scaffold: a model name, --compose or --ci is required."
         raise UsageError(msg, fix="goldmar init MODEL")
     project = load_project(Path.cwd(), create=True)
-    written = scaffold(project.root, model, kind or Kind.drawing) if model is not None else []
+    written = scaffold(project.root, model, kind or ModelKind.drawing) if model is not None else []
     for path in written:
         out.print(f"  {escape(shown_path(path))}")
     if compose or ci:
@@ -82,11 +82,11 @@ def init(
 
 
 _FATES = {
-    Fate.written: "",
-    Fate.upgraded: "  upgraded",
-    Fate.removed: "  removed, no longer needed",
-    Fate.left: "  was changed by you: kept",
-    Fate.beside: "  was changed by you: kept; the new one is {path}.new",
+    FileStatus.written: "",
+    FileStatus.upgraded: "  upgraded",
+    FileStatus.removed: "  removed, no longer needed",
+    FileStatus.left: "  was changed by you: kept",
+    FileStatus.beside: "  was changed by you: kept; the new one is {path}.new",
 }
 
 
@@ -94,13 +94,13 @@ def _show(prepared: Prepared) -> None:
     """Print the outcome for each file; unchanged files of the copy of goldmar share one line."""
     copied = 0
     for outcome in prepared.outcomes:
-        if outcome.fate is Fate.same:
+        if outcome.status is FileStatus.same:
             continue
-        theirs = outcome.fate in {Fate.left, Fate.beside}
+        theirs = outcome.status in {FileStatus.left, FileStatus.beside}
         if outcome.path.startswith("compose/goldmar/") and not theirs:
             copied += 1
             continue
-        out.print(f"  {escape(outcome.path)}{_FATES[outcome.fate].format(path=escape(outcome.path))}")
+        out.print(f"  {escape(outcome.path)}{_FATES[outcome.status].format(path=escape(outcome.path))}")
     if copied:
         out.print(f"  compose/goldmar  {copied} files: goldmar itself, for the batch image")
     for note in prepared.notes:

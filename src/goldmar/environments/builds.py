@@ -14,8 +14,6 @@ from goldmar.errors import ConfigError
 from goldmar.locks import Lock, Pin
 from goldmar.requirements import without_password
 
-__all__ = ["INDEX", "for_cpus", "is_for_cuda", "pages", "settings"]
-
 INDEX = "https://download.pytorch.org/whl/cpu"
 _PACKAGES = ("torch", "torchvision", "torchaudio")
 # NCCL is what xgboost brings, on CPUs too; tritonclient is something else.

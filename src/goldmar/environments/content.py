@@ -13,8 +13,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["Files", "digest", "forged", "read", "scan", "touched", "write"]
-
 Files = Mapping[str, tuple[int, int, int, str]]
 """Path below the environment -> inode, bytes, time of the last change in ns, SHA-256 as hexadecimal digits."""
 

@@ -10,8 +10,6 @@ from goldmar.environments import builds, uv
 from goldmar.errors import ConfigError, UninstallableError, UnreachableError
 from goldmar.locks import parse_lock
 
-__all__ = ["PYTHON", "make_lock"]
-
 PYTHON = "3.11"
 """The Python of the images."""
 

@@ -40,8 +40,6 @@ from goldmar.files import write_atomically
 from goldmar.locks import Lock, Pin
 from goldmar.process import run
 
-__all__ = ["KEEP", "Environment", "Environments", "cache_folder"]
-
 KEEP = 40
 """Unused environments that stay. One takes about 10 MB where its files are hard links into uv's own cache."""
 

@@ -30,18 +30,6 @@ from goldmar.locks import Lock, parse_lock
 from goldmar.process import Completed, Exit, run
 from goldmar.requirements import Option, without_password
 
-__all__ = [
-    "compile_file",
-    "executable",
-    "handed_over",
-    "identify",
-    "index_settings",
-    "install",
-    "make_venv",
-    "places",
-    "resolve",
-]
-
 # pip's option -> uv's variable. Several values are separated by blanks, but for folders of wheels.
 _HANDED_OVER = {
     "index-url": "UV_INDEX_URL",

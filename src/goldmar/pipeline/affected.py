@@ -9,8 +9,6 @@ from goldmar.config import Affected, Project, project_of
 from goldmar.errors import ConfigError
 from goldmar.records import Selection
 
-__all__ = ["find_affected"]
-
 PYPROJECT = "pyproject.toml"
 
 

@@ -1,4 +1,4 @@
-"""From what was obtained to a golden: the only way that a golden is written."""
+"""From what was obtained to a golden: the only code that writes a golden."""
 
 import getpass
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,10 @@ from goldmar.pipeline.goldens import drawings_of
 from goldmar.pipeline.selection import so_far
 from goldmar.records import ModelComparison, Provenance, Values
 
-__all__ = ["Accepted", "Proposal", "accept", "accept_all", "propose", "recorded"]
-
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What `approve` would make the golden. `difference` is None for a model's first golden."""
+    """What `approve` would accept as the golden. `difference` is None for a model's first golden."""
 
     model: str
     folder: Path
@@ -31,10 +29,10 @@ class Proposal:
 
 
 def propose(project: Project, model: str) -> Proposal:
-    """Read what was obtained and set it against the golden, exactly.
+    """Read what was obtained and compare it with the golden, exactly.
 
-    Raises GoldenError when nothing was obtained, when the last recording did not come to its end, or when it does not
-    cover the drawings that are there now.
+    Raises GoldenError when nothing was obtained, when the last recording did not finish, or when it does not cover the
+    drawings that exist now.
     """
     folder = project.golden / model
     refuse_unfinished(folder)
@@ -49,13 +47,13 @@ def propose(project: Project, model: str) -> Proposal:
     stale = there.symmetric_difference(obtained.drawing_ids)
     if stale:
         msg = (
-            f"{folder / 'obtained.csv'} does not fit the drawings that are there now: "
+            f"{folder / 'obtained.csv'} does not fit the drawings that exist now: "
             f"{len(stale)} differ, {sorted(stale)[0]} among them."
         )
         raise GoldenError(msg, fix=f"goldmar record {model}", model=model)
     difference = None
     if (folder / "expected.csv").exists():
-        # Exactly: approving is about every digit that will change in git, within tolerance or not.
+        # Exactly: every digit that changes in git has to be approved, within tolerance or not.
         difference = compare(
             read_values(folder / "expected.csv", load_tolerances(folder / "tolerance.toml").columns),
             obtained,
@@ -69,7 +67,7 @@ def propose(project: Project, model: str) -> Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A golden that was just approved. `path` is its expected.csv; `stages` says in words which went with it."""
+    """A golden that was just approved. `path` is its expected.csv; `stages` describes the stages approved with it."""
 
     model: str
     path: Path
@@ -77,7 +75,7 @@ class Accepted:
 
 
 def recorded(project: Project, models: Sequence[str]) -> tuple[str, ...]:
-    """Those of the models that have a recording waiting; one that did not come to its end is refused by `propose`."""
+    """The models that have a recording to approve; `propose` refuses one that did not finish."""
     return tuple(
         model
         for model in models
@@ -86,14 +84,14 @@ def recorded(project: Project, models: Sequence[str]) -> tuple[str, ...]:
 
 
 def accept_all(proposals: Sequence[Proposal], *, reason: str, approver: str | None = None) -> Iterator[Accepted]:
-    """Make each of them the golden, one after the other. What it raises (see `accept`) says which were done before."""
+    """Accept each of them, one after the other. Errors (see `accept`) name those that were accepted before."""
     models = [proposal.model for proposal in proposals]
     for at, proposal in enumerate(proposals):
         try:
             path = accept(proposal, reason=reason, approver=approver)
         except KeyboardInterrupt as stop:
             when = "while {} was being approved"
-            if not (proposal.folder / "obtained.csv").exists():  # the last thing that an approval needs
+            if not (proposal.folder / "obtained.csv").exists():  # removed as the last step of an approval
                 at, when = at + 1, "once {} was approved"
             fix = f"goldmar approve {' '.join(models[at:])} --reason '...'" if models[at:] else None
             raise Interrupted(
@@ -109,9 +107,9 @@ def accept_all(proposals: Sequence[Proposal], *, reason: str, approver: str | No
 
 
 def accept(proposal: Proposal, *, reason: str, approver: str | None = None) -> Path:
-    """Make it the golden, with provenance. Returns the path of expected.csv."""
+    """Write the golden and its provenance. Returns the path of expected.csv."""
     if not reason.strip():
-        msg = "An approval needs a reason: whoever reads the git log will want it."
+        msg = "An approval requires a reason, for readers of the git log."
         raise UsageError(msg, fix=f"goldmar approve {proposal.model} --reason 'retrained on 2026 drawings'")
     provenance = replace(
         proposal.provenance,

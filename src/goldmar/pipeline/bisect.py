@@ -30,8 +30,6 @@ from goldmar.records import Bisection, CulpritSet, Trial, TrialOutcome
 from goldmar.requirements import asked_for, on_disk
 from goldmar.text import counted, some
 
-__all__ = ["find_culprits", "write_kept"]
-
 Versions = Mapping[str, tuple[str | None, str | None]]
 
 

@@ -26,8 +26,6 @@ from goldmar.predict import predict
 from goldmar.records import Comparison, DifferenceKind, ModelComparison, Trial, TrialOutcome, Values
 from goldmar.text import some
 
-__all__ = ["Candidates", "breakage", "trial_of"]
-
 SHOWN = 20
 """Failing values kept for each trial, the worst first."""
 

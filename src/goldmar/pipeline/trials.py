@@ -12,8 +12,6 @@ from typing import Any
 from goldmar.errors import StorageError
 from goldmar.records import Comparison, DifferenceKind, Trial, TrialOutcome
 
-__all__ = ["Trials"]
-
 
 class Trials:
     """The file of one bisection. Two processes may write to it at once; a line cut off by a crash is ignored.

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from goldmar.records.comparison import Comparison
 
-__all__ = ["Bisection", "CulpritSet", "Trial", "TrialOutcome"]
-
 
 class TrialOutcome(StrEnum):
     """What one candidate shows."""
