@@ -127,7 +127,9 @@ def test_server_down_ends_with_exit_code_3(pytester: pytest.Pytester, project: P
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("stand_in")
 def test_xdist_shares_one_torchserve(pytester: pytest.Pytester, project: Path) -> None:
+    """With every plugin that is installed, each found by its entry point."""
     write_golden(project, changed={("a", "count"): "4"})
     result = pytester.runpytest_subprocess("--goldmar", "-n", "2", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=2, failed=1)

@@ -147,6 +147,14 @@ def test_a_wrong_request_toml_is_2_before_anything_is_asked(goldmar: Goldmar, pr
     assert (done.code, "golden/gear/request.toml: path is '/a?b'" in done.err) == (ExitCode.USAGE, True)
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Runs without the plugins of others, which take longer to import than the run: hypothesis, anyio, locust."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.plugins = ["goldmar.pytest_plugin", "xdist.plugin"]
+    return pytester
+
+
 # ---- pytest ---------------------------------------------------------------------------------------------------------
 
 
