@@ -261,7 +261,7 @@ def test_the_token_is_wrong_or_missing(remote: Project, server: LocalServer, mon
 
 
 def test_the_token_expires(archive_of: Archiver, remains: Remains, tmp_path: Path) -> None:
-    seconds = 25.0
+    seconds = 15.0
     project = Project(tmp_path / "project", {"a": "plate", "b": f"slow {seconds}", "c": "flange"})
     with LocalServer([archive_of("obedient")], properties={"token_expiration_min": str(seconds / 60)}) as server:
         assert server._launch is not None

@@ -98,7 +98,7 @@ STRANGE: dict[str, bytes] = {
     "the token as a version": described(modelVersion=f"1-{TOKEN}"),
     "not UTF-8": b"\xff\xfe\xfa",
     "NULs": b"\0" * 1000,
-    "packed": gzip.compress(b" " * 100_000_000),
+    "packed": gzip.compress(b" " * 100_000_000, 1),
 }
 
 
