@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from goldmar.init import Kind, scaffold
+from goldmar.init import ModelKind, scaffold
 
 from .service import loaded, parameter
 
@@ -23,8 +23,8 @@ def _decode(data, mode, decode=_decode):
 """
 
 
-@pytest.mark.parametrize("kind", [Kind.drawing, Kind.image])
-def test_a_drawing_that_crashes_its_decoder_harms_no_other(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [ModelKind.drawing, ModelKind.image])
+def test_a_drawing_that_crashes_its_decoder_harms_no_other(tmp_path: Path, kind: ModelKind) -> None:
     scaffold(tmp_path, "gear", kind)
     folder = tmp_path / "handlers/gear"
     (folder / "MAR-INF").mkdir()

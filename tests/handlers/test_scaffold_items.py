@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goldmar.init import Kind, scaffold
+from goldmar.init import ModelKind, scaffold
 
 MODULES = ("handler", "items", "rules", "table", "words")
 
@@ -49,7 +49,7 @@ def ask(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 CSV = "part,holes,diameter_mm,length_mm\nA,0,20,120\n"
-tabular, text, rules = (pytest.mark.parametrize("ask", [kind], indirect=True) for kind in list(Kind)[2:])
+tabular, text, rules = (pytest.mark.parametrize("ask", [kind], indirect=True) for kind in list(ModelKind)[2:])
 
 
 @tabular
