@@ -1,6 +1,6 @@
-"""What the TOML files say: the project table in pyproject.toml and tolerance.toml of a golden.
+"""Read the TOML files: the project table in pyproject.toml and tolerance.toml of a golden.
 
-Unknown keys are errors, since a misspelt tolerance that is ignored would hold nothing.
+Unknown keys are errors, since a misspelt tolerance would otherwise have no effect.
 """
 
 import difflib
@@ -24,7 +24,7 @@ DEFAULT_PATTERN = "default"
 MALFORMED_TOML = (ValueError, RecursionError)
 """What tomllib raises: a number of more digits than Python reads is a ValueError, nesting without end the other."""
 
-_COLUMNS = ("drawing_id", "name", "pred")
+COLUMNS = ("drawing_id", "name", "pred")
 _UNITS = {"timeout_s": "seconds", "startup_timeout_s": "seconds", "max_drawing_mb": "megabytes"}
 _TOLERANCE_KEYS = ("atol", "rtol", "exact")
 
@@ -47,9 +47,9 @@ class Affected:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where things are, and how to ask. The three folders are absolute; times are in seconds.
+    """Folders and settings of a project. The three folders are absolute paths; times are in seconds.
 
-    `no_golden`: the models that are not held against a golden, on purpose, each with the reason.
+    `no_golden`: the models that have no golden on purpose, each with the reason.
     """
 
     root: Path
@@ -113,24 +113,24 @@ def _tool_table(path: Path, document: dict[str, Any]) -> dict[str, Any] | None:
 def _project(root: Path, table: dict[str, Any]) -> Project:
     path, where = root / "pyproject.toml", "tool.goldmar"
     only_known(path, where, table, tuple(each.name for each in fields(Project) if each.name != "root"))
-    said: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key in ("handlers", "golden", "model_store"):
         folder = table.get(key, key)
         if not isinstance(folder, str) or not folder:
             raise _wrong(path, where, key, folder, 'the name of a folder, for example "golden"')
-        said[key] = root / folder
+        settings[key] = root / folder
     for key, unit in _UNITS.items():
         if key in table:
             wanted = f"a number of {unit} above 0"
-            said[key] = _number(path, where, key, table[key], wanted)
-            if said[key] == 0:
-                raise _wrong(path, where, key, said[key], wanted)
-    clients = said["clients"] = table.get("clients", 4)
+            settings[key] = _number(path, where, key, table[key], wanted)
+            if settings[key] == 0:
+                raise _wrong(path, where, key, settings[key], wanted)
+    clients = settings["clients"] = table.get("clients", 4)
     if not isinstance(clients, int) or isinstance(clients, bool) or clients < 1:
         raise _wrong(path, where, "clients", clients, "a whole number of at least 1")
     return Project(
         root=root,
-        **said,
+        **settings,
         affected=_affected(path, _table(path, f"{where}.affected", table.get("affected", {}))),
         no_golden=_no_golden(path, _table(path, f"{where}.no_golden", table.get("no_golden", {}))),
     )
@@ -177,7 +177,7 @@ class Tolerances:
     path: Path | None = None
 
     def for_name(self, name: str) -> tuple[str, Tolerance]:
-        """The pattern and the tolerance that hold for a value.
+        """The pattern and the tolerance that apply to a value.
 
         A pattern that is the name, letter by letter, wins; otherwise the last one in the file that matches; otherwise
         the default, whose pattern is called `DEFAULT_PATTERN`.
@@ -191,12 +191,12 @@ class Tolerances:
         return found
 
     def unused(self, names: Iterable[str]) -> list[str]:
-        """The patterns that match none of the names: most likely misspelt, so they must not pass in silence."""
+        """The patterns that match none of the names: most likely misspelt, so they are an error."""
         known = set(names)
         return [p for p, _ in self.patterns if p not in known and not any(matches(p, name) for name in known)]
 
     def shadowed(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """The patterns that match names and hold for none of them, each with those that hold in its place."""
+        """The patterns that match names but apply to none of them, each with the patterns that apply instead."""
         known = set(names)
         idle = dict.fromkeys(pattern for pattern, _ in self.patterns)
         for name in known:
@@ -268,12 +268,12 @@ def _tolerance(path: Path, where: str, table: dict[str, Any], default: Tolerance
 
 
 def _columns(path: Path, table: dict[str, Any]) -> dict[str, str]:
-    only_known(path, "columns", table, _COLUMNS)
+    only_known(path, "columns", table, COLUMNS)
     for key, value in table.items():
         if not isinstance(value, str) or not value:
             raise _wrong(path, "columns", key, value, "the header of a column, in quotes")
-    headers = [table.get(key, key) for key in _COLUMNS]
-    if len(set(headers)) < len(headers) or (headers != list(_COLUMNS) and sorted(headers) == sorted(_COLUMNS)):
+    headers = [table.get(key, key) for key in COLUMNS]
+    if len(set(headers)) < len(headers) or (headers != list(COLUMNS) and sorted(headers) == sorted(COLUMNS)):
         raise ConfigError(
             f"{path}: [columns] gives a header to two columns: {', '.join(headers)}.",
             fix="Name a header of its own for each of drawing_id, name and pred",

@@ -2,16 +2,16 @@
 
 GoldmarError                       what went wrong, where, and the command that fixes it
 ├── UsageError                 2   the command or its arguments make no sense
-├── ConfigError                2   a TOML file is missing, unreadable or says something unknown
+├── ConfigError                2   a TOML file is missing, unreadable or has an unknown key
 ├── GoldenError                2   a golden cannot be read, or was never approved
 ├── ArchiveError               2   a handler directory or a .mar breaks a rule of the archive
-├── TokenError                 2   the server turned the token down: wrong, expired or absent
+├── TokenError                 2   the server rejected the token: wrong, expired or absent
 ├── ModelUnknownError          2   the server does not serve that model or version
 ├── MissingExtraError          2   an optional package is not installed
 ├── UninstallableError         2   the pins of a lock file cannot be installed together, or one of them not at all
 ├── ServerError                3   the server could not be reached, started or kept alive
 │   ├── UnreachableError       3   nothing answers at that address, or the connection broke
-│   │   └── RefusedError       3   nothing listens there: not one byte was sent, and asking again is worth while
+│   │   └── RefusedError       3   nothing listens there: not one byte was sent, so a retry makes sense
 │   ├── NotReadyError          3   it runs, but never had its workers READY
 │   ├── WorkerDiedError        3   a worker died; carries the handler's own traceback where there is one
 │   ├── OverloadedError        3   the queue stayed full through every retry
@@ -29,7 +29,7 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """What a finished command says to the shell."""
+    """Exit codes of a finished command."""
 
     OK = 0
     DIFFERENT = 1
@@ -44,9 +44,9 @@ class GoldmarError(Exception):
 
     Args:
         what: one sentence, naming the file, model or URL concerned.
-        fix: the command or the change that mends it, printed on a line of its own.
+        fix: the command or the change that corrects it, printed on a line of its own.
         model: the model concerned, if one is.
-        url: the address that was asked, if one was.
+        url: the URL concerned, if one is.
         detail: longer text to show as it is (a traceback, the end of a log).
         saved: the file that holds what was obtained before it went wrong.
     """
@@ -81,7 +81,7 @@ class UsageError(GoldmarError):
 
 
 class ConfigError(GoldmarError):
-    """A TOML file is missing, unreadable or says something unknown."""
+    """A TOML file is missing, unreadable or has an unknown key."""
 
 
 class GoldenError(GoldmarError):
@@ -93,7 +93,7 @@ class ArchiveError(GoldmarError):
 
 
 class TokenError(GoldmarError):
-    """The server turned the token down: wrong, expired or absent."""
+    """The server rejected the token: wrong, expired or absent."""
 
 
 class ModelUnknownError(GoldmarError):
@@ -130,7 +130,7 @@ class UnreachableError(ServerError):
 
 
 class RefusedError(UnreachableError):
-    """Nothing listens there (yet): not one byte was sent, and asking again is worth while."""
+    """Nothing listens there (yet): not one byte was sent, so a retry makes sense."""
 
 
 class NotReadyError(ServerError):
@@ -146,7 +146,7 @@ class OverloadedError(ServerError):
 
 
 class CommandError(ServerError):
-    """A program that goldmar runs has failed; `detail` holds the end of what it said."""
+    """A program that goldmar runs has failed; `detail` holds the end of its output."""
 
 
 class NotStartedError(CommandError):

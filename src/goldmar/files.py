@@ -23,7 +23,7 @@ _written: dict[Path, None] = {}
 
 
 def note_written(path: Path) -> None:
-    """A file or folder that was written in another way than by this module."""
+    """Note a file or folder that another module has written."""
     _written[path] = None
 
 

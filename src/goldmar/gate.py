@@ -1,5 +1,7 @@
 """Pure judgement: a finished run in, a verdict out. Nothing here prints, exits or asks a server."""
 
+from collections import Counter
+
 from goldmar.records import ModelResult, RunResult, Verdict
 
 
@@ -7,7 +9,7 @@ def judge(run: RunResult) -> Verdict:
     """Pass only a run in which every model was compared in full and nothing failed.
 
     A run without models, and a model without a single compared value, are failures: a check that looked at nothing
-    must never read as green, whatever `compare` made of it.
+    must never pass, whatever `compare` made of it.
     """
     reasons = [reason for model in run.models for reason in _reasons(model)]
     if not run.models:
@@ -18,9 +20,7 @@ def judge(run: RunResult) -> Verdict:
 def _reasons(result: ModelResult) -> list[str]:
     reasons = []
     if result.failures:
-        kinds: dict[str, int] = {}
-        for failure in result.failures:
-            kinds[failure.kind.value] = kinds.get(failure.kind.value, 0) + 1
+        kinds = Counter(failure.kind.value for failure in result.failures)
         counted = ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items()))
         reasons.append(f"{result.model}: {counted}")
     elif result.values == 0 or result.drawings == 0:

@@ -126,7 +126,7 @@ def unpack(mar: Path, folder: Path) -> Manifest:
 
 @contextmanager
 def _opened(mar: Path) -> Iterator[tuple[BinaryIO, list[Member]]]:
-    """The file and the members of the zip, which goldmar.zips has held against what TorchServe would find there."""
+    """The file and the members of the zip, checked by goldmar.zips to be those that TorchServe would find."""
     try:
         with mar.open("rb") as file:
             yield file, members(file)
@@ -156,27 +156,27 @@ def _manifest(mar: Path, file: BinaryIO, found: list[Member]) -> Manifest:
         raise _broken(mar, f"has {member.size} bytes")
     content = b"".join(chunks(file, member))
     try:
-        said = json.loads(content)
+        table = json.loads(content)
     except ValueError as error:
         raise _broken(mar, f"is not JSON ({error})") from error
-    if not isinstance(said, dict) or not isinstance(said.get("model"), dict):
+    if not isinstance(table, dict) or not isinstance(table.get("model"), dict):
         raise _broken(mar, "has no table `model`")
-    model: Mapping[str, Any] = said["model"]
-    wanted = {"runtime": said, "modelName": model, "modelVersion": model, "handler": model}
-    for key, table in wanted.items():
-        if not isinstance(table.get(key), str) or not table[key]:
+    model: Mapping[str, Any] = table["model"]
+    wanted = {"runtime": table, "modelName": model, "modelVersion": model, "handler": model}
+    for key, part in wanted.items():
+        if not isinstance(part.get(key), str) or not part[key]:
             raise _broken(mar, f"has no `{key}`, which TorchServe needs")
     optional = {key: model.get(key) for key in ("serializedFile", "modelFile", "configFile", "requirementsFile")}
     for key, value in optional.items():
         if value is not None and (not isinstance(value, str) or not value):
             raise _broken(mar, f"says {value!r} for `{key}` instead of a file name")
-    if said["runtime"] not in RUNTIMES:
-        raise _broken(mar, f"asks for the runtime {said['runtime']!r}; known are {', '.join(RUNTIMES)}")
+    if table["runtime"] not in RUNTIMES:
+        raise _broken(mar, f"asks for the runtime {table['runtime']!r}; known are {', '.join(RUNTIMES)}")
     manifest = Manifest(
         model=model["modelName"],
         version=model["modelVersion"],
         handler=model["handler"],
-        runtime=said["runtime"],
+        runtime=table["runtime"],
         serialized_file=optional["serializedFile"],
         model_file=optional["modelFile"],
         config_file=optional["configFile"],

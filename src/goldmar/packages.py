@@ -41,14 +41,14 @@ def own(extra: str = "") -> tuple[Requirement, ...]:
 def reachable(installed: Installed, requirements: Iterable[Requirement], modules: Iterable[str] = ()) -> dict[str, str]:
     """Name -> version of what is installed of these requirements, of these modules, and of all that those need.
 
-    Markers are held against the interpreter's environment, extras are followed. What is not installed is left out.
+    Markers are evaluated for the interpreter's environment, extras are followed. What is not installed is left out.
     Source of the rules: PyPA's dependency specifiers.
     """
     names = {canonicalize_name(name): name for name in installed.versions}
     found: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [*requirements, *(Requirement(name) for module in modules for name in installed.modules.get(module, ()))]
-    waiting = [each for each in waiting if _holds(each, frozenset(), installed.environment)]
+    waiting = [each for each in waiting if _applies(each, frozenset(), installed.environment)]
     while waiting:
         wanted = waiting.pop()
         name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
@@ -67,14 +67,14 @@ def unmet(installed: Installed, wanted: Iterable[Requirement], limits: Iterable[
     pre-release count as that version; of a URL only the name counts. Source: PyPA's dependency specifiers.
     """
     names = {canonicalize_name(name): name for name in installed.versions}
-    asked = [each for each in wanted if _holds(each, frozenset(), installed.environment)]
-    for each in tuple(asked):
+    required = [each for each in wanted if _applies(each, frozenset(), installed.environment)]
+    for each in tuple(required):
         if each.extras and (name := names.get(canonicalize_name(each.name))):
             without = {*map(str, _needed(installed, name, frozenset()))}
-            asked += (more for more in _needed(installed, name, frozenset(each.extras)) if str(more) not in without)
-    asked += [each for each in limits if canonicalize_name(each.name) in names]
+            required += (more for more in _needed(installed, name, frozenset(each.extras)) if str(more) not in without)
+    required += [each for each in limits if canonicalize_name(each.name) in names]
     found = []
-    for each in asked:
+    for each in required:
         name = names.get(canonicalize_name(each.name))
         if name is None:
             found.append(f"{each} is not installed")
@@ -103,10 +103,10 @@ def _needed(installed: Installed, name: str, extras: frozenset[str]) -> Iterator
     """What a distribution declares to need with these extras."""
     for line in installed.requires.get(name, ()):
         with suppress(InvalidRequirement):  # of an old distribution, which pip does not follow either
-            if _holds(needed := Requirement(line), extras, installed.environment):
+            if _applies(needed := Requirement(line), extras, installed.environment):
                 yield needed
 
 
-def _holds(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
+def _applies(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
     marker = requirement.marker
     return marker is None or any(marker.evaluate({**environment, "extra": each}) for each in (*extras, ""))

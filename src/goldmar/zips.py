@@ -3,7 +3,7 @@
 TorchServe unpacks an archive with java.util.zip.ZipInputStream (`ZipUtils.unzip` of 0.12.0): the local headers from the
 first byte on, in their order, a later file over an earlier one of that name, until something else than a local header
 comes. It never sees the central directory, by which Python's zipfile, `unzip` and most other readers go. So a zip can
-hold one model for who looks at it and another for who serves it. Here both have to say the same of every byte: local
+contain one model for a reviewer and another for the server. Here both views must agree on every byte: local
 headers and their data lie without a gap from the first byte to the central directory, that one has exactly these
 entries, and nothing follows its end. What Python, Info-ZIP, Java's jar and torch-model-archiver write passes: stored or
 deflated, folders, time stamps, data descriptors behind deflated data, zip64.
@@ -102,7 +102,7 @@ def members(file: BinaryIO) -> list[Member]:
 
 
 def chunks(file: BinaryIO, member: Member) -> Iterator[bytes]:
-    """The content of a member, a part at a time, held against its size and CRC. Raises Broken, Ambiguous, OSError."""
+    """The content of a member, a part at a time, checked by size and CRC. Raises Broken, Ambiguous, OSError."""
     file.seek(member.at)
     left, size, crc = member.compressed, 0, 0
     inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.deflated else None
@@ -191,9 +191,9 @@ def _directory(file: BinaryIO, length: int) -> tuple[int, list[_Entry]]:
     return start, entries
 
 
-def _with_zip64(file: BinaryIO, end: int, said: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _with_zip64(file: BinaryIO, end: int, short_end: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """Count, size and start of the directory, and where what follows it begins: zip64's record comes before the end."""
-    here, count, size, start = said
+    here, count, size, start = short_end
     at = end - _LOCATOR64_FIELDS.size
     locator = _read(file, at, _LOCATOR64_FIELDS.size) if at >= 0 else b""
     if not locator.startswith(_LOCATOR64):
@@ -256,7 +256,7 @@ def _entry(content: memoryview, at: int) -> tuple[_Entry, int]:
 
 
 def _local(file: BinaryIO, entry: _Entry, start: int) -> Member:
-    """Hold the local header against the entry, and the data descriptor behind the data where there is one."""
+    """Check that the local header, and the data descriptor if there is one, agree with the entry."""
     header = _read(file, entry.at, _LOCAL_FIELDS.size)
     if not header.startswith(_LOCAL):
         raise _wrong(entry.name, "has no local header where the directory says")

@@ -140,7 +140,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
 def test_without_the_file_all_is_as_torchserve_has_it(tmp_path: Path) -> None:
     settings = read_request(tmp_path)
     assert settings == RequestSettings()
-    assert (settings.at(RUNNING), settings.told(RUNNING)) == ({"version": "", "path": ""}, ())
+    assert (settings.at(RUNNING), settings.described(RUNNING)) == ({"version": "", "path": ""}, ())
     drawing = Drawing("a", tmp_path / "a.png", "image/png")
     assert settings.drawings([drawing]) == (drawing,)
 
@@ -154,7 +154,7 @@ def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path) -> None:
 def test_options_win_and_both_are_told(tmp_path: Path) -> None:
     settings = read_request(toml(tmp_path, "version = '1'\nfield = 'data'\ncontent_type = 'text/csv'\n"))
     changed = settings.overridden(reach(version="2", path="/x/{version}", field="data"))
-    assert changed.told(RUNNING) == (
+    assert changed.described(RUNNING) == (
         "--model-version 2 instead of 1 of request.toml",
         "--path /x/{version}",
         "content_type text/csv of request.toml",
@@ -170,7 +170,7 @@ def test_a_server_that_goldmar_started_is_asked_as_torchserve_is(tmp_path: Path)
     settings = read_request(toml(tmp_path, "version = '1'\nfield = 'data'\n"))
     own = Origin("local", "http://127.0.0.1:1")
     assert settings.at(own) == {}
-    assert settings.told(own) == ("field data of request.toml",)
+    assert settings.described(own) == ("field data of request.toml",)
 
 
 HOSTILE = st.text(st.sampled_from("/.{}modelversion?#%\\ \r\n\t\"'@:;=&\x00\x85\u2028é1aA-_~"), max_size=30)

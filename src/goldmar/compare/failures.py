@@ -8,7 +8,7 @@ import numpy as np
 
 from goldmar.compare.apply_tolerance import PairOutcomes, type_name
 from goldmar.compare.join import Joined
-from goldmar.records import Comparison, DifferenceKind, Value, Values
+from goldmar.records import Comparison, DifferenceKind, Values
 
 
 def model_failures(golden: Values, obtained: Values, joined: Joined, asked: Sequence[str]) -> Iterator[Comparison]:
@@ -50,25 +50,11 @@ def value_failures(golden: Values, obtained: Values, joined: Joined, outcomes: P
         *_again(obtained, joined.obtained_again, "in the answers"),
     ]
     for row in joined.missing.tolist():
-        failures.append(
-            Comparison(
-                DifferenceKind.MISSING_VALUE,
-                golden.drawing_ids[row],
-                golden.names[row],
-                want=golden.values[row],
-                detail="in the golden, not in the answer",
-            )
-        )
+        key, detail = (golden.drawing_ids[row], golden.names[row]), "in the golden, not in the answer"
+        failures.append(Comparison(DifferenceKind.MISSING_VALUE, *key, want=golden.values[row], detail=detail))
     for row in joined.extra.tolist():
-        failures.append(
-            Comparison(
-                DifferenceKind.EXTRA_VALUE,
-                obtained.drawing_ids[row],
-                obtained.names[row],
-                got=obtained.values[row],
-                detail="in the answer, not in the golden",
-            )
-        )
+        key, detail = (obtained.drawing_ids[row], obtained.names[row]), "in the answer, not in the golden"
+        failures.append(Comparison(DifferenceKind.EXTRA_VALUE, *key, got=obtained.values[row], detail=detail))
     pairs = np.flatnonzero(outcomes.failed)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = outcomes.difference[pairs] / outcomes.allowed[pairs]
@@ -94,7 +80,7 @@ def _pair(golden: Values, obtained: Values, joined: Joined, outcomes: PairOutcom
     difference = allowed = None
     if outcomes.other_type[pair]:
         kind, detail = DifferenceKind.CHANGED_TYPE, f"{type_name(want)} in the golden, {type_name(got)} in the answer"
-    elif _is_odd(got):
+    elif isinstance(got, float) and not math.isfinite(got):
         kind, detail = DifferenceKind.NOT_FINITE, f"{got} in the answer, {want} in the golden"
     elif outcomes.numeric[pair]:
         kind = DifferenceKind.DIFFERENT
@@ -103,17 +89,5 @@ def _pair(golden: Values, obtained: Values, joined: Joined, outcomes: PairOutcom
         detail = f"differs by {difference:.6g}, {exactly}"
     else:
         kind, detail = DifferenceKind.DIFFERENT, "must be equal"
-    return Comparison(
-        kind,
-        golden.drawing_ids[row],
-        golden.names[row],
-        want,
-        got,
-        difference=difference,
-        allowed=allowed,
-        detail=detail,
-    )
-
-
-def _is_odd(value: Value) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    key = golden.drawing_ids[row], golden.names[row]
+    return Comparison(kind, *key, want, got, difference=difference, allowed=allowed, detail=detail)

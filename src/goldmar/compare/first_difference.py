@@ -15,6 +15,7 @@ import numpy as np
 
 from goldmar.golden.stage_file import array_of
 from goldmar.records import Explanation, Part, Stage, Staged
+from goldmar.text import listed
 
 ROUNDING = 100
 _BATCHED = "inference"
@@ -65,11 +66,7 @@ def explain(kept: Staged, got: Staged) -> Explanation:
 
 
 def _after(equal: Sequence[str], rounded: _Outcome | None) -> str:
-    words = ""
-    if equal:
-        words = (
-            f", after equal {equal[0]}" if len(equal) == 1 else f", after equal {', '.join(equal[:-1])} and {equal[-1]}"
-        )
+    words = f", after equal {listed(equal)}" if equal else ""
     return f"{words} ({_BATCHED}: {rounded.words})" if rounded else words
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from goldmar.compare.apply_tolerance import Floats
 
 
 def atol_needed(difference: Floats, size: Floats, rtol: float) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, repeat
 from pathlib import Path
 
+from goldmar.config import COLUMNS
 from goldmar.errors import GoldenError
 from goldmar.files import read_whole, write_atomically
-from goldmar.golden.csv_strict import COLUMNS, read_strict
+from goldmar.golden.csv_strict import read_strict
 from goldmar.golden.grammar import spell_pred, spell_text
 from goldmar.records import Prediction, Values
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from goldmar.config import COLUMNS
 from goldmar.errors import GoldenError
 from goldmar.golden.grammar import FieldError, parse_pred, parse_text
 from goldmar.records import Value, Values
-
-COLUMNS = ("drawing_id", "name", "pred")
 
 
 def read_strict(path: Path, content: bytes, columns: Mapping[str, str]) -> Values:
@@ -62,7 +61,7 @@ def places_of(header: Sequence[str], columns: Mapping[str, str]) -> tuple[int, i
 
 
 def _text(path: Path, content: bytes) -> str:
-    """What can be told from the bytes alone: whole, no NUL, UTF-8."""
+    """Check the bytes (complete, no NUL, UTF-8) and decode them."""
     if not content:
         msg = f"{path} is empty: it has not even a header."
         raise GoldenError(msg, fix="Take it from git again, or write drawing_id,name,pred as its first line")

@@ -4,10 +4,9 @@ from collections.abc import Hashable
 from numbers import Integral, Real
 from typing import Any
 
+from goldmar.config import COLUMNS
 from goldmar.errors import GoldenError, MissingExtraError
 from goldmar.records import Value, Values
-
-_COLUMNS = ("drawing_id", "name", "pred")
 
 
 def to_frame(values: Values) -> Any:
@@ -21,7 +20,7 @@ def to_frame(values: Values) -> Any:
         raise MissingExtraError("pandas", "pandas", "A data frame") from None
 
     columns = {"drawing_id": values.drawing_ids, "name": values.names, "pred": values.values}
-    return pd.DataFrame(columns, columns=list(_COLUMNS), dtype="object")
+    return pd.DataFrame(columns, columns=list(COLUMNS), dtype="object")
 
 
 def from_frame(frame: Any) -> Values:
@@ -30,7 +29,7 @@ def from_frame(frame: Any) -> Values:
     numpy's numbers become Python's, so that `write_values` writes them as every other golden is written. Raises
     GoldenError where a column is missing, or where a pred is neither number, string, bool nor None.
     """
-    missing = [column for column in _COLUMNS if column not in frame.columns]
+    missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         msg = f"The DataFrame has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}."
         raise GoldenError(msg, fix="frame.rename(columns=...), or frame.melt(...) if it is in wide format")

@@ -1,4 +1,4 @@
-"""Which recording counts: the last that was begun, once all of it is on disk. Never the one before it.
+"""Which recording is valid: the last that was started, once it is complete on disk. Never an earlier one.
 
 obtained.unfinished.toml lies beside the obtained files from the moment that a recording begins until all of it is
 there. It is the first thing to be written and the last to go, so that a recording that fails, is interrupted or is
@@ -147,7 +147,7 @@ def write_obtained(folder: Path, values: Values, provenance: Provenance) -> Path
 
 
 def write_partial(folder: Path, values: Values) -> Path:
-    """Write what a model state before a run ended early, which nothing approves. Raises StorageError."""
+    """Write the answers of a run that ended early; they cannot be approved. Raises StorageError."""
     path = folder / "obtained.partial.csv"
     write_atomically(path, to_csv(values).encode())
     return path

@@ -1,7 +1,7 @@
-"""golden/<model>/request.toml: how a model is asked, where that is not as TorchServe has it.
+"""golden/<model>/request.toml: how requests to a model differ from those of TorchServe.
 
-Each setting becomes a part of an address or of a header, so each has a narrow grammar: nothing that could end a header,
-leave the path or add a query gets through. An unknown key is an error. docs/formats.md has the same for people.
+Each setting becomes part of a URL or of a header, so each has a narrow grammar: no setting can end a header, leave the
+path or add a query. An unknown key is an error. docs/formats.md describes the file for users.
 """
 
 import os
@@ -19,7 +19,7 @@ from goldmar.records import COMMAND_LINE, Drawing, Edge, Origin, Reach
 REQUEST = "request.toml"
 
 _FIELDS = {"version": "model_version", "path": "path", "content_type": "content_type", "field": "field"}
-"""Each key, and the field of Reach that wins over it."""
+"""Each key, and the field of Reach that takes precedence over it."""
 
 _NAME = r"[A-Za-z0-9!#$&^_.+-]+"
 _PARAMETER = rf' ?; ?{_NAME}=(?:{_NAME}|"[A-Za-z0-9 !#$&^_.+/-]*")'
@@ -33,7 +33,7 @@ _GRAMMARS = {
 
 
 class Place(TypedDict, total=False):
-    """What is asked for at a server of the user's own: see goldmar.records.Request."""
+    """Version and path of a request to a server of the user: see goldmar.records.Request."""
 
     version: str
     path: str
@@ -41,10 +41,10 @@ class Place(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
-    """How one model is asked; an empty setting is as TorchServe has it.
+    """How requests to one model are made; an empty setting is TorchServe's default.
 
-    `version` and `path` count where a running server is named, `content_type` and `field` wherever a model is asked.
-    `words` says of each setting where it comes from.
+    `version` and `path` apply to a running server that the user named, `content_type` and `field` to every server.
+    `words` describes each setting and its origin.
     """
 
     version: str = ""
@@ -54,7 +54,7 @@ class RequestSettings:
     words: Mapping[str, str] = dataclass_field(default_factory=dict)
 
     def overridden(self, reach: Reach) -> "RequestSettings":
-        """With what the user says, which wins. Raises UsageError where that, or the whole, makes no sense."""
+        """The settings with the user's options, which take precedence. Raises UsageError for unfit ones."""
         words, values, edge = dict(self.words), {key: getattr(self, key) for key in _FIELDS}, reach.edge
         given = check_options(reach)
         for key, value in given.items():
@@ -73,17 +73,17 @@ class RequestSettings:
         )
 
     def at(self, origin: Origin) -> Place:
-        """Version and path to ask for: a server that the user named may have its own."""
+        """Version and path of a request: only a server that the user named may have its own."""
         return {"version": self.version, "path": self.path} if origin.named else {}
 
-    def told(self, origin: Origin) -> tuple[str, ...]:
-        """In words, what is not as TorchServe has it when this is asked."""
+    def described(self, origin: Origin) -> tuple[str, ...]:
+        """The settings that differ from TorchServe's defaults for this server, in words."""
         unused = () if origin.named else ("version", "path")
         return tuple(self.words[key] for key in _FIELDS if key in self.words and key not in unused)
 
 
 def read_request(folder: Path) -> RequestSettings:
-    """What request.toml in golden/<model> says; all as TorchServe has it without the file. Raises ConfigError."""
+    """Read golden/<model>/request.toml; without the file all defaults. Raises ConfigError."""
     path = folder / REQUEST
     if not os.path.lexists(path):
         return RequestSettings()
@@ -97,7 +97,7 @@ def read_request(folder: Path) -> RequestSettings:
 
 
 def check_options(reach: Reach) -> dict[str, str]:
-    """What the user says of the request, by the keys of request.toml. Raises UsageError, naming the option."""
+    """The user's options for the request, by the keys of request.toml. Raises UsageError, naming the option."""
     given = {key: getattr(reach, name) for key, name in _FIELDS.items() if getattr(reach, name) is not None}
     for key, value in given.items():
         _check(key, value, UsageError, reach.edge.option(_FIELDS[key]), reach.edge)

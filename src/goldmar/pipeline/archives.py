@@ -48,12 +48,12 @@ def build_archives(project: Project, folders: Sequence[Path], progress: Progress
 
 
 def verify_archive(project: Project, mar: Path, progress: Progress) -> archive.Built:
-    """Manifest and digest, then the handler loaded by TorchServe's own worker and asked about a canary drawing.
+    """Manifest and digest, then the handler loaded by TorchServe's own worker, which must answer one canary drawing.
 
-    The canary is the first drawing of golden/<model>; an archive without goldens is loaded and not asked, with a note.
+    The canary is the first drawing of golden/<model>; an archive without goldens is only loaded, with a note.
 
     Raises:
-        ArchiveError: the archive is malformed, or its handler turns the canary drawing down.
+        ArchiveError: the archive is malformed, or its handler rejects the canary drawing.
         WorkerDiedError: the handler does not load; its traceback is in `detail`.
     """
     found = archive.verify(mar)
@@ -69,7 +69,7 @@ def verify_archive(project: Project, mar: Path, progress: Progress) -> archive.B
         if canary.problem is not None:
             msg = f"{mar}: the model fails on {canary.drawing_id}: {canary.problem}"
             raise ArchiveError(
-                msg, fix="mend the handler, then goldmar archive", model=model, detail=server.diagnostics()
+                msg, fix="correct the handler, then goldmar archive", model=model, detail=server.diagnostics()
             )
     return found
 
@@ -92,27 +92,27 @@ def packages_of_model(
     inside = (archived or examine(mar)).sources
     _refuse_unmet(project, model, installed, inside)
     modules = {name: content for name, content in inside.items() if name.endswith(".py")}
-    asked = _asked(inside, ())
-    if asked is not None and not asked.named:
+    needs = _needs(inside, ())
+    if needs is not None and not needs.named:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
     return reachable(
-        installed, [*map(Requirement, TORCHSERVE_NEEDS.values()), *(asked.wanted if asked else ())], others
+        installed, [*map(Requirement, TORCHSERVE_NEEDS.values()), *(needs.wanted if needs else ())], others
     )
 
 
 def _refuse_unmet(project: Project, model: str, installed: Installed, inside: Mapping[str, bytes]) -> None:
-    asked = _asked(inside, survey(project).model(model).handlers)
-    if asked is None:
+    needs = _needs(inside, survey(project).model(model).handlers)
+    if needs is None:
         return
-    if missing := unmet(installed, asked.wanted, asked.limits):
+    if missing := unmet(installed, needs.wanted, needs.limits):
         some = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if missing[_SHOWN:] else "")
         msg = f"{model} is not served with what its requirements.txt asks for: {some}."
         fix = "install that where the model is served; where a lock file says what is, resolve it anew: docs/ci.md"
         raise ConfigError(msg, fix=fix, model=model)
 
 
-def _asked(inside: Mapping[str, bytes], folders: Sequence[Path]) -> Asked | None:
+def _needs(inside: Mapping[str, bytes], folders: Sequence[Path]) -> Asked | None:
     """What the requirements file of an archive asks for; None where it has none. `folders` have what it includes."""
 
     def read(name: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Stages asked for, kept beside a golden, and held against what is asked of the model now."""
+"""Request stages, keep them beside a golden, and compare them with those of the model now."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,10 +46,10 @@ def record_stages(server: Server, golden: Golden, recording: Recording, progress
 def explain_failures(
     server: Server, golden: Golden, compared: ModelComparison, obtained: Path | None, progress: Progress
 ) -> tuple[Explanation, ...]:
-    """Ask the failing drawings once more, with their stages, and name the first that differs of each.
+    """Send the failing drawings again, requesting their stages, and find the first stage that differs for each.
 
-    `obtained` is the file with the answers. Whatever goes wrong on the way is said in place of a stage: the verdict
-    stands without it.
+    `obtained` is the file with the answers. An error is reported in place of a stage: it does not change the
+    verdict.
     """
     failing = sorted({failure.drawing_id for failure in compared.failures if failure.drawing_id})
     if not failing:
@@ -63,14 +63,14 @@ def explain_failures(
     except KeyboardInterrupt as stop:
         raise _interrupted(golden, obtained) from stop
     except GoldmarError as error:
-        said = {explanation.drawing_id for explanation in done}
+        explained = {explanation.drawing_id for explanation in done}
         words = f"{error.what} {error.fix or ''}".strip()
-        done += [Explanation(drawing, "", words) for drawing in failing if drawing not in said]
+        done += [Explanation(drawing, "", words) for drawing in failing if drawing not in explained]
     return tuple(sorted(done, key=lambda explanation: explanation.drawing_id))
 
 
 def stages_approved(folder: Path) -> str:
-    """What a golden that was just approved has by way of stages, in words; empty where it never had any."""
+    """The stages of a golden that was just approved, in words; empty if it has none."""
     try:
         kept = read_kept_stages(folder)
     except GoldmarError as error:

@@ -1,4 +1,4 @@
-"""All that a model is held against."""
+"""Read the golden of a model and everything that belongs to it."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -6,21 +6,15 @@ from pathlib import Path
 
 from goldmar.config import Project, Tolerances, load_tolerances
 from goldmar.errors import GoldenError
-from goldmar.golden import (
-    RequestSettings,
-    find_drawings,
-    read_golden,
-    read_provenance,
-    read_request,
-)
+from goldmar.golden import RequestSettings, find_drawings, read_golden, read_provenance, read_request
 from goldmar.records import Drawing, Reach, Value, Values
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """All that one model is held against, and how it is asked. `expected` is empty where only recording is asked for.
+    """The golden of one model, its drawings, tolerances and request. `expected` is empty for a recording.
 
-    `version` is that of the model when the golden was approved; empty where the golden does not tell.
+    `version` is that of the model when the golden was approved; empty if unknown.
     """
 
     model: str
@@ -33,7 +27,7 @@ class Golden:
 
 
 def read_model(project: Project, model: str, *, with_expected: bool, reach: Reach | None = None) -> Golden:
-    """Read golden/<model>. What `reach` says of the request wins over its request.toml.
+    """Read golden/<model>. Options in `reach` take precedence over its request.toml.
 
     Raises GoldenError, ConfigError, UsageError.
     """
@@ -55,14 +49,14 @@ def read_model(project: Project, model: str, *, with_expected: bool, reach: Reac
 
 
 def drawings_of(project: Project, model: str) -> list[Drawing]:
-    """The drawings of a model as its request.toml has them sent, all of them fit. Raises GoldenError, ConfigError."""
+    """The drawings of a model with the content type of its request.toml, checked. Raises GoldenError, ConfigError."""
     folder, at_most = project.golden / model, round(project.max_drawing_mb * 2**20)
     found = find_drawings(folder / "drawings", within=(project.root, project.golden), at_most=at_most)
     return list(read_request(folder).drawings(found))
 
 
 def by_drawing(golden: Golden) -> dict[str, Golden]:
-    """A golden, cut to each of its drawings: those in the folder and those in the golden, sorted."""
+    """One golden for each drawing, of the folder or of the golden, sorted by drawing."""
     drawings = {drawing.id: drawing for drawing in golden.drawings}
     rows: dict[str, tuple[list[str], list[Value]]] = {}
     for drawing, name, value in zip(

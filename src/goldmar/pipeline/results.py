@@ -77,7 +77,7 @@ def result_of(
         retries=sum(prediction.attempts - 1 for prediction in predictions),
         version=version,
         golden_version=golden.version,
-        request=golden.request.told(origin),
+        request=golden.request.described(origin),
         **more,
     )
 

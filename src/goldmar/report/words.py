@@ -1,4 +1,4 @@
-"""How numbers, names and failures are spelt, the same in every report."""
+"""How numbers, names and failures are written, the same in every report."""
 
 import json
 import math
@@ -73,12 +73,12 @@ def columns(failure: Comparison) -> tuple[str, ...]:
 
 
 def requests(run: RunResult) -> list[str]:
-    """How models were asked that were not asked as TorchServe has it, a line each."""
+    """Models whose requests differed from TorchServe's defaults, a line each."""
     return [f"{model.model} was asked with {'; '.join(model.request)}" for model in run.models if model.request]
 
 
 def versions(run: RunResult) -> list[str]:
-    """Of which models nobody tells the version that is served, on one line."""
+    """Models whose served version is unknown, on one line."""
     unknown = [
         f"{model.model} (golden of {model.golden_version})" if model.golden_version else model.model
         for model in run.models
@@ -96,12 +96,12 @@ def compared(run: RunResult) -> str:
 
 
 def not_compared(others: Mapping[str, str] | None) -> list[str]:
-    """Why these models of the project were not, a line each; one line for all that were not asked for."""
+    """Why models of the project were not compared: a line for each reason; one line for all that were not selected."""
     others = others or {}
-    said = [f"{model}: no golden on purpose: {reason}" for model, reason in others.items() if reason]
+    lines = [f"{model}: no golden on purpose: {reason}" for model, reason in others.items() if reason]
     if left := [model for model, reason in others.items() if not reason]:
-        said.append(f"not asked for: {some(left, _NAMED)}")
-    return said
+        lines.append(f"not asked for: {some(left, _NAMED)}")
+    return lines
 
 
 def quantile(numbers: Sequence[float], share: float) -> float | None:
@@ -114,7 +114,7 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def per_second(result: ModelResult) -> float | None:
-    """Predictions a second over the whole asking, all clients together."""
+    """Predictions per second over the whole run, all clients together."""
     return len(result.latencies_s) / result.seconds if result.latencies_s and result.seconds > 0 else None
 
 
@@ -149,7 +149,7 @@ def failed_drawings(result: ModelComparison) -> str:
 
 
 def headline(run: RunResult) -> str:
-    """What was asked, where, when, with what."""
+    """Backend, URL, time and versions of a run."""
     versions = [f"{name} {run.packages[name]}" for name in ("torch", "torchserve") if name in run.packages]
     started = f"{run.started:%Y-%m-%d %H:%M:%S %Z}".strip()
     return " · ".join(filter(None, (f"backend {run.backend}", without_userinfo(run.url), started, *versions)))

@@ -1,6 +1,6 @@
 """The report for CI servers: JUnit XML in the shape that Jenkins and GitLab read; a suite a model, a case a drawing.
 
-There is no standard; the shape held to is the schema of Jenkins' xunit plugin (junit-10.xsd).
+There is no standard; this follows the schema of Jenkins' xunit plugin (junit-10.xsd).
 """
 
 from collections.abc import Sequence
@@ -66,9 +66,9 @@ def _suite(root: ET.Element, result: ModelResult, run: RunResult) -> None:
     for drawing in dict.fromkeys([*result.drawing_ids, *by_drawing]):
         case = _case(suite, result.model, drawing)
         if failures := by_drawing.get(drawing):
-            _fail(case, failures[0].kind.value, _told(failures), explained.get(drawing, ()))
+            _fail(case, failures[0].kind.value, _lines(failures), explained.get(drawing, ()))
     if whole:
-        _fail(_case(suite, result.model, _WHOLE), whole[0].kind.value, _told(whole))
+        _fail(_case(suite, result.model, _WHOLE), whole[0].kind.value, _lines(whole))
     elif not result.values:
         _fail(_case(suite, result.model, _WHOLE), "nothing compared", ["nothing was compared"])
 
@@ -81,7 +81,7 @@ def _case(suite: ET.Element, model: str, name: str) -> ET.Element:
     return _sub(suite, "testcase", classname=f"goldmar.{model}", name=name)
 
 
-def _told(failures: Sequence[Comparison]) -> list[str]:
+def _lines(failures: Sequence[Comparison]) -> list[str]:
     lines = []
     for failure in failures[:_AT_MOST]:
         want, got = words.want_and_got(failure)

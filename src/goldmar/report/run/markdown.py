@@ -18,8 +18,8 @@ def render(run: RunResult, verdict: Verdict) -> str:
     page.add(escaped(words.headline(run)), "")
     page.bullets(verdict.reasons[:_NOTES])
     if run.not_compared is not None:
-        told = (words.compared(run), *words.not_compared(run.not_compared)[:_NOTES])
-        page.add("", "; ".join(map(escaped, told)))
+        notes = (words.compared(run), *words.not_compared(run.not_compared)[:_NOTES])
+        page.add("", "; ".join(map(escaped, notes)))
     for line in (*words.requests(run)[:_NOTES], *words.versions(run)):
         page.add("", escaped(line))
     page.add("")
