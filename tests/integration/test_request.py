@@ -159,16 +159,21 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
 
 
 @pytest.mark.parametrize("more", [(), ("-n1",)], ids=["alone", "xdist"])
-def test_pytest_asks_the_same(pytester: pytest.Pytester, project: Path, more: tuple[str, ...]) -> None:
+def test_pytest_asks_the_same(
+    pytester: pytest.Pytester, project: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", "s3cret-key")
     settings(project, 'version = "1"\nfield = "image"\n')
     with FakeServer(json_answer({"ok": True})) as server:
         words = ("-p", "no:cacheprovider", f"--rootdir={project}", "--goldmar-url", server.url, *more)
+        words += ("--goldmar-header", "X-Api-Key=THE_KEY")
         tested = pytester.runpytest_subprocess(*words, "--goldmar-model-version", "2", "--goldmar-content-type", "a/b")
     tested.assert_outcomes(passed=2)
     posts = {one.path: one for one in server.asked if one.method == "POST"}
     assert set(posts) == {"/predictions/gear/2", "/predictions/rim/2"}
     assert b'name="image"' in posts["/predictions/gear/2"].body
     assert posts["/predictions/rim/2"].headers["content-type"] == "a/b"
+    assert {one.headers["x-api-key"] for one in server.asked} == {"s3cret-key"}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +205,17 @@ def test_a_server_that_is_too_slow_names_the_option_that_there_is(
         words = ("-p", "no:cacheprovider", f"--rootdir={project}", "--goldmar-url", server.url)
         tested = pytester.runpytest_subprocess(*words, "--goldmar-timeout", "0.2")
     tested.stdout.fnmatch_lines(["*No whole answer within 0.2 s*", "*only slow: --goldmar-timeout SECONDS*"])
+
+
+@pytest.mark.parametrize("more", [(), ("-n1",)], ids=["alone", "xdist"])
+def test_a_page_in_place_of_an_answer_names_the_options_of_pytest(
+    pytester: pytest.Pytester, project: Path, more: tuple[str, ...]
+) -> None:
+    with FakeServer(json_answer({}), answer(200, b"<html>")) as server:
+        words = ("-p", "no:cacheprovider", f"--rootdir={project}", "--goldmar-url", server.url, *more)
+        told = " ".join(pytester.runpytest_subprocess(*words).stdout.str().split())
+    assert "--goldmar-url and --goldmar-path, or request.toml" in told
+    assert " --url" not in told
 
 
 def test_an_answer_that_is_no_json_says_what_to_do(goldmar: Goldmar, project: Path) -> None:

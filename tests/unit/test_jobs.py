@@ -14,6 +14,7 @@ from goldmar.backends import Backend, Serving
 from goldmar.config import load_project
 from goldmar.errors import ConfigError, GoldenError, Interrupted, ServerError
 from goldmar.golden import Recording, Superseded, read_provenance, refuse_unfinished
+from goldmar.mar import examine
 from goldmar.packages import Installed
 from goldmar.pipeline.goldens import read_model
 from goldmar.pipeline.jobs import Job, check, record, recording
@@ -103,6 +104,19 @@ def test_a_check_to_its_end(gear: Path) -> None:
     assert verdict.passed
     assert (server.left, run.models[0].archive_digest) == (1, digest(gear.parents[1] / "model_store/gear.mar"))
     assert asked.progress.seen == ["asking gear 2", "answered gear", "answered gear"]
+
+
+@pytest.mark.parametrize("run", [check, record])
+def test_an_archive_is_opened_and_hashed_once(gear: Path, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest, its requirements and its modules are all asked for on the way."""
+    seen: list[Path] = []
+    monkeypatch.setattr("goldmar.pipeline.archives.examine", lambda mar: seen.append(mar) or examine(mar))
+    monkeypatch.setattr("goldmar.mar.digest", lambda mar: pytest.fail("hashed again"))
+    server = Server()
+    server.installed = Installed({"wanted": "2.0"})
+    result, _ = run(job(gear, server))
+    assert [mar.name for mar in seen] == ["gear.mar"]
+    assert result.packages == {"wanted": "2.0"}
 
 
 def test_where_a_recording_comes_from_is_kept_as_the_server_says(gear: Path) -> None:
