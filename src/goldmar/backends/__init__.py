@@ -4,6 +4,7 @@ A package of somebody else adds one with an entry point in the group `goldmar.ba
 object a Backend. docs/backends.md has one of forty lines.
 """
 
+import math
 import platform
 import sys
 from collections.abc import Callable, Mapping
@@ -229,10 +230,14 @@ def choose_backend(reach: Reach, *, lock: bool = False) -> Backend:
     if backend is _REMOTE and reach.url is None:
         msg = f"{reach.edge.option('backend')} remote asks a server that runs already, and none is named."
         raise UsageError(msg, fix=words("add {url} http://HOST:PORT"))
-    about = {each.name: each.metadata.get("about", "") for each in fields(Reach)}
+    metadata = {each.name: each.metadata for each in fields(Reach)}
     for name, value in reach.given().items():
-        if about[name] and name not in backend.takes:
-            raise _not_taken(backend, reach.edge, name, about[name], value)
+        about, least = metadata[name].get("about", ""), metadata[name].get("least")
+        if about and name not in backend.takes:
+            raise _not_taken(backend, reach.edge, name, about, value)
+        if least is not None and not least <= value < math.inf:  # NaN is neither
+            option = reach.edge.option(name)
+            raise UsageError(f"{option} is {value:g}.", fix=f"{option} with a number from {least:g} on")
     return backend
 
 

@@ -8,8 +8,7 @@ Without `--goldmar` (or `--goldmar-url`) this plugin collects nothing and import
 of a session with goldens, `items` what is collected, `asking` the server.
 """
 
-from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,23 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         said = option.metadata
         text = said["help"].format(backends=backends_in_words())
         text += " Implies --goldmar." if option.name == "url" else ""
-        more = {"action": "append"} if option.name == "header" else {"type": _type(option)}
+        more = {"action": "append"} if option.name == "header" else {"type": get_args(option.type)[0]}
         dest = f"goldmar_{option.name}"
         group.addoption(EDGE.option(option.name), dest=dest, metavar=said["metavar"], help=text, **more)
-
-
-def _type(option: Field[Any]) -> Callable[[str], Any]:
-    kind = get_args(option.type)[0]
-    least = option.metadata.get("least")
-    if least is None:
-        return kind  # type: ignore[no-any-return]
-
-    def number(text: str) -> Any:
-        if not (value := kind(text)) >= least:
-            raise ValueError
-        return value
-
-    return number
 
 
 def pytest_configure(config: pytest.Config) -> None:
