@@ -26,7 +26,7 @@ from tests.support.packages import STAND_IN, stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 SHELL = {"bash", "console"}
-OTHER = {"csv", "json", "make", "python", "toml", "xml", "yaml", "text"}
+OTHER = {"mermaid", "csv", "json", "make", "python", "toml", "xml", "yaml", "text"}
 TIMEOUT_S = 300.0
 
 # Page -> first command of each block that is not run; the page says why.
