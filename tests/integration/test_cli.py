@@ -150,7 +150,7 @@ def test_an_archive_that_no_handler_makes_is_named(goldmar: Goldmar, tmp_path: P
     done = goldmar("archive")
     assert done.code == ExitCode.OK, done.err
     assert "kept model_store/pin.mar  built elsewhere" in done.out
-    assert "where pin is renamed or gone: rm model_store/pin.mar" in done.out
+    assert "if pin was renamed or removed: rm model_store/pin.mar" in done.out
     assert "gear.mar is left over" in done.err
     assert "gear.mar" not in done.out
     assert goldmar("check").code == ExitCode.USAGE
@@ -407,7 +407,7 @@ def test_approve_wants_a_reason(goldmar: Goldmar, project: Path, reason: str) ->
     obtained(project, RIGHT)
     done = goldmar("approve", "means", "--reason", reason, "--yes")
     assert done.code == ExitCode.USAGE
-    assert "needs a reason" in done.err
+    assert "requires a reason" in done.err
 
 
 @pytest.mark.parametrize(
