@@ -1,6 +1,6 @@
-"""How a project is laid out, and what a model may be called. docs/formats.md has the same for people.
+"""The layout of a project and the names of models. docs/formats.md describes both for users.
 
-The rule: whatever exists in handlers/, golden/ or model_store/ is a model. What can be none and must not be passed over
+The rule: whatever exists in handlers/, golden/ or model_store/ is a model. What cannot be one and must not be ignored
 either (a name that is not allowed, a file in the place of a folder, a link that leads nowhere) is a `Problem`.
 """
 
@@ -26,7 +26,7 @@ IN_ARCHIVE = frozenset({HANDLER, RECIPE, CONFIG, REQUIREMENTS, MODEL, WEIGHTS})
 """What of a handler's folder goes into its archive, or says what does, under a name of its own; modules do as well."""
 
 OF_GOLDEN = frozenset({GOLDEN, "drawings", "request.toml", "tolerance.toml"})
-"""What of a golden's folder an answer is asked with or compared with."""
+"""Files of a golden's folder that affect a request or a comparison."""
 
 _AT_WORK = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)  # what `init` is just laying together
 
@@ -120,7 +120,7 @@ def kind_of(place: Place, name: str, *, is_folder: bool, inside: Iterable[str] =
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that cannot be used and must not be passed over. `model` is empty where it is nobody's."""
+    """Something that cannot be used and must not be ignored. `model` is empty if it belongs to no model."""
 
     path: Path
     what: str
@@ -160,7 +160,7 @@ class Survey:
     problems: tuple[Problem, ...]
 
     def model(self, name: str) -> Model:
-        """One model; empty-handed where nothing of that name is there."""
+        """One model; an empty record if nothing of that name exists."""
         return self.models.get(name, Model(name))
 
 
@@ -173,7 +173,7 @@ def survey(project: Project) -> Survey:
         found.take_folder(Place.golden, path)
     for path in found.entries(project.model_store):
         found.take_archive(path)
-    _refuse_twins(found)
+    _refuse_duplicates(found)
     _refuse_left_over(found)
     problems = tuple(found.problems)
     names = {*found.handlers, *found.golden, *found.archives, *(each.model for each in problems if each.model)}
@@ -192,7 +192,7 @@ def survey(project: Project) -> Survey:
 
 
 class _Found:
-    """What was seen so far, by model."""
+    """What was found so far, by model."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, list[Path]] = {}
@@ -248,7 +248,7 @@ class _Found:
 
 
 def _is_folder(path: Path) -> bool:
-    """Or may be one: whether it is cannot always be told."""
+    """Whether it is a folder, or may be one: an error can leave that open."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError as error:
@@ -268,7 +268,7 @@ def _no_folder(path: Path) -> str:
 def _refuse_left_over(found: _Found) -> None:
     """An archive of the name that a handler's folder has and its model has no more: the model was renamed.
 
-    Held against its golden it would pass for ever, whatever becomes of the handler.
+    Compared with its golden it would always pass, even after changes of the handler.
     """
     makes = {folder.name: model for model, folders in found.handlers.items() for folder in folders}
     for name, archive in found.archives.items():
@@ -280,7 +280,7 @@ def _refuse_left_over(found: _Found) -> None:
             found.refuse(archive, what, fix, name)
 
 
-def _refuse_twins(found: _Found) -> None:
+def _refuse_duplicates(found: _Found) -> None:
     for name, folders in found.handlers.items():
         if len(folders) > 1:
             both = " and ".join(map(str, folders))
@@ -289,8 +289,8 @@ def _refuse_twins(found: _Found) -> None:
     spelt: dict[str, set[str]] = {}
     for name in (*found.handlers, *found.golden, *found.archives):
         spelt.setdefault(name.lower(), set()).add(name)
-    for twins in spelt.values():
-        for name in sorted(twins) if len(twins) > 1 else ():
+    for names in spelt.values():
+        for name in sorted(names) if len(names) > 1 else ():
             path = (*found.handlers.get(name, ()), found.golden.get(name), found.archives.get(name))
-            what = f"The models {' and '.join(sorted(twins))} differ in nothing but capital letters."
+            what = f"The models {' and '.join(sorted(names))} differ in nothing but capital letters."
             found.refuse(next(filter(None, path)), what, "Rename one of them: some file systems hold but one", name)

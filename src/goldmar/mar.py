@@ -171,7 +171,7 @@ def _manifest(mar: Path, file: BinaryIO, found: list[Member]) -> Manifest:
         if value is not None and (not isinstance(value, str) or not value):
             raise _broken(mar, f"says {value!r} for `{key}` instead of a file name")
     if table["runtime"] not in RUNTIMES:
-        raise _broken(mar, f"asks for the runtime {table['runtime']!r}; known are {', '.join(RUNTIMES)}")
+        raise _broken(mar, f"has the runtime {table['runtime']!r}; known are {', '.join(RUNTIMES)}")
     manifest = Manifest(
         model=model["modelName"],
         version=model["modelVersion"],

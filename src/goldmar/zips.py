@@ -338,7 +338,7 @@ def _name(raw: bytes, flags: int) -> str:
     except UnicodeDecodeError:
         raise _wrong(raw.decode("cp437"), "has a name that is not UTF-8, which TorchServe reads") from None
     if not name.isascii() and not flags & _UTF8:
-        raise _wrong(name, "has a name whose encoding is not said")
+        raise _wrong(name, "has a name whose encoding is not declared")
     return name
 
 

@@ -175,7 +175,7 @@ def test_a_lock_file_that_is_new_has_nothing_to_be_compared_with(locked: Reposit
         (["--base", "main"], "No model was named"),
         (["--base", "nosuch", "gear"], "no commit that nosuch and HEAD have in common"),
         (["--lock", "x", "gear"], "There is no option --lock"),
-        (["--base"], "--base wants a value"),
+        (["--base"], "--base requires a value"),
     ],
 )
 def test_what_it_cannot_work_with_is_exit_code_2_and_a_fix(locked: Repository, arguments: list[str], said: str) -> None:

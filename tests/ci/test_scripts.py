@@ -117,11 +117,11 @@ def test_a_base_that_git_does_not_know_ends_in_2_and_is_never_green(workshop: Re
     ("script", "arguments", "said"),
     [
         ("local", [], "--base is missing"),
-        ("local", ["--base"], "--base wants a value"),
+        ("local", ["--base"], "--base requires a value"),
         ("local", ["--bass", "main"], "no option --bass"),
         ("regression", [], "No model was named"),
         ("regression", ["--backend", "helm", "gear"], "no backend 'helm'"),
-        ("regression", ["--backend"], "--backend wants a value"),
+        ("regression", ["--backend"], "--backend requires a value"),
         ("regression", ["--verbose", "gear"], "no option --verbose"),
         ("regression", ["--backend", "worker", "nobody"], "nobody"),
     ],

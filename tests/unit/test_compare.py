@@ -192,7 +192,7 @@ def test_a_drawing_without_answer_is_one_even_if_values_came_or_none_were_expect
 def test_an_answer_without_values():
     result = run({("a", "x"): 1.0, ("b", "x"): 1.0}, {("b", "x"): 1.0})
     assert kinds(result) == [(DifferenceKind.NO_ANSWER, "a", "")]
-    assert result.failures[0].detail == "the answer holds no values"
+    assert result.failures[0].detail == "the answer has no values"
 
 
 def test_an_empty_golden():

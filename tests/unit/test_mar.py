@@ -60,7 +60,7 @@ BROKEN_MANIFESTS = {
     "a list": ([], "has no table `model`"),
     "no model": ({"runtime": "python"}, "has no table `model`"),
     "no runtime": ({"model": MODEL}, "has no `runtime`"),
-    "other runtime": ({**MANIFEST, "runtime": "LSP"}, "asks for the runtime 'LSP'"),
+    "other runtime": ({**MANIFEST, "runtime": "LSP"}, "has the runtime 'LSP'"),
     "no name": (changed(modelName=None), "has no `modelName`"),
     "no version": (changed(modelVersion=None), "has no `modelVersion`"),
     "version a number": (changed(modelVersion=1.0), "has no `modelVersion`"),

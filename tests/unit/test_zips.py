@@ -180,7 +180,7 @@ NOT_SOUND = {
     "a folder from the root": (build(PLAIN, Member(b"/", b"")), "outside"),
     "a line break, which would forge a line of the digest": (build(PLAIN, Member(b"a\nb")), "control character"),
     "a name that is not UTF-8": (build(PLAIN, Member(b"\x81")), "not UTF-8"),
-    "a name of unknown encoding": (build(PLAIN, Member("é".encode())), "encoding is not said"),
+    "a name of unknown encoding": (build(PLAIN, Member("é".encode())), "encoding is not declared"),
     "another name in the local header": (build(PLAIN, replace(NET, local={"name": b"not.pt"})), "has another name"),
     "another size in the local header": (build(PLAIN, replace(NET, local={"size": 6})), "has another size"),
     "another method in the local header": (build(PLAIN, replace(NET, local={"method": 8})), "has another method"),

@@ -25,7 +25,7 @@ _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def run() -> int:
-    """Parse the command line, run the command, say how it ended. Returns the exit code."""
+    """Parse the command line, run the command, print how it ended. Returns the exit code."""
     try:
         result = app(standalone_mode=False)
         code = result if isinstance(result, int) else int(ExitCode.OK)
@@ -64,7 +64,7 @@ def _ended(error: BaseException) -> int:
 
 
 def _not_written(why: str | None) -> int:
-    """Standard output on a full disk, closed, or its reader gone: a verdict that nobody got must not end in a 0."""
+    """Standard output on a full disk, closed, or its reader gone: a verdict not written must not end with 0."""
     streams.drop()
     _print_error(StorageError(f"The output could not be written: {why}.", fix="free space, or write elsewhere"))
     if kept := _kept():

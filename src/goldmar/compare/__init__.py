@@ -1,7 +1,7 @@
-"""Compare what a model answered with its golden. Pure: records in, records out; nothing is read, asked or printed.
+"""Compare what a model answered with its golden. Pure functions: records in, records out.
 
 `join` pairs the values, `apply_tolerance` decides about each pair, `needed` finds the tolerance that would pass,
-`failures` says why something does not pass, and `first_difference` in which stage a drawing went another way.
+`failures` gives the reason for each failure, and `first_difference` finds the first stage of a drawing that differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,18 @@ def compare(
     drawings: Sequence[str],
     problems: Mapping[str, str],
 ) -> ModelComparison:
-    """Compare both ways over the drawings and, in each drawing, over the values; the order of rows is of no matter.
+    """Compare both ways over the drawings and, in each drawing, over the values; the order of rows does not matter.
 
     Args:
-        golden: what is expected.
-        obtained: what was answered.
+        golden: the expected values.
+        obtained: the answered values.
         tolerances: a float passes when |got - want| <= atol + rtol * |want|; NaN equals NaN, and an infinity itself
             alone. Integers, strings, booleans and null must be equal; so must be floats where `exact` is true. Where
             it is false, the tolerance applies to integers too, and an integer and a float are both numbers.
-        drawings: the ids that were asked.
+        drawings: ids of the drawings that were sent.
         problems: drawing id -> why there is no answer for it.
 
-    Failures come with those that concern everything first, then whole drawings, then values, the worst first.
+    Failures of the whole model come first, then those of drawings, then those of values, the worst first.
     """
     joined = join(golden, obtained, drawings, problems)
     outcomes = apply_tolerance(golden, obtained, joined, tolerances)

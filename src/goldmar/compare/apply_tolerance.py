@@ -25,7 +25,7 @@ _EXACT_IN_FLOAT = 2**53
 
 @dataclass(frozen=True, slots=True)
 class PairOutcomes:
-    """What became of each pair, as columns in the order of the pairs.
+    """The outcome for each pair, as columns in the order of the pairs.
 
     `numeric`: finite numbers on both sides; only there `difference` (|got - want|) and `size` (|want|) mean something.
     `by_tolerance`: those of them that may differ within a tolerance; only there `allowed` is more than 0.
@@ -145,7 +145,7 @@ _PYTHON_TYPES: tuple[type, ...] = (bool, int, float, str, type(None))  # a boole
 
 
 def type_name(value: Value) -> str:
-    """What a value is, in words."""
+    """The name of the type of a value."""
     return TYPES[_code(type(value))]
 
 

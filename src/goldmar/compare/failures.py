@@ -11,15 +11,15 @@ from goldmar.compare.join import Joined
 from goldmar.records import Comparison, DifferenceKind, Values
 
 
-def model_failures(golden: Values, obtained: Values, joined: Joined, asked: Sequence[str]) -> Iterator[Comparison]:
+def model_failures(golden: Values, obtained: Values, joined: Joined, drawings: Sequence[str]) -> Iterator[Comparison]:
     """What concerns the model as a whole. A comparison of nothing is a failure, whatever the reason."""
     if not len(golden):
         detail = f"the golden has no values; {len(obtained)} answered values are compared with nothing"
         yield Comparison(DifferenceKind.EMPTY_GOLDEN, "", detail=detail)
-    if not asked:
+    if not drawings:
         yield Comparison(DifferenceKind.NOT_ASKED, "", detail="the model was never asked: no drawing was sent")
-    if len(golden) and asked and not joined.golden_rows.size:
-        detail = f"none of the {len(golden)} values of the golden has a partner among {len(obtained)} answered values"
+    if len(golden) and drawings and not joined.golden_rows.size:
+        detail = f"none of the {len(golden)} values of the golden has a counterpart among {len(obtained)} answers"
         yield Comparison(DifferenceKind.NOTHING_COMPARED, "", detail=detail)
 
 
@@ -28,7 +28,7 @@ def drawing_failures(joined: Joined, problems: Mapping[str, str]) -> Iterator[Co
     for drawing in joined.unanswered:
         yield Comparison(DifferenceKind.NO_ANSWER, drawing, detail=problems[drawing])
     for drawing in joined.without_values:
-        yield Comparison(DifferenceKind.NO_ANSWER, drawing, detail="the answer holds no values")
+        yield Comparison(DifferenceKind.NO_ANSWER, drawing, detail="the answer has no values")
     for drawing in joined.missing_drawings:
         yield Comparison(
             DifferenceKind.MISSING_DRAWING, drawing, detail="in the golden, but never asked: is its file gone?"
@@ -37,9 +37,9 @@ def drawing_failures(joined: Joined, problems: Mapping[str, str]) -> Iterator[Co
         yield Comparison(
             DifferenceKind.EXTRA_DRAWING, drawing, detail="asked, but not in the golden: record and approve it"
         )
-    for drawing in joined.never_asked:
+    for drawing in joined.not_requested:
         yield Comparison(DifferenceKind.EXTRA_DRAWING, drawing, detail="an answer to a drawing that was not asked")
-    for drawing in joined.asked_again:
+    for drawing in joined.requested_again:
         yield Comparison(DifferenceKind.DUPLICATE_KEY, drawing, detail="asked more than once")
 
 

@@ -1,7 +1,7 @@
-"""Pair the values of two long tables by drawing and name, whatever the order of their rows.
+"""Pair the values of two long tables by drawing and name, in any order of rows.
 
-Dictionaries, which compare the texts themselves, turn texts into integers; the two integers of a row make one key; and
-a table over the keys says in which row of the other side a value is. There is no sort, and no hash has to be unique.
+Dictionaries, which compare the texts themselves, map texts to integers; the two integers of a row make one key; a table
+over the keys gives the row of a value on the other side. Nothing is sorted, and no hash has to be unique.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,24 +37,24 @@ class Joined:
     drawings_compared: int
     missing_drawings: list[str]
     extra_drawings: list[str]
-    never_asked: list[str]
-    asked_again: list[str]
+    not_requested: list[str]
+    requested_again: list[str]
     unanswered: list[str]
     without_values: list[str]
 
 
-def join(golden: Values, obtained: Values, asked: Sequence[str], problems: Mapping[str, str]) -> Joined:
-    """Pair the values of the drawings that are in the golden, were asked, and have an answer."""
+def join(golden: Values, obtained: Values, drawings: Sequence[str], problems: Mapping[str, str]) -> Joined:
+    """Pair the values of the drawings that are in the golden, were requested, and have an answer."""
     drawing_codes, name_codes = Vocabulary(), Vocabulary()
     golden_ids, golden_names = _encoded(golden.drawing_ids, drawing_codes), _encoded(golden.names, name_codes)
     obtained_ids, obtained_names = _encoded(obtained.drawing_ids, drawing_codes), _encoded(obtained.names, name_codes)
-    asked_ids, problem_ids = _encoded(asked, drawing_codes), _encoded(list(problems), drawing_codes)
+    requested_ids, problem_ids = _encoded(drawings, drawing_codes), _encoded(list(problems), drawing_codes)
     ids, names = list(drawing_codes), list(name_codes)
-    asked_often = np.bincount(asked_ids, minlength=len(ids)) > 1
-    in_golden, in_obtained, was_asked, has_problem = (
-        np.bincount(codes, minlength=len(ids)) > 0 for codes in (golden_ids, obtained_ids, asked_ids, problem_ids)
+    requested_often = np.bincount(requested_ids, minlength=len(ids)) > 1
+    in_golden, in_obtained, requested, has_problem = (
+        np.bincount(codes, minlength=len(ids)) > 0 for codes in (golden_ids, obtained_ids, requested_ids, problem_ids)
     )
-    comparable = in_golden & in_obtained & was_asked & ~has_problem
+    comparable = in_golden & in_obtained & requested & ~has_problem
 
     size = len(ids) * len(names)
     golden_keys, obtained_keys, size = _dense(
@@ -86,12 +86,12 @@ def join(golden: Values, obtained: Values, asked: Sequence[str], problems: Mappi
         golden_again=golden_again,
         obtained_again=obtained_again,
         drawings_compared=int(np.count_nonzero(np.bincount(golden_ids[golden_rows], minlength=1))),
-        missing_drawings=listed(in_golden & ~was_asked),
-        extra_drawings=listed(was_asked & ~in_golden & ~has_problem),
-        never_asked=listed((in_obtained | has_problem) & ~was_asked),
-        asked_again=listed(asked_often),
-        unanswered=listed(has_problem & was_asked),
-        without_values=listed(was_asked & in_golden & ~in_obtained & ~has_problem),
+        missing_drawings=listed(in_golden & ~requested),
+        extra_drawings=listed(requested & ~in_golden & ~has_problem),
+        not_requested=listed((in_obtained | has_problem) & ~requested),
+        requested_again=listed(requested_often),
+        unanswered=listed(has_problem & requested),
+        without_values=listed(requested & in_golden & ~in_obtained & ~has_problem),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which drawings there are under a folder, and what each is sent as."""
+"""Find the drawings in a folder, and the content type of each."""
 
 import os
 import stat
@@ -95,7 +95,7 @@ def _refuse_outside(path: Path | str, roots: Sequence[str]) -> None:
 
 def _files(folder: Path, roots: Sequence[str]) -> list[Path]:
     def refuse(error: OSError) -> None:
-        # os.walk would pass over a folder it may not read, and its drawings would never be asked about.
+        # os.walk would skip a folder it may not read, and its drawings would never be sent.
         msg = f"{error.filename} cannot be read: {error.strerror}."
         raise GoldenError(msg, fix=f"ls -ld '{error.filename}'") from error
 

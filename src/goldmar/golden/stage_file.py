@@ -1,4 +1,4 @@
-"""stages.jsonl: what a model made of each drawing, stage by stage, kept beside the golden that it belongs to.
+"""stages.jsonl: the stages of each drawing, kept beside the golden that they belong to.
 
 The first line says which golden and archive that is and holds the SHA-256 of all lines below it; each of those is one
 stage of one drawing. docs/formats.md shows both.
@@ -161,5 +161,5 @@ def _kept(part: Part) -> Part:
     step = -(-math.prod(part.shape) // _SAMPLE)
     try:
         return replace(part, data=bz2.compress(array_of(part)[::step].tobytes()), step=step)
-    except ValueError:  # a handler of somebody else that sent something else than it said
+    except ValueError:  # a foreign handler whose data do not match its description
         return replace(part, data=None)

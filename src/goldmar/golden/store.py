@@ -1,11 +1,11 @@
-"""What lies in golden/<model>/ and when it may change.
+"""The files of golden/<model>/ and when they may change.
 
 expected.csv, provenance.toml    the golden, written by `approve` alone
 obtained.csv, obtained.toml      what the model answered in the last complete run
 obtained.partial.csv             what it had answered when a run ended early
 obtained.unfinished.toml         there while a run has not come to its end; see goldmar.golden.recording
-stages.jsonl                     what became of each drawing on the way to the golden; written by `approve` alone
-obtained.stages.jsonl            the same for obtained.csv, where `record --stages` asked for it
+stages.jsonl                     the stages of each drawing of the golden; written by `approve` alone
+obtained.stages.jsonl            the same for obtained.csv, written by `record --stages`
 
 An approval writes provenance.toml first, then expected.csv. Provenance holds the SHA-256 of its CSV, so a crash between
 the two, or an edit of expected.csv by hand, is seen by the next reader; and since the obtained files go last, approving
@@ -49,7 +49,7 @@ def read_golden(folder: Path, columns: Mapping[str, str] | None = None) -> Value
     msg = f"{path} is not the file that was approved: its SHA-256 differs from csv_sha256 in {beside.name}."
     raise GoldenError(
         msg,
-        fix=f"Take it back (git checkout -- '{path}'), or accept what the model says: "
+        fix=f"Take it back (git checkout -- '{path}'), or accept the answers of the model: "
         f"goldmar record {model} && goldmar approve {model} --reason ...",
         model=model,
     )
