@@ -207,7 +207,7 @@ def test_an_environment_that_was_changed_on_disk_is_built_anew(place, damage):
         assert not second.reused
         assert second.content == first.content
         assert said(second.python, "import alpha; print(alpha.VALUE)") == "1"
-    assert any("was changed; it is installed anew" in line for line in told)
+    assert any("was changed; it is installed again" in line for line in told)
     assert left_over(place) == []
 
 
@@ -633,7 +633,7 @@ def test_a_lock_file_that_was_removed_in_between_holds_nothing(place, monkeypatc
 
     meanwhile(monkeypatch, kind, anew)
     with Environments(on_progress=told.append).use(lock):
-        assert told[0].endswith("another process builds the same environment; waiting for it")
+        assert told[0].endswith("waiting for another process that builds the same environment")
         assert told[1] == "released"
     meanwhile(monkeypatch, fcntl.LOCK_SH, path.unlink)
     with Environments().use(lock) as again:

@@ -1,7 +1,7 @@
-"""Which build of torch goes into the environment of a lock file: the one for CPUs, wherever it is to be had.
+"""Which build of torch goes into the environment of a lock file: the one for CPUs, wherever it is available.
 
-A lock file says `torch==2.13.0`, and that release comes in several builds. Most indexes have the one for CUDA under the
-plain number; the one for CPUs is called 2.13.0+cpu (PEP 440, local versions). ci/torch_index.py does the same for pip.
+A lock file has `torch==2.13.0`, and that release has several builds. Most indexes have the one for CUDA under the plain
+version; the one for CPUs is called 2.13.0+cpu (PEP 440, local versions). ci/torch_index.py does the same for pip.
 """
 
 import os
@@ -16,16 +16,16 @@ from goldmar.requirements import without_password
 
 INDEX = "https://download.pytorch.org/whl/cpu"
 _PACKAGES = ("torch", "torchvision", "torchaudio")
-# NCCL is what xgboost brings, on CPUs too; tritonclient is something else.
+# xgboost needs NCCL, on CPUs too; tritonclient is unrelated.
 _CUDA = re.compile(r"(?!nvidia[-_]nccl)(nvidia|cuda)[-_]|(pytorch[-_])?triton([-_](rocm|xpu))?$", re.IGNORECASE)
 _QUICK: Mapping[str, str] = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
 
 Compile = Callable[[Sequence[str], Sequence[str], Mapping[str, str]], Lock | None]
-"""Lines of requirements, options of uv and its variables -> what the resolver makes of them; None where it cannot."""
+"""Lines of requirements, options of uv and its variables -> the resolved lock file; None where that fails."""
 
 
 def settings() -> dict[str, str]:
-    """What the user said of it: it tells two environments with the same pins apart."""
+    """The user's settings for torch: a part of what identifies an environment."""
     return {name: os.environ[name] for name in ("GOLDMAR_TORCH", "GOLDMAR_TORCH_INDEX") if os.environ.get(name)}
 
 
@@ -42,24 +42,24 @@ def pages(lock: Lock) -> list[str]:
 def for_cpus(lock: Lock, compile_: Compile) -> tuple[list[str], list[str]]:
     """Requirements and options of uv that choose the builds for CPUs of what `lock` pins; empty where none are needed.
 
-    They are looked for where uv looks anyway, then on the page of this one package in PyTorch's index, or in that of
-    GOLDMAR_TORCH_INDEX. The index itself is not named to uv: nothing else shall come from there. Left alone are a pin
-    of another build or of a file, a lock file that pins packages for CUDA, and with GOLDMAR_TORCH=cuda all of them.
+    They are looked for where uv looks anyway, then on the page of this package in PyTorch's index, or in that of
+    GOLDMAR_TORCH_INDEX. The index itself is not passed to uv: nothing else may come from there. Unchanged are a pin of
+    another build or of a file, a lock file that pins packages for CUDA, and with GOLDMAR_TORCH=cuda all of them.
 
-    Raises ConfigError where only a build for CUDA is to be had, and where GOLDMAR_TORCH says something else.
+    Raises ConfigError where only a build for CUDA is available, and for another value of GOLDMAR_TORCH.
     """
-    said = os.environ.get("GOLDMAR_TORCH") or "cpu"
-    if said not in {"cpu", "cuda"}:
-        raise ConfigError(f"GOLDMAR_TORCH is {said!r}.", fix="GOLDMAR_TORCH=cpu, or GOLDMAR_TORCH=cuda")
+    wanted = os.environ.get("GOLDMAR_TORCH") or "cpu"
+    if wanted not in {"cpu", "cuda"}:
+        raise ConfigError(f"GOLDMAR_TORCH is {wanted!r}.", fix="GOLDMAR_TORCH=cpu, or GOLDMAR_TORCH=cuda")
     requirements: list[str] = []
     options: list[str] = []
-    if said == "cpu" and not is_for_cuda(lock):
+    if wanted == "cpu" and not is_for_cuda(lock):
         for pin in (lock.pins[name] for name in _PACKAGES if name in lock.pins):
             build = _build(pin)
             more = _place(lock, pin, build, compile_) if build else None
             if more is not None:
                 options += more
-                # With hashes the file is known by itself, and this line would want one as well.
+                # With hashes the file is identified, and this line would need one as well.
                 requirements += [] if pin.hashes else [f"{pin.name}=={build}"]
     return requirements, options
 
@@ -77,7 +77,7 @@ def _page(name: str) -> str:
 
 
 def _place(lock: Lock, pin: Pin, build: str, compile_: Compile) -> list[str] | None:
-    """uv's options that lead to the build; None where the plain release is for CPUs, or nothing answers."""
+    """uv's options that find the build; None where the plain release is for CPUs, or nothing was found."""
     page = _page(pin.name)
     wanted = f"{pin.name}=={build}"
     options = [str(option) for option in lock.anchored()]
@@ -87,7 +87,7 @@ def _place(lock: Lock, pin: Pin, build: str, compile_: Compile) -> list[str] | N
         return ["--find-links", page]
     if pin.hashes:
         return None
-    found = compile_([*options, pin.line], [], {})  # for CPUs it is too on macOS, or where somebody built it
+    found = compile_([*options, pin.line], [], {})  # that is for CPUs too on macOS, or in an index with own builds
     if cuda := sorted(name for name in (found.pins if found else ()) if _CUDA.match(name)):
         page = without_password(page)
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""What really lies in an environment: the hashes of its files, and whether they are still the same.
+"""The installed files of an environment: their hashes, and whether they are still the same.
 
-Hashing all of torch takes a second or two, so a file is hashed once: its inode, size and time tell whether it was
-touched since. Environments share inodes with uv's cache and with each other (hard links).
+Hashing all of torch takes a second or two, so a file is hashed once: its inode, size and time show whether it was
+changed since. Environments share inodes with uv's cache and with each other (hard links).
 """
 
 import base64
@@ -18,12 +18,12 @@ Files = Mapping[str, tuple[int, int, int, str]]
 
 _NAME = "files.json"
 
-# Written by whoever installs, with times and places in them; the code is told by the other files.
+# Written by the installer, with times and paths in them; they are no code.
 _NOTES = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json", "uv_build.json"}
 
 
 def scan(folder: Path, known: Files | None = None) -> Files:
-    """The files below lib/, bytecode left out: that comes and goes with use. `known` spares hashing the same again.
+    """The files below lib/, without bytecode, which changes with use. Files in `known` are not hashed again.
 
     Raises OSError.
     """
@@ -36,7 +36,7 @@ def scan(folder: Path, known: Files | None = None) -> Files:
 
 
 def digest(files: Files) -> str:
-    """32 hexadecimal digits that tell what is installed."""
+    """32 hexadecimal digits that identify what is installed."""
     content = hashlib.sha256()
     for path, stamp in sorted(files.items()):
         if not _is_note(path):
@@ -45,7 +45,7 @@ def digest(files: Files) -> str:
 
 
 def touched(folder: Path, files: Files) -> str:
-    """The first file that is not what it was when it was installed, or is new or gone; empty where none is."""
+    """The first file that was changed, added or removed since the installation; empty where none was."""
     left = {path for path in files if not _is_note(path)}
     for path, status in _walk(folder):
         if _is_note(path):
@@ -61,7 +61,7 @@ def touched(folder: Path, files: Files) -> str:
 
 
 def forged(folder: Path, files: Files) -> list[str]:
-    """Files that are not what the RECORD of their package says (PEP 376): uv's cache was written to, as a rule."""
+    """Files that differ from the RECORD of their package (PEP 376), usually because uv's cache was changed."""
     found = []
     for record in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"):
         site = record.parent.parent.relative_to(folder)
@@ -74,15 +74,15 @@ def forged(folder: Path, files: Files) -> list[str]:
 
 
 def write(folder: Path, files: Files) -> None:
-    """Keep the table in the environment. Raises OSError."""
+    """Write the table into the environment. Raises OSError."""
     (folder / _NAME).write_text(json.dumps(files), encoding="ascii")
 
 
 def read(folder: Path) -> Files | None:
-    """The table that `write` kept; None where it is missing or damaged."""
+    """The table of `write`; None where it is missing or damaged."""
     try:
         table = json.loads((folder / _NAME).read_text(encoding="ascii"))
-        return {path: (int(ino), int(size), int(time), str(said)) for path, (ino, size, time, said) in table.items()}
+        return {path: (int(ino), int(size), int(time), str(sha)) for path, (ino, size, time, sha) in table.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return None
 

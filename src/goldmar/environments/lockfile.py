@@ -17,8 +17,8 @@ PYTHON = "3.11"
 def make_lock(root: Path, wanted: str, target: str) -> str:
     """The text of the lock file `target` for the requirements file `wanted`; both are paths below `root`.
 
-    Pins that `target` has already are kept where they still fit. Raises MissingExtraError without uv,
-    UninstallableError and UnreachableError with the resolver's words, ConfigError where torch is there for CUDA only.
+    Pins that `target` already has are kept where they still fit. Raises MissingExtraError without uv,
+    UninstallableError and UnreachableError with the resolver's message, ConfigError where torch is for CUDA only.
     """
     command = f"uv pip compile --python-version {PYTHON} {wanted} -o {target}"
 
@@ -49,11 +49,11 @@ def make_lock(root: Path, wanted: str, target: str) -> str:
     if not builds.is_for_cuda(first):
         return text
     pages = builds.pages(first)
-    for options in ([], pages):  # where uv looks anyway, then PyTorch's index, each with the newest that it has
+    for options in ([], pages):  # where uv looks anyway, then PyTorch's index, each with its newest version
         version = newest(options)
         if version is None:
             continue
-        for constraint in ("", f"torch=={version}\n"):  # the resolver's choice, as far as that is a build for CPUs
+        for constraint in ("", f"torch=={version}\n"):  # the resolver's choice, if that is a build for CPUs
             try:
                 text = compiled(options, constraint)
             except (UninstallableError, UnreachableError):
@@ -68,6 +68,6 @@ def make_lock(root: Path, wanted: str, target: str) -> str:
 
 
 def _platform() -> list[str]:
-    """For Linux wherever this runs: the images are."""
+    """For Linux, as the images are."""
     other = [] if sys.platform == "linux" else ["--python-platform", "linux"]
     return ["--python-version", PYTHON, *other]

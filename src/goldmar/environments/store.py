@@ -1,11 +1,11 @@
-"""Environments kept by content: the same pins, files, Python and indexes are the same folder, built once.
+"""Environments kept by content: the same pins, files, Python and indexes use the same folder, built once.
 
-    <cache>/environments/<digest>/              an environment; goldmar.json in it says of what, files.json its files
-    <cache>/environments/<digest>.<random>.tmp  one that is being built; renamed when it is whole
-    <cache>/environments/<digest>.lock          held while building (exclusive) and while in use (shared)
+    <cache>/environments/<digest>/              an environment; goldmar.json has its pins, files.json its files
+    <cache>/environments/<digest>.<random>.tmp  one that is being built; renamed when it is complete
+    <cache>/environments/<digest>.lock          locked while building (exclusive) and while in use (shared)
 
-The cache is $GOLDMAR_CACHE, or $XDG_CACHE_HOME/goldmar, or ~/.cache/goldmar. Of the environments that nobody uses
-the `KEEP` used last stay; the others are removed whenever a new one is built. Removing the folder by hand is fine.
+The cache is $GOLDMAR_CACHE, or $XDG_CACHE_HOME/goldmar, or ~/.cache/goldmar. Of the unused
+environments the `KEEP` used last are kept; the others are removed when a new one is built. The folder may be removed.
 """
 
 import contextlib
@@ -41,17 +41,17 @@ from goldmar.locks import Lock, Pin
 from goldmar.process import run
 
 KEEP = 40
-"""Unused environments that stay. One takes about 10 MB where its files are hard links into uv's own cache."""
+"""Unused environments that are kept. One takes about 10 MB where its files are hard links into uv's own cache."""
 
 _MARKER = "goldmar.json"
-_RUN = secrets.token_hex(8)  # what may be another tomorrow is never taken from an earlier run
+_RUN = secrets.token_hex(8)  # for what may change without notice: never reused from an earlier run
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An installed lock file. `reused` where it was there already; `warnings` are uv's, of withdrawn versions.
+    """An installed lock file. `reused`: it existed already; `warnings` are uv's, about withdrawn versions.
 
-    `content` tells what is installed, file by file: two environments with the same give the same answers.
+    `content` is the digest of all installed files: two environments with the same give the same answers.
     """
 
     digest: str
@@ -64,7 +64,7 @@ class Environment:
 
 
 def cache_folder() -> Path:
-    """Where goldmar keeps what can be made again."""
+    """The folder for what goldmar can make again."""
     if own := os.environ.get("GOLDMAR_CACHE"):
         return Path(own).resolve()
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -77,8 +77,8 @@ class Environments:
     Args:
         cache: the cache folder; see the head of this module.
         python: the interpreter that environments are made of.
-        on_progress: is told in one line what takes a while.
-        keep: how many that nobody uses are left.
+        on_progress: is called with a line about each long step.
+        keep: how many unused ones are kept.
     """
 
     def __init__(
@@ -92,31 +92,31 @@ class Environments:
         self._folder = (cache or cache_folder()) / "environments"
         self._python = Path(python)
         self._version = platform.python_version()
-        self._say = on_progress or (lambda line: None)
+        self._report = on_progress or (lambda line: None)
         self._keep = keep
         self._offline = False
 
     def digest(self, lock: Lock) -> str:
-        """32 hexadecimal digits that tell what is asked for: pins, Python, platform, where packages come from."""
+        """32 hexadecimal digits that identify the request: pins, Python, platform, where packages come from."""
         pins = sorted(_normalised(pin) for pin in lock.pins.values())
         place = [sys.implementation.name, self._version, sysconfig.get_platform(), *uv.index_settings()]
-        said = json.dumps([pins, place, sorted(map(str, lock.anchored())), lock.trusted])
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        request = json.dumps([pins, place, sorted(map(str, lock.anchored())), lock.trusted])
+        return hashlib.sha256(request.encode()).hexdigest()[:32]
 
     @contextmanager
     def use(self, lock: Lock) -> Iterator[Environment]:
-        """The environment of a lock file, built where there is none yet; it is not removed while the block runs.
+        """The environment of a lock file, built if it does not exist; it is not removed while the block runs.
 
-        Raises UninstallableError with the resolver's own words, UnreachableError where packages cannot be fetched,
+        Raises UninstallableError with the resolver's message, UnreachableError where packages cannot be fetched,
         StorageError, and MissingExtraError where something has to be built and there is no uv.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             digest, requirements = self._identified(lock)
-            descriptor, reused, warnings = self._hold(lock, digest, requirements)
+            descriptor, reused, warnings = self._locked(lock, digest, requirements)
         except OSError as error:
             msg = f"The environment of {lock.path} could not be written to {self._folder}: {error.strerror}."
-            raise StorageError(msg, fix="Free some space, or name another folder in GOLDMAR_CACHE") from error
+            raise StorageError(msg, fix="Free some space, or set GOLDMAR_CACHE to another folder") from error
         folder = self._folder / digest
         try:
             installed = _marker(folder).get("content", "")
@@ -125,14 +125,14 @@ class Environments:
             os.close(descriptor)
 
     def _identified(self, lock: Lock) -> tuple[str, str | GoldmarError]:
-        """The folder's name, and what to install there: all of it, with the hashes of the files as they are now.
+        """The folder's name, and the requirements to install there, with the current hashes of the files.
 
-        Where nobody can be asked, the name of the environment used last for the same request, and why.
+        Where the indexes are unavailable, the environment used last for the same request, and the error.
         """
         request = self.digest(lock)
         try:
-            with self._written(lock) as requirements:
-                resolved = self._asked(lock, requirements)
+            with self._requirements_file(lock) as requirements:
+                resolved = self._identify(lock, requirements)
         except (UnreachableError, MissingExtraError) as error:
             there = [path for path in self._folder.iterdir() if _marker(path).get("request") == request]
             if not there:
@@ -142,32 +142,31 @@ class Environments:
         for name, pin in resolved.pins.items():
             own = lock.pins.get(name)
             lines.append(own.line if own is not None and (own.hashes or own.url) else pin.line)
-        # The files on offer tell a package that was built anew under its number.
+        # The hashes show that a package was built again under the same version.
         files = sorted([name, pin.version, *pin.hashes] for name, pin in resolved.pins.items())
         digest = hashlib.sha256(json.dumps([request, files]).encode()).hexdigest()[:32]
         return digest, "".join(f"{line}\n" for line in (*lock.anchored(), *lines))
 
-    def _asked(self, lock: Lock, requirements: Path) -> Lock:
+    def _identify(self, lock: Lock, requirements: Path) -> Lock:
         if not self._offline:
             try:
                 return uv.identify(lock, requirements, self._python)
             except UnreachableError as error:
-                unreachable = error
                 try:
                     found = uv.identify(lock, requirements, self._python, offline=True)
                 except (UninstallableError, UnreachableError):
-                    raise unreachable from None  # the words of the other are about the cache
+                    raise error from None  # the other message is about the cache
                 self._offline = True
                 return found
         return uv.identify(lock, requirements, self._python, offline=True)
 
     def resolve(self, lock: Lock) -> Lock:
-        """What the resolver makes of the pins; raises UninstallableError where they do not go together."""
-        with self._written(lock) as requirements:
+        """Resolve the pins; raises UninstallableError where they do not go together."""
+        with self._requirements_file(lock) as requirements:
             return uv.resolve(lock, requirements, self._python)
 
     def prune(self) -> int:
-        """Remove what nobody uses, but for the ones used last, and what killed builds have left. Returns how many."""
+        """Remove unused environments, except the ones used last, and remains of killed builds. Returns how many."""
         found = sorted(
             (path for path in self._folder.iterdir() if path.is_dir() and path.suffix != ".tmp"),
             key=lambda path: path.stat().st_mtime,
@@ -179,7 +178,7 @@ class Environments:
         return removed
 
     def _remove(self, digest: str, *, only_left_overs: bool = False) -> bool:
-        """False where somebody holds it."""
+        """False where it is in use."""
         path = self._folder / f"{digest}.lock"
         try:
             descriptor = _opened(path)
@@ -190,9 +189,8 @@ class Environments:
                 return False
             folder = self._folder / digest
             if folder.exists() and not only_left_overs:
-                folder.rename(
-                    self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
-                )  # a reader must not meet half of it
+                # Renamed first: a reader must not see half of it.
+                folder.rename(self._folder / f"{digest}.{secrets.token_hex(4)}.tmp")
             for left in self._folder.glob(f"{digest}.*.tmp"):
                 shutil.rmtree(left, ignore_errors=True)
             if not folder.exists():
@@ -203,44 +201,44 @@ class Environments:
         finally:
             os.close(descriptor)
 
-    def _hold(self, lock: Lock, digest: str, requirements: str | GoldmarError) -> tuple[int, bool, str]:
-        """A descriptor that keeps the environment from being removed, whether it was there, and uv's warnings."""
+    def _locked(self, lock: Lock, digest: str, requirements: str | GoldmarError) -> tuple[int, bool, str]:
+        """A descriptor that keeps the environment from being removed, whether it was reused, and uv's warnings."""
         folder, path, built, warnings = self._folder / digest, self._folder / f"{digest}.lock", False, ""
         while True:
             descriptor = _opened(path)
             try:
                 if not _try(descriptor, fcntl.LOCK_SH):
-                    self._say(f"{lock.path}: another process builds the same environment; waiting for it")
+                    self._report(f"{lock.path}: waiting for another process that builds the same environment")
                     fcntl.flock(descriptor, fcntl.LOCK_SH)
-                if _current(descriptor, path) and _whole(folder):
+                if _current(descriptor, path) and _intact(folder):
                     os.utime(folder)  # when it was used last
                     return descriptor, not built, warnings
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if _current(descriptor, path) and not _whole(folder):
+                if _current(descriptor, path) and not _intact(folder):
                     if isinstance(requirements, GoldmarError):
                         raise requirements
                     if changed := _changed(folder):
-                        self._say(f"{lock.path}: {changed} in its environment was changed; it is installed anew")
+                        self._report(f"{lock.path}: {changed} in its environment was changed; it is installed again")
                     warnings = self._build(lock, digest, folder, descriptor, requirements)
                     built = True
             except BaseException:
                 os.close(descriptor)
                 raise
-            os.close(descriptor)  # and once more from the start: nobody may have removed it in between
+            os.close(descriptor)  # and start again: it must not have been removed in between
 
-    def _build(self, lock: Lock, digest: str, folder: Path, held: int, text: str) -> str:
+    def _build(self, lock: Lock, digest: str, folder: Path, lock_fd: int, text: str) -> str:
         for left in self._folder.glob(f"{digest}.*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)  # one that is not whole
-        self._say(f"{lock.path}: installing {len(lock.pins)} packages")
+        shutil.rmtree(folder, ignore_errors=True)  # one that is incomplete
+        self._report(f"{lock.path}: installing {len(lock.pins)} packages")
         temporary = self._folder / f"{digest}.{secrets.token_hex(4)}.tmp"
         try:
-            warnings, files = self._installed(lock, text, temporary, held, ())
+            warnings, files = self._installed(lock, text, temporary, lock_fd, ())
             if bad := content.forged(temporary, files):
-                # Files are hard links into uv's cache: whoever writes to one of an environment writes there.
-                self._say(f"{lock.path}: uv's cache was written to ({bad[0]}); packages are fetched anew")
+                # Files are hard links into uv's cache: a write to one in an environment changes the cache.
+                self._report(f"{lock.path}: uv's cache was changed ({bad[0]}); packages are fetched again")
                 shutil.rmtree(temporary)
-                warnings, files = self._installed(lock, text, temporary, held, ("--no-cache",))
+                warnings, files = self._installed(lock, text, temporary, lock_fd, ("--no-cache",))
             self._share_bytecode(temporary)
             content.write(temporary, files)
             pins = {pin.name: pin.version for pin in lock.pins.values()}
@@ -255,13 +253,13 @@ class Environments:
         return warnings
 
     def _installed(
-        self, lock: Lock, text: str, folder: Path, held: int, more: Sequence[str]
+        self, lock: Lock, text: str, folder: Path, lock_fd: int, more: Sequence[str]
     ) -> tuple[str, content.Files]:
         uv.make_venv(folder, self._python)
         requirements = folder / "requirements.txt"
         requirements.write_text(text, encoding="utf-8")
         more = [*more, "--refresh"] if any(_is_folder(pin) for pin in lock.pins.values()) else more
-        warnings = uv.install(lock, requirements, folder / "bin" / "python", hold=[held], more=more)
+        warnings = uv.install(lock, requirements, folder / "bin" / "python", pass_fds=[lock_fd], more=more)
         known: dict[str, tuple[int, int, int, str]] = {}
         if donor := self._used_last():
             known = dict(content.read(donor) or {})
@@ -274,10 +272,10 @@ class Environments:
         return None
 
     def _share_bytecode(self, new: Path) -> None:
-        """Link the bytecode of the environment used last beside sources that are the very same file in both.
+        """Link the bytecode of the environment used last beside sources that are the same file in both.
 
-        Most of a mix is what the mix before had: without this the worker compiles torch anew in each. A source of
-        another version is another file, even where its size and its time are the same.
+        Most of a candidate is as in the one before: without this the worker compiles torch again in each. A source of
+        another version is another file, even with the same size and time.
         """
         donor = self._used_last()
         with contextlib.suppress(OSError):  # another process may be removing it
@@ -293,12 +291,12 @@ class Environments:
                             os.link(Path(folder, name), here / name)
 
     @contextmanager
-    def _written(self, lock: Lock) -> Iterator[Path]:
+    def _requirements_file(self, lock: Lock) -> Iterator[Path]:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             msg = f"{self._folder} cannot be made: {error.strerror}."
-            raise StorageError(msg, fix="Name another folder in GOLDMAR_CACHE") from error
+            raise StorageError(msg, fix="Set GOLDMAR_CACHE to another folder") from error
         path = self._folder / f"resolve.{os.getpid()}.{secrets.token_hex(4)}.txt"
         try:
             write_atomically(path, lock.text())
@@ -320,14 +318,14 @@ def _try(descriptor: int, kind: int) -> bool:
 
 
 def _current(descriptor: int, path: Path) -> bool:
-    """Whoever removes an environment removes its lock file as well: ours may be one that nobody else will find."""
+    """Whether the lock file is still in its place: it is removed together with its environment."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     return False
 
 
-def _whole(folder: Path) -> bool:
-    """Built to its end and untouched since, and the Python that it was made of is still there."""
+def _intact(folder: Path) -> bool:
+    """Complete and unchanged, and the Python that it was made of still exists."""
     if not (folder / _MARKER).exists() or _changed(folder):
         return False
     try:
@@ -339,14 +337,14 @@ def _whole(folder: Path) -> bool:
 
 def _marker(folder: Path) -> dict[str, Any]:
     try:
-        said = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        marker = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return marker if isinstance(marker, dict) else {}
 
 
 def _changed(folder: Path) -> str:
-    """A file of an environment that somebody changed; empty where there is none, and where nothing is installed."""
+    """A file of an environment that was changed; empty where there is none, and where nothing is installed."""
     if not (folder / _MARKER).exists():
         return ""
     files = content.read(folder)

@@ -1,7 +1,7 @@
-"""uv, asked to resolve and to install, with the settings that pip has on this machine.
+"""Resolving and installing with uv, with pip's settings on this machine.
 
-uv reads none of pip's configuration. What a machine was set up with (an index inside the company, a folder of wheels,
-a proxy, certificates) is therefore handed over, as long as the user has not told uv something else.
+uv does not read pip's configuration. Its settings (an index inside the company, a folder of wheels, a proxy,
+certificates) are therefore passed to uv, unless the user has set uv's own.
 """
 
 import ast
@@ -30,7 +30,7 @@ from goldmar.locks import Lock, parse_lock
 from goldmar.process import Completed, Exit, run
 from goldmar.requirements import Option, without_password
 
-# pip's option -> uv's variable. Several values are separated by blanks, but for folders of wheels.
+# pip's option -> uv's variable. Several values are separated by blanks, folders of wheels by commas.
 _HANDED_OVER = {
     "index-url": "UV_INDEX_URL",
     "extra-index-url": "UV_EXTRA_INDEX_URL",
@@ -49,24 +49,50 @@ _INDEXES = {
     "UV_FIND_LINKS": (),
     "UV_NO_INDEX": (),
 }
-"""What says where packages come from, and the newer names of the same."""
-_SAYS_WHERE = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
+"""The variables for where packages come from, and their newer names."""
+_INDEX_VARIABLES = sorted({*_INDEXES, *(newer for both in _INDEXES.values() for newer in both)})
 
 _DISK = re.compile(
     r"\(os error (?:13|20|27|28|30|122)\)|No space left on device|Failed to initialize cache", re.IGNORECASE
 )
-_NETWORK = re.compile(
-    r"error sending request|client error \(Connect\)|dns error|tcp connect error|operation timed out|offline\?"
-    r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)",
-    re.IGNORECASE,
-)
 _UNBUILT = re.compile(r"[Ww]heels are required for `(?P<package>[^`]+)`")
-_DENIED = re.compile(r"\((?:401 Unauthorized|407 Proxy Authentication Required)\)", re.I)
-_UNSOLVED = re.compile(r"No solution found|unsatisfiable|conflict|not found in the package registry", re.I)
-_COMPILER = re.compile(r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'", re.I)
-_HASH = re.compile(r"Hash mismatch|--require-hashes", re.I)
 _COMPILE = ("pip", "compile", "--quiet", "--no-header", "--no-strip-extras")
-_OFFLINE_FIX = "Look at the network, the proxy and pip's index settings (pip config list), then run it again"
+# The first pattern found in uv's output decides: the error, its message and its fix.
+_CAUSES: tuple[tuple[str, type[GoldmarError], str, str], ...] = (
+    (  # uv continues as if the index were empty, and then finds that nothing fits: so this comes first
+        r"\((?:401 Unauthorized|407 Proxy Authentication Required)\)",
+        UnreachableError,
+        "{what} could not be fetched: an index, or the proxy, wants a user name and a password.",
+        "Set pip up with them (pip config list shows what it has), then run it again",
+    ),
+    (
+        r"No solution found|unsatisfiable|conflict|not found in the package registry",
+        UninstallableError,
+        "{what} cannot be installed: its pins do not go together, or a version is unavailable.",
+        "Resolve the lock file again; versions that were withdrawn have to be replaced",
+    ),
+    (
+        (
+            r"error sending request|client error \(Connect\)|dns error|tcp connect error|operation timed out|offline\?"
+            r"|Failed to fetch|Request failed after|connection (?:reset|refused|closed)"
+        ),
+        UnreachableError,
+        "{what} could not be fetched.",
+        "Check the network, the proxy and pip's index settings (pip config list), then run it again",
+    ),
+    (
+        r"Hash mismatch|--require-hashes",
+        UninstallableError,
+        "{what} cannot be installed: a file is not the one whose hash is pinned.",
+        "Resolve the lock file again, once it is clear why the file has changed",
+    ),
+    (
+        r"Failed to build|Call to .* failed|build backend|command '.*(?:gcc|cc|clang|g\+\+)'",
+        UninstallableError,
+        "{what} cannot be installed: a package has no wheel for this Python and could not be built.",
+        "Pin a version that has a wheel, or install what its build needs (a compiler, headers)",
+    ),
+)
 
 
 def make_venv(folder: Path, python: Path) -> None:
@@ -74,24 +100,26 @@ def make_venv(folder: Path, python: Path) -> None:
     _run(["venv", "--quiet", "--no-project", "--relocatable", "--python", str(python), str(folder)], what=str(folder))
 
 
-def install(lock: Lock, requirements: Path, python: Path, hold: Sequence[int] = (), more: Sequence[str] = ()) -> str:
+def install(
+    lock: Lock, requirements: Path, python: Path, pass_fds: Sequence[int] = (), more: Sequence[str] = ()
+) -> str:
     """Install what `requirements` pins (the text of `lock`, resolved) for `python`; returns uv's warnings.
 
-    `hold` are file descriptors that uv keeps open: the lock of the folder it writes to.
+    `pass_fds` are file descriptors that uv keeps open: the lock of the folder it writes to.
     Raises as `resolve` does.
     """
     with _for_cpus(lock, python) as options:
         command = ["pip", "install", "--python", str(python), "-r", str(requirements), *options, *_flags(lock)]
         command += ["--require-hashes"] if Option("--require-hashes") in lock.options else []
-        # What is asked for anew is not to come out of uv's cache.
-        done = _run([*command, *more], what=str(lock.path), hold=hold) if more else None
-        return _warnings((done or _cached_or_not(command, what=str(lock.path), hold=hold)).errors)
+        # With `more`, packages are not to come from uv's cache.
+        done = _run([*command, *more], what=str(lock.path), pass_fds=pass_fds) if more else None
+        return _warnings((done or _cached_or_not(command, what=str(lock.path), pass_fds=pass_fds)).errors)
 
 
 def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
-    """What the resolver makes of the pins: the same pins, and whatever they need besides.
+    """Resolve the pins: the same pins, and whatever else they need.
 
-    Raises UninstallableError with the resolver's own words, UnreachableError, StorageError, MissingExtraError.
+    Raises UninstallableError with the resolver's message, UnreachableError, StorageError, MissingExtraError.
     """
     with _for_cpus(lock, python) as options:
         command = [*_COMPILE, "--python", str(python), *options, *_flags(lock), str(requirements)]
@@ -100,9 +128,9 @@ def resolve(lock: Lock, requirements: Path, python: Path) -> Lock:
 
 
 def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = False) -> Lock:
-    """As `resolve`, with the hashes of the files that would do, as the indexes have them now and not as uv knows them.
+    """As `resolve`, with the hashes of the matching files that the indexes have now, not from uv's cache.
 
-    `offline` for what uv knows. Raises as `resolve` does.
+    `offline`: from uv's cache. Raises as `resolve` does.
     """
     with _for_cpus(lock, python) as options:
         command = [*_COMPILE, "--generate-hashes", "--python", str(python), *options, *_flags(lock), str(requirements)]
@@ -111,7 +139,7 @@ def identify(lock: Lock, requirements: Path, python: Path, *, offline: bool = Fa
 
 
 def _flags(lock: Lock) -> list[str]:
-    """What the options of a lock file come to that uv reads on its command line alone; no builds, unless trusted."""
+    """The options of a lock file that uv reads only on its command line; no builds, unless trusted."""
     flags = [] if lock.trusted else ["--no-build"]
     for option in lock.options:
         if option.name == "--pre":
@@ -124,7 +152,7 @@ def _flags(lock: Lock) -> list[str]:
 def compile_file(root: Path, wanted: str, out: Path, options: Sequence[str], command: str) -> None:
     """Resolve the requirements file `wanted`, relative to `root`, into `out`, whose pins are kept where they fit.
 
-    `command` is what the head of the file says. Raises as `resolve` does.
+    `command` is the one named in the head of the file. Raises as `resolve` does.
     """
     full = ["pip", "compile", "--quiet", "--no-strip-extras", wanted, "--output-file", str(out), *options]
     _run(full, what=wanted, folder=root, variables={"UV_CUSTOM_COMPILE_COMMAND": command})
@@ -132,7 +160,7 @@ def compile_file(root: Path, wanted: str, out: Path, options: Sequence[str], com
 
 @contextlib.contextmanager
 def _for_cpus(lock: Lock, python: Path) -> Iterator[list[str]]:
-    """uv's options that choose the builds of torch for CPUs; they name a file that is there while the block runs."""
+    """uv's options that choose the builds of torch for CPUs; they name a file that exists while the block runs."""
 
     def compile_(lines: Sequence[str], options: Sequence[str], variables: Mapping[str, str]) -> Lock | None:
         return _compiled(tuple(lines), (*options, *_flags(lock)), tuple(variables.items()), python, str(lock.path))
@@ -158,7 +186,7 @@ def _compiled(
 
 
 def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
-    """uv's variables, from pip's settings; a setting that `environment` has for uv already is left alone."""
+    """uv's variables, from pip's settings; those that `environment` already has for uv are kept."""
     taken: dict[str, str] = {}
     for option, value in _pip_settings():
         variable = _HANDED_OVER.get(option)
@@ -169,23 +197,23 @@ def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         taken[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(values)
     if taken.keys() & {"UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"} and "UV_INDEX_STRATEGY" not in environment:
-        # As pip has it: the best version wherever it lies. uv would stop at the first index that has the name.
+        # As pip: the best version in any index. uv would stop at the first index that has the name.
         taken["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     return taken
 
 
 def index_settings() -> tuple[str, ...]:
-    """Where packages come from here, without passwords: it tells two environments with the same pins apart."""
+    """Where packages come from, without passwords: a part of what identifies an environment."""
     environment = dict(os.environ) | handed_over(os.environ)
-    said = {name: environment[name] for name in _SAYS_WHERE if environment.get(name)} | builds.settings()
-    return tuple(without_password(f"{name}={value}") for name, value in said.items())
+    settings = {name: environment[name] for name in _INDEX_VARIABLES if environment.get(name)} | builds.settings()
+    return tuple(without_password(f"{name}={value}") for name, value in settings.items())
 
 
 def places() -> frozenset[str]:
-    """The indexes and folders that this machine is set up with, letter by letter, with their passwords and without."""
+    """The indexes and folders that this machine is set up with, exactly, with their passwords and without."""
     environment = dict(os.environ) | handed_over(os.environ)
     found: set[str] = set()
-    for name in {*_SAYS_WHERE} - {"UV_NO_INDEX"}:
+    for name in {*_INDEX_VARIABLES} - {"UV_NO_INDEX"}:
         for word in re.split(r"[\s,]+" if name == "UV_FIND_LINKS" else r"\s+", environment.get(name, "")):
             place = re.sub(r"^[A-Za-z0-9_.-]+=(?=\w+:)", "", word)  # UV_INDEX may give each a name
             found |= {place, re.sub(r"://[^/@\s\\]*@", "://", place)}
@@ -196,11 +224,11 @@ def places() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _pip_settings() -> tuple[tuple[str, str], ...]:
-    """pip's options as it reads them itself, the later ones winning; nothing where there is no pip."""
+    """pip's options as it reads them itself, later ones overriding; empty where there is no pip."""
     try:
-        # -P: a folder of that name in a project is no pip.
-        asked = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"]
-        done = run(asked, check=True, timeout_s=60)
+        # -P: a folder of that name in a project is not pip.
+        command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "config", "list"]
+        done = run(command, check=True, timeout_s=60)
     except CommandError:
         return ()
     found = []
@@ -214,7 +242,7 @@ def _pip_settings() -> tuple[tuple[str, str], ...]:
 
 
 def executable(purpose: str = "Building the environment of a lock file") -> str:
-    """uv itself. Raises MissingExtraError, which says what for."""
+    """The path of uv. Raises MissingExtraError, which names the purpose."""
     try:
         from uv import find_uv_bin
 
@@ -227,21 +255,21 @@ def executable(purpose: str = "Building the environment of a lock file") -> str:
 
 
 def _cached_or_not(
-    command: Sequence[str], *, what: str, hold: Sequence[int] = (), variables: Mapping[str, str] | None = None
+    command: Sequence[str], *, what: str, pass_fds: Sequence[int] = (), variables: Mapping[str, str] | None = None
 ) -> Completed:
-    """From uv's own cache first: what is pinned does not change, and a network may be slow, or dead."""
+    """From uv's own cache first: what is pinned does not change, and the network may be slow or unavailable."""
     try:
-        return _run([*command, "--offline"], what=what, hold=hold)
+        return _run([*command, "--offline"], what=what, pass_fds=pass_fds)
     except (UninstallableError, UnreachableError):
-        pass  # its words are about the cache; those of the second go tell what is the matter
-    return _run(command, what=what, hold=hold, variables=variables)
+        pass  # this message is about the cache; that of the second attempt has the cause
+    return _run(command, what=what, pass_fds=pass_fds, variables=variables)
 
 
 def _run(
     command: Sequence[str],
     *,
     what: str,
-    hold: Sequence[int] = (),
+    pass_fds: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Completed:
@@ -253,15 +281,15 @@ def _run(
         "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink"),
         **(variables or {}),
     }
-    # The only one of pip's settings that uv has an option for, and no variable.
-    alone = environment.get("UV_NO_INDEX", "0").lower() not in {"0", "false", "no", "off", "f", "n"}
-    # uv.toml and [tool.uv] of a project could lead it to other indexes: only the user's own settings count.
+    # For this setting of pip uv has an option, and no variable.
+    no_index = environment.get("UV_NO_INDEX", "0").lower() not in {"0", "false", "no", "off", "f", "n"}
+    # uv.toml and [tool.uv] of a project could name other indexes: only the user's own settings count.
     where = ["--project", "/"] if folder is None else []
-    if alone and command[0] == "pip" and "--no-index" not in command:
+    if no_index and command[0] == "pip" and "--no-index" not in command:
         command = [*command, "--no-index"]
     full = [executable(), *where, *command]
     try:
-        done = run(full, env=environment, cwd=folder, pass_fds=hold)  # what uv starts to build a package ends with it
+        done = run(full, env=environment, cwd=folder, pass_fds=pass_fds)  # ends its children as well
     except NotStartedError as error:
         raise MissingExtraError("uv", "bisect", error.what) from error
     if done.code != 0:
@@ -269,58 +297,35 @@ def _run(
     return done
 
 
-def _why(what: str, said: str, ended: Exit) -> GoldmarError:
-    """uv's words as an error of ours: what cannot be installed is told from what could not be fetched or written."""
+def _why(what: str, output: str, ended: Exit) -> GoldmarError:
+    """uv's output as an error: what cannot be installed differs from what could not be fetched or written."""
     if ended.signal not in {"", "SIGXFSZ"}:
         return ServerError(
             f"uv {ended} while it installed {what}.",
-            fix="Run it again; whether the system ended it for want of memory: dmesg | grep -i 'out of memory'",
+            fix="Run it again; if it may have run out of memory: dmesg | grep -i 'out of memory'",
         )
-    said = without_password(said)
+    output = without_password(output)
     noise = ("Using Python", "Using CPython", "Resolved ", "warning: Failed to hardlink")
-    said = "\n".join(line for line in said.splitlines() if not line.startswith(noise))
-    if _DISK.search(said) or ended.signal == "SIGXFSZ":
+    output = "\n".join(line for line in output.splitlines() if not line.startswith(noise))
+    if _DISK.search(output) or ended.signal == "SIGXFSZ":
         return StorageError(
             f"The environment of {what} could not be written.",
-            fix="Free some space, or name another folder in GOLDMAR_CACHE (and UV_CACHE_DIR, on the same disk)",
-            detail=said or None,
+            fix="Free some space, or set GOLDMAR_CACHE to another folder (and UV_CACHE_DIR, on the same disk)",
+            detail=output or None,
         )
-    if refused := _UNBUILT.search(said):
+    if refused := _UNBUILT.search(output):
         package = refused["package"]
         return UninstallableError(
             f"{what} cannot be installed: {package} has no wheel here, and building it would run its code.",
             fix=f"Put a wheel of {package} where pip looks (PIP_FIND_LINKS=FOLDER), or --trust-lock if you trust it",
-            detail=said,
+            detail=output,
         )
-    if _DENIED.search(said):  # uv goes on as if the index were empty, and finds that nothing fits
-        return UnreachableError(
-            f"{what} could not be fetched: an index, or the proxy, wants a user name and a password.",
-            fix="Set pip up with them (pip config list shows what it has), then run it again",
-            detail=said,
-        )
-    if _UNSOLVED.search(said):
-        return UninstallableError(
-            f"{what} cannot be installed: its pins do not go together, or a version is not to be had.",
-            fix="Resolve the lock file anew; versions that were withdrawn have to be replaced",
-            detail=said,
-        )
-    if _NETWORK.search(said):
-        return UnreachableError(f"{what} could not be fetched.", fix=_OFFLINE_FIX, detail=said)
-    if _HASH.search(said):
-        return UninstallableError(
-            f"{what} cannot be installed: a file is not the one whose hash is pinned.",
-            fix="Resolve the lock file anew, once it is clear why the file has changed",
-            detail=said,
-        )
-    if _COMPILER.search(said):
-        return UninstallableError(
-            f"{what} cannot be installed: a package has no wheel for this Python and could not be built.",
-            fix="Pin a version that has a wheel, or install what its build needs (a compiler, headers)",
-            detail=said,
-        )
+    for pattern, error, message, fix in _CAUSES:
+        if re.search(pattern, output, re.IGNORECASE):
+            return error(message.format(what=what), fix=fix, detail=output)
     if ended.code == 1:  # uv's own code for what it understands; 2 is for the rest
-        return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=said)
-    return ServerError(f"uv failed while it installed {what}.", fix="Read what uv says above", detail=said)
+        return UninstallableError(f"{what} cannot be installed.", fix="Read what uv says above", detail=output)
+    return ServerError(f"uv failed while it installed {what}.", fix="Read what uv says above", detail=output)
 
 
 def _warnings(stderr: str) -> str:

@@ -29,28 +29,28 @@ def lock_for_serving(path: Path, progress: Progress, *, trust: bool = False) -> 
         raise UsageError(
             f"{path} names code that is no pinned release of the indexes that this machine is set up with, and to "
             f"install it is to run it: {named[0]}{f' (and {len(named) - 1} more)' if len(named) > 1 else ''}.",
-            fix="Look at what it names. Where you trust it: --trust-lock; where an index of yours is meant, set pip up "
+            fix="Check what it names. If you trust it: --trust-lock; if it is an index of yours, set pip up "
             "with it (pip config list, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS)",
             detail="\n".join(named),
         )
-    for said in named:
-        progress.note(f"{path} is trusted with {said}")
+    for entry in named:
+        progress.note(f"{path} is trusted with {entry}")
     for name, who in _NEEDED.items():
         if name not in lock.pins:
             msg = f"{path} does not pin {name}, which is needed by {who}."
-            raise ConfigError(msg, fix=f"Add {name} to what the lock file is resolved from, and resolve it anew")
+            raise ConfigError(msg, fix=f"Add {name} to what the lock file is resolved from, and resolve it again")
     return lock
 
 
 @contextmanager
 def environment_of(path: Path | None, progress: Progress, *, trust: bool = False) -> Iterator[Environment | None]:
-    """Build or find the environment of a lock file; without one there is none, and goldmar's own Python will do.
+    """Build or find the environment of a lock file; None without one: goldmar's own Python is used.
 
     Raises UsageError, ConfigError, UninstallableError, UnreachableError, StorageError, MissingExtraError.
     """
     if path is None:
         if trust:
-            raise UsageError("--trust-lock is about a lock file, and none is named.", fix="--lock FILE --trust-lock")
+            raise UsageError("--trust-lock requires a lock file, and none is named.", fix="--lock FILE --trust-lock")
         yield None
         return
     lock = lock_for_serving(path, progress, trust=trust)
