@@ -4,12 +4,12 @@
 None of it needs pandas or numpy: it has to be quick.
 """
 
-from goldmar.affected.git import Change, read_changes, read_file, read_tree
+from goldmar.affected.git import Diff, read_changes, read_file, read_tree
 from goldmar.affected.recipes import Layout
 from goldmar.affected.rules import select, select_all
 
 __all__ = [
-    "Change",
+    "Diff",
     "Layout",
     "read_changes",
     "read_file",

@@ -1,7 +1,7 @@
-"""What git knows of a change: which files differ between a base and a head, and what both sides hold.
+"""A change as git knows it: the files that differ between a base and a head, and the files of both sides.
 
-Four or five git processes in all, however many models there are. Every name goes through `-z`: a path may hold
-anything but a NUL.
+Four or five git processes in all, for any number of models. Names are read with `-z`: a path may contain anything but
+a NUL.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from goldmar.process import Completed, run
 _LINK, _SUBMODULE = "120000", "160000"
 _PLAIN = {"100644", "100755"}
 
-# What a file has is told from its size and times, as carefully as git can, and by nothing that watches the disk.
+# Changes are found by size and times, as carefully as git can, and not by a file system monitor.
 _STATS = ("core.trustctime=true", "core.checkStat=default", "core.fsmonitor=false", "core.untrackedCache=false")
 
-# Against whatever the user's own configuration makes of a diff.
-_AS_IT_IS = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
+# Independent of the user's configuration for diffs.
+_DIFF_OPTIONS = ("--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
 
 
-class How(StrEnum):
+class Status(StrEnum):
     """What happened to a path. A rename is a deletion and an addition."""
 
     added = "added"
@@ -38,8 +38,8 @@ class How(StrEnum):
     ignored = "ignored by git: nobody can tell whether it differs"
 
 
-class Kind(StrEnum):
-    """What lies, or lay, at a path."""
+class FileType(StrEnum):
+    """The type of a path, before or after the change."""
 
     file = "file"
     link = "link"
@@ -47,45 +47,45 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class ChangedPath:
     """A path that differs: below the project's root, with "/"; `../` in front where it lies outside."""
 
     path: str
-    how: How
-    kind: Kind = Kind.file
+    status: Status
+    kind: FileType = FileType.file
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One side of a change, as far as it is asked for: a commit, or the working tree (`commit` is empty).
+    """One side of a diff: a commit, or the working tree (`commit` is empty).
 
-    `entries` maps the paths below the folders that were named to what lies there.
+    `entries` maps the paths below the given folders to their type.
     """
 
     commit: str
-    entries: Mapping[str, Kind]
+    entries: Mapping[str, FileType]
     _repository: "_Repository"
     _links: Links = field(default_factory=Links)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes | None]:
-        """The content of files, by path; None where there is no file. Of a link in a commit: where it leads."""
+        """The content of files, by path; None where there is no file. Of a link in a commit: its target."""
         wanted = list(paths)
         if not self.commit:
             return {path: self._repository.on_disk(path) for path in wanted}
         return self._repository.blobs(self.commit, wanted)
 
-    def holds(self, folder: str) -> bool:
-        """Whether anything lies below a folder, named or not."""
+    def has_files(self, folder: str) -> bool:
+        """Whether there are files below a folder, given or not."""
         return any(self._repository.listing(self.commit, [self._repository.from_top(folder)]))
 
-    def names(self, touched: Touched) -> list[str] | None:
-        """The path, and each that it has through links; None where they lead in circles."""
+    def names(self, touched: ChangedPath) -> list[str] | None:
+        """The path and its names through links; None where these lead in circles."""
         names = self._links.names(self._repository.from_top(touched.path))
         return names and [self._repository.to_root(name) for name in names]
 
     def is_link(self, path: str) -> bool:
         """Whether a path is a link, or leads through one."""
-        return self._links.holds(self._repository.from_top(path))
+        return self._links.covers(self._repository.from_top(path))
 
     def blind_links(self) -> dict[str, str]:
         """The links in the project that cannot be followed in what git knows, and why."""
@@ -94,21 +94,19 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Diff:
     """What differs between `before` and `after`, sorted by path.
 
-    `hidden` are files of the working tree, below the folders that were named, that git was told to ignore.
+    `hidden` are the files of the working tree below the given folders that git ignores.
     """
 
     before: Tree
     after: Tree
-    touched: tuple[Touched, ...]
+    touched: tuple[ChangedPath, ...]
     hidden: tuple[str, ...] = ()
 
 
-def read_changes(
-    root: Path, base: str, head: str | None, folders: Iterable[str], *, both: bool = False
-) -> list[Change]:
+def read_changes(root: Path, base: str, head: str | None, folders: Iterable[str], *, both: bool = False) -> list[Diff]:
     """The change from the merge base of `base` and the head to the head, as a pull request shows it.
 
     Where two branches crossed there are several merge bases, and a change for each.
@@ -133,13 +131,13 @@ def read_changes(
     unwatched = [] if commit else list(repository.unwatched())
     changes = []
     for merge_base in bases:
-        touched = {path: Touched(path, How.changed, kind) for path, kind in unwatched}
+        touched = {path: ChangedPath(path, Status.changed, kind) for path, kind in unwatched}
         touched |= {each.path: each for each in repository.differing(merge_base, commit)}
-        gone = {path for path, each in touched.items() if each.how is How.deleted}
+        gone = {path for path, each in touched.items() if each.status is Status.deleted}
         for path in untracked:
-            # Taken out of the index and still there: to git deleted and untracked, to a reader changed at most.
-            how = How.changed if path in touched else How.untracked
-            touched[path] = Touched(path, how, Kind.link if repository.is_link(path) else Kind.file)
+            # Removed from the index and still on disk: git says deleted and untracked, but it is changed at most.
+            status = Status.changed if path in touched else Status.untracked
+            touched[path] = ChangedPath(path, status, FileType.link if repository.is_link(path) else FileType.file)
             gone.discard(path)
         entries = {path: kind for path, kind in repository.listing(commit) if path not in gone}
         entries |= {path: touched[path].kind for path in untracked}
@@ -147,11 +145,11 @@ def read_changes(
         after = Tree(commit, listed, repository, repository.links(commit, entries))
         earlier = dict(repository.listing(merge_base, places)) if both else {}
         before = Tree(merge_base, earlier, repository)
-        changes.append(Change(before, after, tuple(touched[path] for path in sorted(touched)), tuple(hidden)))
+        changes.append(Diff(before, after, tuple(touched[path] for path in sorted(touched)), tuple(hidden)))
     return changes
 
 
-def read_tree(root: Path, head: str | None, folders: Iterable[str]) -> Change:
+def read_tree(root: Path, head: str | None, folders: Iterable[str]) -> Diff:
     """The head alone, as a change in which nothing differs. Arguments and errors as those of `read_changes`."""
     repository = _Repository.at(root)
     places = [repository.from_top(folder) for folder in folders]
@@ -160,9 +158,9 @@ def read_tree(root: Path, head: str | None, folders: Iterable[str]) -> Change:
     entries = dict(repository.listing(commit, places))
     if not commit:
         entries = {path: kind for path, kind in entries.items() if os.path.lexists(root / path)}
-        entries |= {path: Kind.link if repository.is_link(path) else Kind.file for path in untracked}
+        entries |= {path: FileType.link if repository.is_link(path) else FileType.file for path in untracked}
     tree = Tree(commit, entries, repository)
-    return Change(tree, tree, ())
+    return Diff(tree, tree, ())
 
 
 def read_file(root: Path, ref: str, path: str) -> bytes | None:
@@ -186,8 +184,7 @@ class _Repository:
 
     @classmethod
     def at(cls, root: Path) -> "_Repository":
-        # No lock is taken and no optional index written: somebody may be committing meanwhile.
-        # Nor does anybody's replacement stand in for a commit.
+        # No lock and no optional index: a commit may run at the same time. Replacements of commits are not used.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1"}
         environment |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
         done = _git(root, environment, "rev-parse", "--is-shallow-repository", "--show-prefix", "--show-toplevel")
@@ -248,21 +245,21 @@ class _Repository:
 
     # ---- what differs
 
-    def differing(self, base: str, commit: str) -> Iterator[Touched]:
+    def differing(self, base: str, commit: str) -> Iterator[ChangedPath]:
         """`git diff --raw` against a commit, or against the working tree where `commit` is empty."""
-        said = self.run("diff", *_AS_IT_IS, base, *([commit] if commit else []), "--")
-        fields = iter(os.fsdecode(said).split("\0"))
+        output = self.run("diff", *_DIFF_OPTIONS, base, *([commit] if commit else []), "--")
+        fields = iter(os.fsdecode(output).split("\0"))
         for head in fields:
             if not head:
                 continue
             path = self.to_root(next(fields))
             old_mode, new_mode, old_oid, new_oid, status = head.lstrip(":").split(" ")
             if status[0] in "AD":
-                yield Touched(path, How.added if status[0] == "A" else How.deleted, _kind(new_mode, old_mode))
+                yield ChangedPath(path, Status.added if status[0] == "A" else Status.deleted, _kind(new_mode, old_mode))
             elif {old_mode, new_mode} <= _PLAIN and old_mode != new_mode and self._same(path, old_oid, new_oid):
-                yield Touched(path, How.mode)
+                yield ChangedPath(path, Status.mode)
             else:
-                yield Touched(path, How.changed, _kind(new_mode, old_mode))
+                yield ChangedPath(path, Status.changed, _kind(new_mode, old_mode))
 
     def _same(self, path: str, old: str, new: str) -> bool:
         """Whether the contents are the same; git does not hash what is only in the working tree."""
@@ -276,14 +273,14 @@ class _Repository:
         return hashed.hexdigest() == old
 
     def untracked(self) -> list[str]:
-        said = os.fsdecode(self.run("ls-files", "-z", "--others", "--exclude-standard"))
+        output = os.fsdecode(self.run("ls-files", "-z", "--others", "--exclude-standard"))
         # A repository inside this one is listed as a folder, with a slash at its end.
-        return [self.to_root(path.rstrip("/")) for path in said.split("\0") if path]
+        return [self.to_root(path.rstrip("/")) for path in output.split("\0") if path]
 
-    def unwatched(self) -> Iterator[tuple[str, Kind]]:
-        """Files that git was told not to look at (update-index --assume-unchanged, --skip-worktree), if they differ.
+    def unwatched(self) -> Iterator[tuple[str, FileType]]:
+        """Changed files that git does not look at (update-index --assume-unchanged, --skip-worktree).
 
-        Those that a sparse checkout left out are not on the disk, and are as they were.
+        Those that a sparse checkout leaves out are not on disk, and count as unchanged.
         """
         for entry in os.fsdecode(self.run("ls-files", "-v", "-s", "-z")).split("\0"):
             if entry[:1] == "S" or entry[:1].islower():
@@ -291,36 +288,36 @@ class _Repository:
                 tag, mode, oid, _ = about.split(" ")
                 path = self.to_root(name)
                 absent = not os.path.lexists(self.root / path)
-                if (absent and tag in "Ss") or (_kind(mode, mode) is Kind.file and self._same(path, oid, "0")):
+                if (absent and tag in "Ss") or (_kind(mode, mode) is FileType.file and self._same(path, oid, "0")):
                     continue
                 yield path, _kind(mode, mode)
 
     def ignored(self, places: list[str]) -> list[str]:
-        """Files that git was told to ignore; not what Python and its tools leave behind."""
-        said = os.fsdecode(self.run("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *places))
-        return [self.to_root(path) for path in said.split("\0") if path and "/__pycache__/" not in path]
+        """Files that git ignores, without those of Python's cache."""
+        output = os.fsdecode(self.run("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", *places))
+        return [self.to_root(path) for path in output.split("\0") if path and "/__pycache__/" not in path]
 
     # ---- what is there
 
-    def listing(self, commit: str, places: Sequence[str] = ()) -> Iterator[tuple[str, Kind]]:
+    def listing(self, commit: str, places: Sequence[str] = ()) -> Iterator[tuple[str, FileType]]:
         if commit:
-            said = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *places)
+            output = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *places)
         else:
-            said = self.run("ls-files", "-s", "-z", "--", *places)
-        for entry in os.fsdecode(said).split("\0"):
+            output = self.run("ls-files", "-s", "-z", "--", *places)
+        for entry in os.fsdecode(output).split("\0"):
             if entry:
                 about, path = entry.split("\t", 1)
                 mode = about.split(" ", 1)[0]
                 yield self.to_root(path), _kind(mode, mode)
 
-    def links(self, commit: str, entries: Mapping[str, Kind]) -> Links:
+    def links(self, commit: str, entries: Mapping[str, FileType]) -> Links:
         """Where the links among the entries lead."""
-        links = [path for path, kind in entries.items() if kind is Kind.link]
+        links = [path for path, kind in entries.items() if kind is FileType.link]
         if not links:
             return Links()
-        said = self.blobs(commit, links) if commit else {path: _target(self.root / path) for path in links}
-        targets = {self.from_top(path): None if to is None else os.fsdecode(to) for path, to in said.items()}
-        submodules = [self.from_top(path) for path, kind in entries.items() if kind is Kind.submodule]
+        contents = self.blobs(commit, links) if commit else {path: _target(self.root / path) for path in links}
+        targets = {self.from_top(path): None if to is None else os.fsdecode(to) for path, to in contents.items()}
+        submodules = [self.from_top(path) for path, kind in entries.items() if kind is FileType.submodule]
         return follow(targets, [self.from_top(path) for path in entries], submodules)
 
     def is_link(self, path: str) -> bool:
@@ -333,25 +330,25 @@ class _Repository:
             return None
 
     def blobs(self, commit: str, paths: list[str]) -> dict[str, bytes | None]:
-        """Contents in a commit, through one `git cat-file --batch`; links are given as where they lead."""
+        """Contents in a commit, by one `git cat-file --batch`; of a link its target."""
         if not paths:
             return {}
         oids = self._oids(commit, paths)
         found: dict[str, bytes | None] = dict.fromkeys(paths)
         there = [path for path in paths if path in oids]
-        said = self.run("cat-file", "--batch", stdin="".join(f"{oids[path]}\n" for path in there).encode())
+        output = self.run("cat-file", "--batch", stdin="".join(f"{oids[path]}\n" for path in there).encode())
         at = 0
         for path in there:
-            end = said.index(b"\n", at)
-            _, kind, size = said[at:end].split(b" ")
-            found[path] = said[end + 1 : end + 1 + int(size)] if kind == b"blob" else None
+            end = output.index(b"\n", at)
+            _, kind, size = output[at:end].split(b" ")
+            found[path] = output[end + 1 : end + 1 + int(size)] if kind == b"blob" else None
             at = end + 1 + int(size) + 1
         return found
 
     def _oids(self, commit: str, paths: list[str]) -> dict[str, str]:
-        # Names are looked up by ls-tree: cat-file would take a newline in one for the end of it.
-        said = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(self.from_top, paths))
-        entries = (entry.split("\t", 1) for entry in os.fsdecode(said).split("\0") if entry)
+        # ls-tree, because cat-file would end a name at a newline.
+        output = self.run("ls-tree", "-r", "-z", "--full-tree", commit, "--", *map(self.from_top, paths))
+        entries = (entry.split("\t", 1) for entry in os.fsdecode(output).split("\0") if entry)
         return {self.to_root(path): about.split(" ")[2] for about, path in entries if about.split(" ")[1] == "blob"}
 
     # ---- paths
@@ -363,7 +360,7 @@ class _Repository:
         return os.path.relpath(path, self.prefix)
 
     def from_top(self, path: str | Path) -> str:
-        """The other way round."""
+        """From the root of the project to the top of the repository."""
         return os.path.normpath(self.prefix / path if self.prefix.parts else path)
 
     def is_below(self, path: str, places: list[str]) -> bool:
@@ -382,8 +379,8 @@ def _git(folder: Path, environment: Mapping[str, str], *arguments: str, stdin: b
         raise UsageError(msg, fix="apt-get install git") from None
 
 
-def _no_repository(root: Path, said: bytes) -> UsageError:
-    words = os.fsdecode(said)
+def _no_repository(root: Path, stderr: bytes) -> UsageError:
+    words = os.fsdecode(stderr)
     if "dubious ownership" in words:
         return UsageError(
             f"git refuses {root}: it belongs to somebody else.",
@@ -394,12 +391,12 @@ def _no_repository(root: Path, said: bytes) -> UsageError:
     return UsageError(f"git cannot be asked about {root}.", fix="run this in the work tree of a clone", detail=words)
 
 
-def _kind(new_mode: str, old_mode: str) -> Kind:
-    """What matters is the odd one of the two sides: a folder that became a submodule is one."""
-    for mode, kind in ((_SUBMODULE, Kind.submodule), (_LINK, Kind.link)):
+def _kind(new_mode: str, old_mode: str) -> FileType:
+    """A submodule or link on either side decides: a folder that became a submodule is one."""
+    for mode, kind in ((_SUBMODULE, FileType.submodule), (_LINK, FileType.link)):
         if mode in {new_mode, old_mode}:
             return kind
-    return Kind.file
+    return FileType.file
 
 
 def _target(path: Path) -> bytes | None:

@@ -1,11 +1,11 @@
-"""Where the links of a tree lead: a component at a time, as the kernel goes, but within what git knows."""
+"""Where the links of a tree lead: followed by component, as the kernel does, within what git knows."""
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _HOPS = 40  # the kernel's own limit for one path
-_NAMES = 10_000  # that one path may have through links, before they are taken to lead in circles
+_NAMES = 10_000  # of one path through links; more count as a circle
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Links:
     places: Mapping[str, list[str]] = field(default_factory=dict)
     blind: Mapping[str, str] = field(default_factory=dict)
 
-    def holds(self, path: str) -> bool:
+    def covers(self, path: str) -> bool:
         """Whether a path is a link, or leads through one."""
         every = {*self.blind, *(link for links in self.places.values() for link in links)}
         return any(path == link or path.startswith(f"{link}/") for link in every)

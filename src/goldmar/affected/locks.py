@@ -32,7 +32,7 @@ class Difference:
     _locks: tuple[Lock, ...] = ()
 
     @property
-    def holds_harness(self) -> bool:
+    def includes_goldmar(self) -> bool:
         """Whether goldmar itself is installed from this lock file: it, or all that it asks for, is pinned there."""
         all_of_it = needed() or {"goldmar"}
         return any("goldmar" in lock.forks or all_of_it <= lock.forks.keys() for lock in self._locks)

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from goldmar.affected.git import Kind, Tree
+from goldmar.affected.git import FileType, Tree
 from goldmar.config import MALFORMED_TOML, Affected
 from goldmar.errors import ConfigError, UsageError
 from goldmar.layout import (
@@ -27,7 +27,7 @@ from goldmar.requirements import Asked, asked_for
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are, below the project's root, with "/", and what [tool.goldmar.affected] says."""
+    """The folders, below the project's root, with "/", and the table [tool.goldmar.affected]."""
 
     handlers: str
     golden: str
@@ -36,27 +36,25 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What one handler folder makes. `shared` are the files that archive.toml lists, wherever they lie.
+class ModelSource:
+    """The model of one handler folder. `shared` are the files that archive.toml lists, in any folder.
 
-    `unknown` says why archive.toml does not tell, if so; every shared file may be in it then. `asked` is what its
-    requirements.txt asks for.
+    `unknown` says why archive.toml cannot be read, if so: any shared file may then be a part of the model.
     """
 
     folder: str
     name: str
-    asked: Asked
+    requirements: Asked
     shared: frozenset[str] = frozenset()
     unknown: str = ""
 
 
 class Models:
-    """The models of a tree. What the folders make is read when first asked for, all at once.
+    """The models of a tree. The handler folders are read at the first request, all at once.
 
-    `handlers` are the folders under handlers/, `goldens` those under golden/. `bare` are the handler folders that hold
-    neither a handler nor archive.toml: models all the same, but nobody can tell what their files are for.
-    `others` are models all the same, of which there is less: a file in the place of a handler's folder, an archive.
-    `refused` are paths of which `goldmar check` would say that they are no model's.
+    `handlers` are the folders under handlers/, `goldens` those under golden/. `bare` are handler folders with neither a
+    handler nor archive.toml: they count as models, but the use of their files is unknown. `others` are models without
+    a folder: a file in the place of a handler's folder, an archive. `refused` are paths that `goldmar check` refuses.
     """
 
     def __init__(self, tree: Tree, layout: Layout) -> None:
@@ -66,9 +64,9 @@ class Models:
         self.bare: set[str] = set()
         self.others: set[str] = set()
         self.refused: list[str] = []
-        self._made: dict[str, Made] = {}
+        self._sources: dict[str, ModelSource] = {}
         inside: dict[tuple[Place, str], set[str]] = {}
-        whole: dict[tuple[Place, str], Kind] = {}  # what is no folder to git: a file, a link or a submodule
+        whole: dict[tuple[Place, str], FileType] = {}  # what is no folder to git: a file, a link or a submodule
         for path, kind in tree.entries.items():
             for place in Place:
                 if parts := below(path, getattr(layout, place)):
@@ -79,7 +77,7 @@ class Models:
             if len(store) == 1 and (model := model_of_archive(store[0])):
                 self.others.add(model)
         for (place, name), names in inside.items():
-            is_folder = whole.get((place, name)) is not Kind.file
+            is_folder = whole.get((place, name)) is not FileType.file
             entry = kind_of(place, name, is_folder=is_folder, inside=names)
             if entry is Entry.refused:
                 self.refused.append(f"{getattr(layout, place)}/{name}")
@@ -93,24 +91,24 @@ class Models:
                     self.bare.add(name)
 
     def names(self) -> list[str]:
-        """Every model: that of each handler folder, each that has a golden, and whatever else there is of one."""
-        return sorted({made.name for made in self.all_made()} | self.goldens | self.others)
+        """Every model: of a handler folder, with a golden, or one of `others`."""
+        return sorted({source.name for source in self.sources()} | self.goldens | self.others)
 
     def check(self) -> None:
-        """Raise UsageError where something is there that no run over all models could take."""
+        """Raise UsageError for a path that no run over all models accepts."""
         if self.refused:
             name = self.refused[0].rpartition("/")[2]
             more = "".join(f"\nand: {shown(path)}" for path in self.refused[1:])
             raise UsageError(f"{shown(self.refused[0])}: {no_name(name)}", fix=NAME_FIX, detail=more.strip() or None)
 
-    def all_made(self) -> list[Made]:
-        """What each handler folder makes, in order."""
-        return [self.made(folder) for folder in sorted(self.handlers)]
+    def sources(self) -> list[ModelSource]:
+        """The models of all handler folders, in order."""
+        return [self.source(folder) for folder in sorted(self.handlers)]
 
-    def made(self, folder: str) -> Made:
-        """What a handler folder makes, or one that is not in the tree would."""
-        if folder not in self._made:
-            folders = sorted((self.handlers | {folder}) - self._made.keys())
+    def source(self, folder: str) -> ModelSource:
+        """The model of a handler folder, also of one that is not in the tree."""
+        if folder not in self._sources:
+            folders = sorted((self.handlers | {folder}) - self._sources.keys())
             homes = {each: f"{self.layout.handlers}/{each}" for each in folders}
             contents = self.tree.read(f"{home}/{name}" for home in homes.values() for name in (RECIPE, REQUIREMENTS))
 
@@ -120,30 +118,32 @@ class Models:
                 return contents[path]
 
             for each, home in homes.items():
-                asked = asked_for(f"{home}/{REQUIREMENTS}", read)
-                self._made[each] = _made(each, f"{home}/{RECIPE}", contents[f"{home}/{RECIPE}"], asked)
-        return self._made[folder]
+                requirements = asked_for(f"{home}/{REQUIREMENTS}", read)
+                self._sources[each] = _source(each, f"{home}/{RECIPE}", contents[f"{home}/{RECIPE}"], requirements)
+        return self._sources[folder]
 
 
-def _made(folder: str, path: str, content: bytes | None, asked: Asked) -> Made:
+def _source(folder: str, path: str, content: bytes | None, requirements: Asked) -> ModelSource:
     if content is None:
-        return Made(folder, folder, asked, unknown=f"{path} is missing")
+        return ModelSource(folder, folder, requirements, unknown=f"{path} is missing")
     try:
         table = tomllib.loads(content.decode("utf-8-sig"))
         name = model_of(table, folder)
         home = posixpath.dirname(path)
         listed = {posixpath.normpath(each) for each in _listed(table, home, f"{posixpath.dirname(home)}/{COMMON}")}
     except MALFORMED_TOML as error:
-        return Made(folder, folder, asked, unknown=f"{path} is not TOML ({error})")
+        return ModelSource(folder, folder, requirements, unknown=f"{path} is not TOML ({error})")
     except ConfigError:
-        return Made(folder, folder, asked, unknown=f"{path}: model is no name")
+        return ModelSource(folder, folder, requirements, unknown=f"{path}: model is no name")
     except TypeError as error:
-        return Made(folder, folder, asked, unknown=f"{path}: {error} is no name of a file, or no list of them")
-    return Made(folder, name, asked, frozenset(listed))
+        return ModelSource(
+            folder, folder, requirements, unknown=f"{path}: {error} is no name of a file, or no list of them"
+        )
+    return ModelSource(folder, name, requirements, frozenset(listed))
 
 
 def _listed(table: dict[str, object], home: str, common: str) -> Iterator[str]:
-    """The files that archive.toml names. Raises TypeError with the key of what is none."""
+    """The files that archive.toml names. Raises TypeError with the key that is not valid."""
     for key, folder in (("common", common), ("extra", home), ("serialized_file", home), ("model_file", home)):
         names = [table.get(key, "")] if key.endswith("_file") else table.get(key, [])
         if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
@@ -152,7 +152,7 @@ def _listed(table: dict[str, object], home: str, common: str) -> Iterator[str]:
 
 
 def below(path: str, folder: str) -> list[str]:
-    """The parts of `path` below `folder`; empty where it does not lie below it."""
+    """The parts of `path` below `folder`; empty where it is not below it."""
     return path[len(folder) + 1 :].split("/") if path.startswith(f"{folder}/") else []
 
 
@@ -162,5 +162,5 @@ def is_part(name: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """A path for people and for JSON: as it is, or quoted where it holds what cannot be printed."""
+    """A path for reports: as it is, or quoted if it has characters that cannot be printed."""
     return text if text.isprintable() else json.dumps(text)

@@ -1,11 +1,11 @@
-"""The rules: each path that differs is placed, and reaches some models, none, or, where it cannot be placed, all."""
+"""The rules: each path that differs reaches some models, none, or, where no rule matches, all."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
 
-from goldmar.affected.git import Change, How, Kind, Touched
+from goldmar.affected.git import ChangedPath, Diff, FileType, Status
 from goldmar.affected.locks import BESIDE, Difference, compare, needed
 from goldmar.affected.recipes import Layout, Models, below, is_part, shown
 from goldmar.layout import COMMON, HANDLER, OF_GOLDEN, RECIPE, REQUIREMENTS, model_of_archive
@@ -44,13 +44,13 @@ EVERYTHING = {
     "ci/base-image": "every image stands on it",
     "compose/**": "the images of every model are built by it",
 }
-"""What reaches every model, and why: the last that fits. What is in no list does as well."""
+"""What reaches every model, and why: the last match. So does what is in no list."""
 
 ALWAYS = {
     "pyproject.toml": "it says what is installed and how goldmar works here",
     ".gitmodules": "it says where submodules come from",
 }
-"""The same, and no project can ignore it."""
+"""The same, but no project can ignore it."""
 
 ATTRIBUTES = ".gitattributes"
 
@@ -59,7 +59,7 @@ ATTRIBUTES = ".gitattributes"
 class _Placing:
     """One change, while its paths are placed."""
 
-    change: Change
+    change: Diff
     layout: Layout
     models: Models
     before: Models
@@ -73,12 +73,12 @@ class _Placing:
     lost: dict[str, set[str]] = field(default_factory=dict)  # folder of a handler -> what was deleted in it
 
     def __post_init__(self) -> None:
-        for made in self.models.all_made():
-            for path in made.shared | made.asked.files:
-                by = f"which its {RECIPE} lists" if path in made.shared else f"which its {REQUIREMENTS} includes"
-                self.users.setdefault(path, []).append((made.name, by))
+        for source in self.models.sources():
+            for path in source.shared | source.requirements.files:
+                by = f"which its {RECIPE} lists" if path in source.shared else f"which its {REQUIREMENTS} includes"
+                self.users.setdefault(path, []).append((source.name, by))
         for each in self.change.touched:
-            if each.how is How.deleted and (parts := below(each.path, self.layout.handlers)):
+            if each.status is Status.deleted and (parts := below(each.path, self.layout.handlers)):
                 self.lost.setdefault(parts[0], set()).add("/".join(parts[1:]))
 
     def reach(self, model: str, why: str) -> bool:
@@ -94,7 +94,7 @@ class _Placing:
         return True
 
 
-def select_all(change: Change, layout: Layout, why: str) -> Selection:
+def select_all(change: Diff, layout: Layout, why: str) -> Selection:
     """Every model of the head."""
     models = Models(change.after, layout)
     models.check()
@@ -102,7 +102,7 @@ def select_all(change: Change, layout: Layout, why: str) -> Selection:
     return Selection(models={name: [] for name in names}, everything=[why], known=len(names))
 
 
-def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts: Iterable[str] = ()) -> Selection:
+def select(change: Diff, layout: Layout, earlier: Layout | None = None, doubts: Iterable[str] = ()) -> Selection:
     """Which models a change reaches, and why. Reads both of its sides, and nothing else.
 
     Args:
@@ -119,13 +119,14 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
     for touched in change.touched:
         names = change.after.names(touched)
         if names is None:
-            placing.reach_all(f"{shown(touched.path)} {touched.how}, and links lead to it in circles")
+            placing.reach_all(f"{shown(touched.path)} {touched.status}, and links lead to it in circles")
             continue
         for path in names:
             here = replace(touched, path=path)
-            said = _said(touched) + ("" if path == touched.path else f", where {shown(path)} leads")
-            any(rule(placing, here, said) for rule in RULES)
-            if here.how is not How.mode and _used(placing, here, said):  # a file of one model may be another's, too
+            reason = _described(touched) + ("" if path == touched.path else f", where {shown(path)} leads")
+            any(rule(placing, here, reason) for rule in RULES)
+            # A file of one model may be another's, too.
+            if here.status is not Status.mode and _used(placing, here, reason):
                 placing.passed_over = [each for each in placing.passed_over if each[0] != shown(path)]
     for path in change.hidden:
         _place_hidden(placing, path)
@@ -136,17 +137,17 @@ def select(change: Change, layout: Layout, earlier: Layout | None = None, doubts
     return _finished(placing, earlier)
 
 
-# ---- one rule a kind of place; the first that places a path wins ----------------------------------------------------
+# ---- one rule for each kind of place; the first that matches wins ----------------------------------------------------
 
 
-def _always(placing: _Placing, touched: Touched, said: str) -> bool:
-    """What decides over all the rest is out of the reach of any list."""
+def _always(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """Files that decide about everything cannot be ignored."""
     why = ALWAYS.get(touched.path)
-    return why is not None and placing.reach_all(f"{said}: {why}")
+    return why is not None and placing.reach_all(f"{reason}: {why}")
 
 
-def _attributes(placing: _Placing, touched: Touched, said: str) -> bool:
-    """.gitattributes: what lies below its folder. Of a model's folder that model, of an ignored folder none."""
+def _attributes(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """.gitattributes: everything below its folder. In a model's folder that model, in an ignored folder none."""
     folder, _, name = touched.path.rpartition("/")
     if name != ATTRIBUTES:
         return False
@@ -154,103 +155,103 @@ def _attributes(placing: _Placing, touched: Touched, said: str) -> bool:
         parts = below(touched.path, home)
         if len(parts) > 1 and is_model_name(parts[0]):
             known = parts[0] in placing.models.handlers and home == placing.layout.handlers
-            return _reach_or_gone(placing, placing.models.made(parts[0]).name if known else parts[0], said)
+            return _reach_or_gone(placing, placing.models.source(parts[0]).name if known else parts[0], reason)
     taken_back = any(pattern.startswith("!") for pattern in placing.ignored)  # and some of the folder may be
     pattern = deciding(f"{folder}/.", placing.ignored) if folder and not taken_back else None
     if pattern is None or _in_models(folder, placing.layout):
-        return placing.reach_all(f"{said}: it changes the bytes of files on their way through git")
+        return placing.reach_all(f"{reason}: it changes the bytes of files on their way through git")
     return placing.reach_none(touched.path, f"its folder is ignored by {pattern}")
 
 
-def _golden(placing: _Placing, touched: Touched, said: str) -> bool:
+def _golden(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
     """Drawings, expected.csv and the rest of golden/<model>: nothing there is ever ignored."""
     parts = below(touched.path, placing.layout.golden)
-    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is Kind.file):
+    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is FileType.file):
         return False
-    if touched.how is How.mode:
-        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
-    return _reach_or_gone(placing, parts[0], said)
+    if touched.status is Status.mode:
+        return placing.reach_none(touched.path, f"{touched.status}: its content is the same")
+    return _reach_or_gone(placing, parts[0], reason)
 
 
-def _shared(placing: _Placing, touched: Touched, said: str) -> bool:
+def _shared(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
     """handlers/common: the models whose archive.toml lists the file, or whose requirements.txt includes it."""
     parts = below(touched.path, placing.layout.handlers)
-    if len(parts) < 2 or parts[0] != COMMON or touched.kind is Kind.submodule:
+    if len(parts) < 2 or parts[0] != COMMON or touched.kind is FileType.submodule:
         return False
-    if touched.how is How.mode:
-        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
-    used = _used(placing, touched, said)
-    for made in placing.models.all_made():
-        if made.unknown:
-            used = placing.reach(made.name, f"{said}, and {shown(made.unknown)}")
-        elif any(each.startswith(f"{touched.path}/") for each in made.shared):
-            used = placing.reach(made.name, f"{said}, which its {RECIPE} lists")
+    if touched.status is Status.mode:
+        return placing.reach_none(touched.path, f"{touched.status}: its content is the same")
+    used = _used(placing, touched, reason)
+    for source in placing.models.sources():
+        if source.unknown:
+            used = placing.reach(source.name, f"{reason}, and {shown(source.unknown)}")
+        elif any(each.startswith(f"{touched.path}/") for each in source.shared):
+            used = placing.reach(source.name, f"{reason}, which its {RECIPE} lists")
     return used or placing.reach_none(touched.path, f"no {RECIPE} lists it")
 
 
-def _handler(placing: _Placing, touched: Touched, said: str) -> bool:
+def _handler(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
     """handlers/<model>: that model, but for what is ignored and does not go into the archive."""
     parts = below(touched.path, placing.layout.handlers)
-    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is Kind.file):
+    if not parts or not is_model_name(parts[0]) or (len(parts) == 1 and touched.kind is FileType.file):
         return False
     folder = parts[0]
     if folder not in placing.models.handlers:
-        return _reach_name_before(placing, folder, said)
-    made = placing.models.made(folder)
-    in_archive = touched.path in made.shared or (len(parts) == 2 and is_part(parts[1]))
+        return _reach_name_before(placing, folder, reason)
+    source = placing.models.source(folder)
+    in_archive = touched.path in source.shared or (len(parts) == 2 and is_part(parts[1]))
     if not in_archive and (pattern := deciding(touched.path, placing.ignored)):
         return placing.reach_none(touched.path, f"ignored by {pattern}, and not in the archive")
-    if touched.how is How.mode:
-        return placing.reach_none(touched.path, f"{touched.how}: its content is the same")
+    if touched.status is Status.mode:
+        return placing.reach_none(touched.path, f"{touched.status}: its content is the same")
     if parts[1:] == [RECIPE]:
-        _reach_called_before(placing, touched, folder, made.name, said)
-    placing.reach(made.name, said)
-    return folder not in placing.models.bare  # that of a folder without a handler: nobody can tell what it is for
+        _reach_called_before(placing, touched, folder, source.name, reason)
+    placing.reach(source.name, reason)
+    return folder not in placing.models.bare  # the use of a file in a folder without a handler is unknown
 
 
-def _archive(placing: _Placing, touched: Touched, said: str) -> bool:
-    """model_store/<model>.mar, where archives are kept in git: those that somebody else built have no handler here."""
+def _archive(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """model_store/<model>.mar, where archives are in git: those built elsewhere have no handler here."""
     parts = below(touched.path, placing.layout.model_store)
     model = model_of_archive(parts[0]) if len(parts) == 1 else ""
-    return bool(model) and _reach_or_gone(placing, model, said)
+    return bool(model) and _reach_or_gone(placing, model, reason)
 
 
-def _used(placing: _Placing, touched: Touched, said: str) -> bool:
-    """What a model lists or includes, from its own folder or from anywhere else."""
+def _used(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """What a model lists or includes, from any folder."""
     for model, how in placing.users.get(touched.path, ()):
-        placing.reach(model, f"{said}, {how}")
+        placing.reach(model, f"{reason}, {how}")
     return touched.path in placing.users
 
 
-def _ignored(placing: _Placing, touched: Touched, said: str) -> bool:
-    """A name such as *.md is that of a file: what lies in a folder of that name is no document for that."""
+def _ignored(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """A pattern such as *.md is for files: it does not ignore what is in a folder of that name."""
     folder = touched.path.rpartition("/")[0]
     ours = (pattern for pattern in IGNORED if pattern.endswith("/**") or not deciding(folder, [pattern]))
     pattern = deciding(touched.path, (*ours, *placing.layout.rules.ignore))
     return pattern is not None and placing.reach_none(touched.path, f"ignored by {pattern}")
 
 
-def _lock(placing: _Placing, touched: Touched, said: str) -> bool:
-    """A lock file is placed later: what counts is which of its packages differ."""
+def _lock(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    """A lock file is handled later, by the packages that differ."""
     if deciding(touched.path, placing.layout.rules.locks) is None:
         return False
-    if touched.kind is not Kind.file or placing.change.after.is_link(touched.path):
-        return placing.reach_all(f"{said}: a lock file that is no plain file")
+    if touched.kind is not FileType.file or placing.change.after.is_link(touched.path):
+        return placing.reach_all(f"{reason}: a lock file that is no plain file")
     _once(placing.locks, touched.path)
     return True
 
 
-def _known(placing: _Placing, touched: Touched, said: str) -> bool:
+def _known(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
     pattern = deciding(touched.path, EVERYTHING)
-    return pattern is not None and placing.reach_all(f"{said}: {EVERYTHING[pattern]}")
+    return pattern is not None and placing.reach_all(f"{reason}: {EVERYTHING[pattern]}")
 
 
-def _unplaced(placing: _Placing, touched: Touched, said: str) -> bool:
-    what = " (a submodule, which git does not look into)" if touched.kind is Kind.submodule else ""
-    return placing.reach_all(f"{said}{what}, and what it is for cannot be told")
+def _unplaced(placing: _Placing, touched: ChangedPath, reason: str) -> bool:
+    what = " (a submodule, which git does not look into)" if touched.kind is FileType.submodule else ""
+    return placing.reach_all(f"{reason}{what}, and what it is for cannot be told")
 
 
-Rule = Callable[[_Placing, Touched, str], bool]
+Rule = Callable[[_Placing, ChangedPath, str], bool]
 RULES: tuple[Rule, ...] = (
     _always,
     _attributes,
@@ -267,16 +268,16 @@ RULES: tuple[Rule, ...] = (
 
 
 def _place_hidden(placing: _Placing, path: str) -> None:
-    """A file of the working tree that git ignores: it may differ from the base's, and no diff would tell."""
-    said = f"{shown(path)} is {How.ignored}"
-    _used(placing, Touched(path, How.ignored), said)
+    """A file of the working tree that git ignores: it may differ from the base, and no diff shows it."""
+    reason = f"{shown(path)} is {Status.ignored}"
+    _used(placing, ChangedPath(path, Status.ignored), reason)
     if parts := below(path, placing.layout.golden):
         if len(parts) > 1 and is_model_name(parts[0]) and parts[1] in OF_GOLDEN:
-            placing.reach(parts[0], said)
+            placing.reach(parts[0], reason)
         return
     parts = below(path, placing.layout.handlers)
     if len(parts) == 2 and is_part(parts[1]) and parts[0] in placing.models.handlers:
-        placing.reach(placing.models.made(parts[0]).name, said)
+        placing.reach(placing.models.source(parts[0]).name, reason)
 
 
 # ---- lock files -----------------------------------------------------------------------------------------------------
@@ -296,32 +297,30 @@ def _place_locks(placing: _Placing) -> None:
 
 
 def _place_packages(placing: _Placing, path: str, difference: Difference) -> None:
-    """What an answer depends on: what serves, what handlers ask for, what goldmar sends and compares it with."""
+    """What an answer depends on: what serves, what handlers require, what goldmar sends and compares it with."""
     placed = set()
     all_models = [(needed("serve") - BESIDE, "which every model is served with")]
-    if difference.holds_harness:
+    if difference.includes_goldmar:
         all_models.append((needed() - BESIDE, "which goldmar sends or compares answers with"))
     for roots, why in all_models:
         for name, way in difference.reached(roots).items():
             placed.add(name)
             placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}{_through(way)}")
     tools = difference.only(placing.layout.rules.tools)
-    beside = difference.only(BESIDE) if difference.holds_harness else frozenset[str]()
+    beside = difference.only(BESIDE) if difference.includes_goldmar else frozenset[str]()
     left = difference.changed.keys() - placed
+    changed = {name: f"{versions} in {difference.path}" for name, versions in difference.changed.items()}
     reached = cache(difference.reached)  # most models of a repository ask for the same
-    for made in placing.models.all_made():
-        if made.asked.unknown:
+    for source in placing.models.sources():
+        if source.requirements.unknown:
             for name in sorted(left - tools):
-                said = f"{difference.changed[name]} in {difference.path}"
-                placing.reach(made.name, f"{said}, and {shown(made.asked.unknown)}")
+                placing.reach(source.name, f"{changed[name]}, and {shown(source.requirements.unknown)}")
             placed |= left & beside
             continue
-        for name, way in reached(made.asked.names).items():
+        for name, way in reached(source.requirements.names).items():
             placed.add(name)
-            by = f"{placing.layout.handlers}/{made.folder}/{REQUIREMENTS}"
-            placing.reach(
-                made.name, f"{difference.changed[name]} in {difference.path}, which {by} asks for{_through(way)}"
-            )
+            by = f"{placing.layout.handlers}/{source.folder}/{REQUIREMENTS}"
+            placing.reach(source.name, f"{changed[name]}, which {by} asks for{_through(way)}")
     for name in sorted(left - placed):
         if name in tools:
             placing.reach_none(path, f"{difference.changed[name]}: a tool, which no model runs on")
@@ -329,7 +328,7 @@ def _place_packages(placing: _Placing, path: str, difference: Difference) -> Non
             placing.reach_none(path, f"{difference.changed[name]}: goldmar needs it, and no answer depends on it")
         else:
             why = "which is goldmar itself" if name == "goldmar" else f"which no {REQUIREMENTS} of a model asks for"
-            placing.reach_all(f"{difference.changed[name]} in {difference.path}, {why}")
+            placing.reach_all(f"{changed[name]}, {why}")
 
 
 def _through(way: str) -> str:
@@ -355,40 +354,40 @@ def _finished(placing: _Placing, earlier: Layout | None) -> Selection:
     )
 
 
-def _reach_or_gone(placing: _Placing, name: str, said: str) -> bool:
-    """A path of a model that no longer has any other is the model's end."""
+def _reach_or_gone(placing: _Placing, name: str, reason: str) -> bool:
+    """The last path of a model, when it is deleted, deletes the model."""
     if name in placing.models.goldens or name in placing.models.handlers or name in placing.models.names():
-        return placing.reach(name, said)
+        return placing.reach(name, reason)
     placing.gone.add(name)
     return True
 
 
-def _reach_name_before(placing: _Placing, folder: str, said: str) -> bool:
-    """The model that was made from a folder that is gone. One that had no handler was a model, too."""
+def _reach_name_before(placing: _Placing, folder: str, reason: str) -> bool:
+    """The model of a deleted folder. One without a handler was a model, too."""
     if folder not in placing.lost:
         return False
-    _reach_or_gone(placing, placing.before.made(folder).name, said)
+    _reach_or_gone(placing, placing.before.source(folder).name, reason)
     return not placing.lost[folder].isdisjoint({"", HANDLER, RECIPE})
 
 
-def _reach_called_before(placing: _Placing, touched: Touched, folder: str, name: str, said: str) -> None:
-    """archive.toml says what the model is called: one that was called so before may have lost its handler."""
-    if touched.how in {How.added, How.untracked}:
-        before = folder if placing.change.before.holds(f"{placing.layout.handlers}/{folder}") else name
+def _reach_called_before(placing: _Placing, touched: ChangedPath, folder: str, name: str, reason: str) -> None:
+    """archive.toml names the model: the model of the earlier name may have lost its handler."""
+    if touched.status in {Status.added, Status.untracked}:
+        before = folder if placing.change.before.has_files(f"{placing.layout.handlers}/{folder}") else name
     else:
-        before = placing.before.made(folder).name
+        before = placing.before.source(folder).name
     if before != name:
-        _reach_or_gone(placing, before, said)
+        _reach_or_gone(placing, before, reason)
 
 
 def _in_models(path: str, layout: Layout) -> bool:
-    """Whether a path is one of the folders of the models, or lies in one."""
+    """Whether a path is a folder of the models, or is in one."""
     return any(path == home or below(path, home) for home in (layout.handlers, layout.golden, layout.model_store))
 
 
-def _said(touched: Touched) -> str:
+def _described(touched: ChangedPath) -> str:
     path = shown(touched.path)
-    return f"{path} is not in git yet" if touched.how is How.untracked else f"{path} {touched.how}"
+    return f"{path} is not in git yet" if touched.status is Status.untracked else f"{path} {touched.status}"
 
 
 def _once(found: list[_T], entry: _T) -> None:
