@@ -158,7 +158,7 @@ def test_a_drift_that_adds_up_is_followed_and_goes_on_where_it_was_interrupted(p
     assert 0.4 < found["rest"]["worst"] < 0.6, "what the third one adds is told as well"
 
     shown = goldmar(project, "bisect", "good.txt", drifted)
-    assert "each adds a part: none reaches the limit alone, together they pass it" in shown.stdout
+    assert "each adds a part: none reaches the limit alone, together they exceed it" in shown.stdout
     fresh = goldmar(project, "bisect", "good.txt", "good.txt", "--fresh", "--json")
     same = json.loads(fresh.stdout)
     assert same["found"] is False
