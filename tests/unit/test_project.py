@@ -141,7 +141,7 @@ def test_what_git_is_told_to_ignore_and_a_ci_server_needs_is_named(tmp_path, mad
     subprocess.run([*git, "init", "-q"], check=True)
     prepare(tmp_path, Ci.github)
     (note,) = lock_models(tmp_path).notes
-    assert "ignore 6 of the files" in note  # expected.csv, requirements.txt, four lock files
+    assert "ignores 6 of the files" in note  # expected.csv, requirements.txt, four lock files
     *_, added = note.split(": ")
     subprocess.run([*git, *shlex.split(added)[1:]], check=True)
     assert lock_models(tmp_path).notes == ()

@@ -24,11 +24,6 @@ Compile = Callable[[Sequence[str], Sequence[str], Mapping[str, str]], Lock | Non
 """Lines of requirements, options of uv and its variables -> the resolved lock file; None where that fails."""
 
 
-def settings() -> dict[str, str]:
-    """The user's settings for torch: a part of what identifies an environment."""
-    return {name: os.environ[name] for name in ("GOLDMAR_TORCH", "GOLDMAR_TORCH_INDEX") if os.environ.get(name)}
-
-
 def is_for_cuda(lock: Lock) -> bool:
     """Whether it pins packages that only a build for CUDA brings."""
     return any(_CUDA.match(name) for name in lock.pins)

@@ -205,8 +205,8 @@ def handed_over(environment: Mapping[str, str]) -> dict[str, str]:
 def index_settings() -> tuple[str, ...]:
     """Where packages come from, without passwords: a part of what identifies an environment."""
     environment = dict(os.environ) | handed_over(os.environ)
-    settings = {name: environment[name] for name in _INDEX_VARIABLES if environment.get(name)} | builds.settings()
-    return tuple(without_password(f"{name}={value}") for name, value in settings.items())
+    names = (*_INDEX_VARIABLES, "GOLDMAR_TORCH", "GOLDMAR_TORCH_INDEX")
+    return tuple(without_password(f"{name}={environment[name]}") for name in names if environment.get(name))
 
 
 def places() -> frozenset[str]:

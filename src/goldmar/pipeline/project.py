@@ -191,10 +191,11 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
     files |= {name: file for name, file in scripts.items() if ci is Ci.gitlab or name not in theirs}
     for name in (_API, _BASE):
         files.pop(f"{name}.txt", None)  # resolved from the requirements of this project
+    listed = (folder / REQUIREMENTS for model in survey(project).models.values() for folder in model.handlers)
     files[f"{_API}.in"] = _text(
         "# What the api image holds: TorchServe with what it imports, Java, and what the models' handlers import.",
         *_SERVES,
-        *(f"-r {os.path.relpath(path, project.root / 'ci/locks')}" for path in _requirements(project)),
+        *(f"-r {os.path.relpath(path, project.root / 'ci/locks')}" for path in sorted(filter(Path.is_file, listed))),
     )
     files[f"{_BASE}.in"] = _text(
         f"# What goldmar {goldmar.__version__} needs, where it only asks a server; the batch image holds it.",
@@ -219,11 +220,6 @@ def _for_ci(project: Project, ci: Ci, files: dict[str, File], package: str | Non
 
 def _text(*lines: str) -> File:
     return File("".join(f"{line}\n" for line in lines).encode())
-
-
-def _requirements(project: Project) -> list[Path]:
-    folders = [folder for model in survey(project).models.values() for folder in model.handlers]
-    return sorted(path for path in (folder / REQUIREMENTS for folder in folders) if path.is_file())
 
 
 def _installed() -> tuple[str, str | None]:
