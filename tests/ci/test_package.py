@@ -77,7 +77,7 @@ def test_what_the_wheel_needs_is_what_the_project_says(wheel: zipfile.ZipFile) -
 
 def test_the_readme_of_the_wheel_has_no_link_that_leads_nowhere(wheel: zipfile.ZipFile) -> None:
     text = str(metadata(wheel).get_payload())
-    assert "docs/getting-started.md goes on from here" in text
+    assert "docs/getting-started.md continues from here" in text
     assert not relative_links(text)
 
 

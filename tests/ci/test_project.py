@@ -83,7 +83,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".dockerignore"):
         shutil.copy(ROOT / name, source / name)
-    for name in ("src", "compose", "ci"):
+    for name in ("src", "compose", "ci", "handlers/common"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     out = tmp_path_factory.mktemp("dist")
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(out)!r})"
