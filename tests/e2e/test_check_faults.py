@@ -167,7 +167,7 @@ def test_the_server_is_killed(local: Project, remains: Remains, command: str) ->
         java(remains).kill()
     done = running.end()
     assert done.code == ExitCode.SERVER, done.text
-    assert "signal 9" in done.text
+    assert "SIGKILL" in done.text
     assert "fix: " in done.text
     assert "so far: golden/obedient/obtained.partial.csv" in done.text
     assert local.so_far() == ["a", "b"]
