@@ -38,11 +38,10 @@ class Protocol(typing.Protocol):
     def overloaded(self, answer: Answer) -> bool:
         """Whether the server turned the drawing away unseen, so that asking again later makes sense."""
 
-    def read(self, request: Request, answer: Answer, attempts: int) -> Prediction:
+    def read(self, request: Request, answer: Answer) -> Prediction:
         """The values that the model answers with, or the problem of this one drawing.
 
-        Raises TokenError, ModelUnknownError, or a ServerError where the answer concerns every drawing; `attempts` is
-        how many times the drawing was sent.
+        Raises TokenError, ModelUnknownError, or a ServerError where the answer concerns every drawing.
         """
 
 

@@ -38,4 +38,4 @@ class Function(Server):
 def read(drawing: Drawing, answer: Answer, latency_s: float = 0.1, attempts: int = 1, model: str = "m", url: str = ""):
     """What TorchServe's protocol makes of an answer."""
     answer = Answer(answer.status, answer.content_type, answer.body, answer.headers, latency_s, url)
-    return TorchServe().read(Request(model, drawing), answer, attempts)
+    return TorchServe().read(Request(model, drawing, attempt=attempts), answer)

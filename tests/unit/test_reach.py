@@ -70,7 +70,7 @@ def test_what_an_answer_means_is_told_with_the_options_of_the_edge(edge: Edge) -
         for headers in ({}, {"server": "another"}):
             answer = Answer(status, "", b"<html>", headers, 0.1, "http://h/m")
             try:
-                problem = TorchServe(edge).read(request, answer, 1).problem
+                problem = TorchServe(edge).read(request, answer).problem
             except GoldmarError as error:
                 named |= spelt(error)
             else:

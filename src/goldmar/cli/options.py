@@ -11,7 +11,7 @@ import typer
 from goldmar.backends import backend_names, backends_in_words
 from goldmar.errors import GoldmarError
 from goldmar.pipeline.selection import load_project, model_names
-from goldmar.records import Reach
+from goldmar.records import COMMAND_LINE, Reach
 
 
 def _names(incomplete: str) -> list[str]:
@@ -73,7 +73,7 @@ def _parameter(option: Field[Any]) -> Parameter:
     kind = Annotated[
         kind,
         typer.Option(
-            f"--{declared['name']}",
+            COMMAND_LINE.option(option.name),
             metavar=declared["metavar"],
             help=declared["help"].format(backends=backends_in_words()),
             min=declared.get("least"),

@@ -1,6 +1,6 @@
 """Build archives, verify one, and find those that a job needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def packages_of_model(
     inside = (archived or examine(mar)).sources
     _refuse_unmet(project, model, installed, inside)
     modules = {name: content for name, content in inside.items() if name.endswith(".py")}
-    needs = _needs(inside, ())
+    needs = _needs(inside, tuple)
     if needs is not None and not needs.named:
         return dict(installed.versions)
     others = imported(modules.values()) - {name.removesuffix(".py") for name in modules}
@@ -102,7 +102,7 @@ def packages_of_model(
 
 
 def _refuse_unmet(project: Project, model: str, installed: Installed, inside: Mapping[str, bytes]) -> None:
-    needs = _needs(inside, survey(project).model(model).handlers)
+    needs = _needs(inside, lambda: survey(project).model(model).handlers)
     if needs is None:
         return
     if missing := unmet(installed, needs.wanted, needs.limits):
@@ -112,11 +112,14 @@ def _refuse_unmet(project: Project, model: str, installed: Installed, inside: Ma
         raise ConfigError(msg, fix=fix, model=model)
 
 
-def _needs(inside: Mapping[str, bytes], folders: Sequence[Path]) -> Asked | None:
-    """What the requirements file of an archive asks for; None where it has none. `folders` have what it includes."""
+def _needs(inside: Mapping[str, bytes], folders: Callable[[], Sequence[Path]]) -> Asked | None:
+    """What the requirements file of an archive asks for; None where it has none.
+
+    `folders` tells where to find what it includes and the archive lacks; it is called for nothing else.
+    """
 
     def read(name: str) -> bytes | None:
-        for folder in () if name in inside else folders:
+        for folder in () if name in inside else folders():
             with suppress(OSError):
                 return (folder / name).read_bytes()
         return inside.get(name)

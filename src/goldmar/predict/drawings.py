@@ -49,7 +49,7 @@ def predict(
     predictions: dict[int, Prediction] = {}
     with closing(replies):
         for reply in replies:
-            prediction = server.protocol.read(reply.request, reply.answer, reply.request.attempt)
+            prediction = server.protocol.read(reply.request, reply.answer)
             predictions[reply.index] = prediction
             if on_prediction is not None:
                 on_prediction(prediction)

@@ -35,7 +35,7 @@ def ask_stages(
         for reply in replies:
             drawing, answer = reply.request.drawing, reply.answer
             if answer.content_type.split(";")[0].strip() != CONTENT_TYPE:
-                problem = server.protocol.read(reply.request, answer, reply.request.attempt).problem
+                problem = server.protocol.read(reply.request, answer).problem
                 yield Staged(drawing.id, (), problem or NOT_GIVEN)
                 continue
             try:

@@ -99,7 +99,7 @@ class Http:
         """The model's own answer, of what a JSON parser returns. Raises ValueError."""
         return parse(answer.body)
 
-    def read(self, request: Request, answer: Answer, attempts: int) -> Prediction:
+    def read(self, request: Request, answer: Answer) -> Prediction:
         """The Prediction that an answer comes to; goldmar.seam.Protocol has what is raised."""
         values: dict[str, Value] = {}
         if answer.status == 200 and "content-range" not in answer.headers:
@@ -108,11 +108,11 @@ class Http:
             problem = _no_answer(answer.status)
         else:
             said = self.refusal(answer)
-            if (error := self._useless(request, answer, said, attempts)) is not None:
+            if (error := self._useless(request, answer, said)) is not None:
                 error.model, error.url = request.model, answer.url or None
                 raise error
             problem = clean(self.problem(answer, said))
-        return Prediction(request.drawing.id, values, answer.status, answer.latency_s or 0.0, attempts, problem)
+        return Prediction(request.drawing.id, values, answer.status, answer.latency_s or 0.0, request.attempt, problem)
 
     # ---- what a kind of server knows better
 
@@ -180,7 +180,7 @@ class Http:
             return {}, clean(problem)
         return values, None
 
-    def _useless(self, request: Request, answer: Answer, said: Refusal, attempts: int) -> GoldmarError | None:
+    def _useless(self, request: Request, answer: Answer, said: Refusal) -> GoldmarError | None:
         """The error that ends the run, or None where the answer is about this one drawing."""
         status, overloaded, redirects = answer.status, self.overloaded(answer), 300 <= answer.status < 400
         if status != 507 and not overloaded and not redirects and self.about_drawing(answer, said):
@@ -196,7 +196,7 @@ class Http:
             fix = self._edge.words(fix + "{model_version}, or request.toml, with its addresses")
             return ModelUnknownError(f"The server does not serve predictions{where}", fix=fix)
         if overloaded:
-            times = "once" if attempts == 1 else f"{attempts} times"
+            times = "once" if request.attempt == 1 else f"{request.attempt} times"
             fix = "Lower {clients}, or give the model more workers or a longer queue; see that its workers are READY"
             where = where.replace(model, f"{model}, asked {times}", 1)
             return OverloadedError(
